@@ -1,0 +1,57 @@
+"""Leaves small tensors alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from compressors import parameters
+from compressors.base import Compressor, Context, Self, Shape, numel
+from compressors.identity import Identity
+
+
+@dataclass(eq=False)
+class Exempt(Compressor):
+    """Combinator: sends biases, norm gains and other small tensors uncompressed.
+
+    Tensors with fewer than two dimensions, or fewer than ``min_numel`` elements, go to ``rest``;
+    the others to ``inner``. Such tensors are a negligible part of the bytes and often the most
+    sensitive to noise.
+    """
+
+    inner: Compressor
+    rest: Compressor = field(default_factory=Identity)
+    min_numel: int = parameters.parameter(256, "Tensors with fewer elements are not compressed.", low=0)
+
+    name = "exempt"
+
+    def route(self, shape: Sequence[int]) -> Compressor:
+        small = len(shape) < 2 or numel(shape) < self.min_numel
+        return self.rest if small else self.inner
+
+    def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
+        return self.route(tensor.shape).compress(tensor)
+
+    def decompress(self, payload: Tensor, context: Context) -> Tensor:
+        return self.route(context.shape).decompress(payload, context)
+
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
+        sizes = (shape,) if isinstance(shape, int) else shape
+        return self.route(sizes).payload_bytes(shape, dtype)
+
+    def variance_bound(self, tensor: Tensor) -> float:
+        return self.route(tensor.shape).variance_bound(tensor)
+
+    def for_rank(self: Self, rank: int, seed: int | None = None) -> Self:
+        other = super().for_rank(rank, seed)
+        other.inner, other.rest = self.inner.for_rank(rank, seed), self.rest.for_rank(rank, seed)
+        return other
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"inner": self.inner.state_dict(), "rest": self.rest.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.inner.load_state_dict(state["inner"])
+        self.rest.load_state_dict(state["rest"])

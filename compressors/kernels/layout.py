@@ -1,0 +1,56 @@
+"""The wire format of the grid quantizers.
+
+A vector is cut into buckets of ``bucket_size`` coordinates (the last may be shorter). Each bucket
+has an evenly spaced grid of values ``low + unit * (code - offset)``. The payload holds, little
+endian and in this order:
+
+1. the header: for every bucket ``unit``, and ``low`` where the layout has one, as float32;
+2. the codes: for every bucket ``bits`` times ceil(n / 8) bytes, n being its length.
+
+The codes of a bucket are padded to a multiple of 8 with zeros and split into planes of 8, 4, 2 or
+1 bits, widest first, that add up to ``bits``, lowest bits first (7 bits are planes of 4, 2 and 1).
+A plane of p bits puts 8 / p codes in a byte: with m bytes in the plane, byte i holds codes i,
+i + m, i + 2m, ..., lowest bits first. So packing is a few shifts of whole vectors, for every width.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Layout(NamedTuple):
+    """How the buckets of one quantizer are laid out."""
+
+    bits: int
+    bucket_size: int
+    levels: int
+    """Number of steps in the grid: codes run from 0 to ``levels``."""
+    offset: int
+    """The code of the value ``low``."""
+    norm: str
+    """What spans the grid: ``l2`` or ``linf`` (symmetric about 0), or ``range`` (low is sent)."""
+
+    @property
+    def header_floats(self) -> int:
+        return 2 if self.norm == "range" else 1
+
+    def buckets(self, numel: int) -> int:
+        return -(-numel // self.bucket_size)
+
+    def code_bytes(self, length: int) -> int:
+        """Bytes of the codes of one bucket of this length."""
+        return self.bits * -(-length // 8)
+
+    def header_bytes(self, numel: int) -> int:
+        return 4 * self.header_floats * self.buckets(numel)
+
+    def payload_bytes(self, numel: int) -> int:
+        full, tail = divmod(numel, self.bucket_size)
+        return self.header_bytes(numel) + full * self.code_bytes(self.bucket_size) + self.code_bytes(tail)
+
+    def planes(self) -> Iterator[tuple[int, int]]:
+        """(width, shift) of every bit plane."""
+        shift = 0
+        for width in (8, 4, 2, 1):
+            if self.bits & width:
+                yield width, shift
+                shift += width

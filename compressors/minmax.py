@@ -1,0 +1,30 @@
+"""The min-max uniform quantizer."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from compressors.grid import GridQuantizer
+from compressors.kernels.layout import Layout
+from compressors.registry import register
+
+
+@register("minmax")
+@dataclass(eq=False)
+class MinMax(GridQuantizer):
+    """2^bits values evenly spaced from the least to the greatest of a bucket (UQ4, UQ8).
+
+    Source: Markov et al., "CGX" (Middleware 2022); used for the experiments of Q-GenX.
+    Header: two float32 per bucket.
+    """
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.bits, self.bucket_size, levels=2**self.bits - 1, offset=0, norm="range")
+
+    def bucket_bound(self, bucket: Tensor) -> float:
+        """d / 4 u^2 with the grid step u = (max - min) / (2^bits - 1)."""
+        if not len(bucket):
+            return 0.0
+        unit = float(bucket.max() - bucket.min()) / self.layout.levels
+        return len(bucket) / 4 * unit**2

@@ -1,0 +1,43 @@
+"""Counter-based random numbers: a pure function of (seed, rank, step, position)."""
+
+from dataclasses import asdict, dataclass
+
+MASK64 = (1 << 64) - 1
+GOLDEN = 0x9E3779B97F4A7C15
+
+
+def mix64(x: int) -> int:
+    """SplitMix64's output function (Steele, Lea and Flood, 2014): a bijection of 64-bit words."""
+    x &= MASK64
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK64
+    return x ^ (x >> 31)
+
+
+def derive(*words: int) -> int:
+    """One 64-bit key from any number of words; every word and its place matter."""
+    key = 0
+    for word in words:
+        key = mix64(key + GOLDEN + mix64(word))
+    return key
+
+
+@dataclass
+class Stream:
+    """The sequence of keys of one rank; kernels turn a key and a position into random bits."""
+
+    seed: int = 0
+    rank: int = 0
+    step: int = 0
+
+    def next_key(self) -> int:
+        """The 64-bit key of this step; moves on to the next step."""
+        key = derive(self.seed, self.rank, self.step)
+        self.step += 1
+        return key
+
+    def state_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.seed, self.rank, self.step = state["seed"], state["rank"], state["step"]

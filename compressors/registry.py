@@ -1,0 +1,67 @@
+"""Compressors by name."""
+
+import difflib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from compressors import parameters
+from compressors.base import Compressor
+
+_registry: dict[str, type[Compressor]] = {}
+
+C = TypeVar("C", bound=type[Compressor])
+
+
+def register(name: str) -> Callable[[C], C]:
+    """Class decorator: makes a compressor known under ``name`` everywhere a name is taken.
+
+    The class must be a dataclass whose parameters are declared with ``parameters.parameter``.
+    """
+
+    def add(cls: C) -> C:
+        if name in _registry:
+            raise ValueError(f"two compressors are called {name!r}")
+        cls.name = name
+        _registry[name] = cls
+        return cls
+
+    return add
+
+
+def names() -> list[str]:
+    """Names of all registered compressors, sorted."""
+    return sorted(_registry)
+
+
+def get(name: str) -> type[Compressor]:
+    """The compressor class called ``name``.
+
+    Raises:
+        ValueError: no such compressor; the sentence gives the nearest name.
+    """
+    if name not in _registry:
+        near = difflib.get_close_matches(name, _registry, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names())}."
+        raise ValueError(f"unknown compressor {name!r}; {hint}")
+    return _registry[name]
+
+
+def make(name: str, *, seed: int = 0, rank: int = 0, **values: Any) -> Compressor:
+    """A new compressor.
+
+    Args:
+        name: one of ``names()``.
+        seed, rank: select the random stream; see ``Compressor``.
+        values: the compressor's own parameters.
+
+    Raises:
+        ValueError: unknown name, unknown parameter, or a value outside its limits.
+    """
+    cls = get(name)
+    known = [field.name for field in parameters.fields(cls)]
+    for key in values:
+        if key not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes no parameters"
+            raise ValueError(f"{name} has no parameter {key!r}; {takes}")
+    compressor = cls(**values)
+    return compressor.for_rank(rank, seed)

@@ -1,0 +1,24 @@
+"""One all-reduce of summable payloads."""
+
+from torch import Tensor
+
+from compressors import Compressor, Context
+from hvd_qgenx.exchange.base import Exchange, Pending, Report, encode
+
+
+class AllReduce(Exchange):
+    """Adds payloads on the way: sends 2 (K - 1) / K payloads, whatever the number of ranks K."""
+
+    def start(self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False) -> Pending:
+        if not compressor.summable:
+            raise ValueError(f"payloads of {compressor.name} cannot be added; use allgather or two-phase")
+        report = Report()
+        payload = encode(compressor, vector, report, measure)
+        work = self.transport.all_reduce_mean(payload, name)
+
+        def wait() -> Tensor:
+            mean = report.wait(work)
+            with report.clock("decode"):
+                return compressor.decompress(mean, Context(vector.shape, vector.dtype))
+
+        return Pending(wait, report)

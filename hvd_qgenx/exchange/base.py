@@ -1,0 +1,113 @@
+"""What an exchange is."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from compressors import Compressor, Context
+from hvd_qgenx.transport import Transport, Work
+
+T = TypeVar("T")
+
+
+@dataclass
+class Report:
+    """What this rank spent on one exchange, or on several added up."""
+
+    bytes_sent: int = 0
+    """Bytes sent over the network, from the sizes of the payloads sent."""
+    encode_seconds: float = 0.0
+    wire_seconds: float = 0.0
+    """From handing over to having: includes waiting for slower ranks."""
+    decode_seconds: float = 0.0
+    squared_error: float = 0.0
+    """||Q(x) - x||^2 of this rank's first compression, where measured."""
+    squared_norm: float = 0.0
+    """||x||^2, where the error was measured."""
+
+    def add(self, other: "Report") -> None:
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+    @property
+    def relative_error(self) -> float:
+        """||Q(x) - x||^2 / ||x||^2; 0 where nothing was measured."""
+        return self.squared_error / self.squared_norm if self.squared_norm else 0.0
+
+    @contextmanager
+    def clock(self, phase: str) -> Iterator[None]:
+        """Adds the seconds spent inside to ``encode``, ``wire`` or ``decode``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            name = f"{phase}_seconds"
+            setattr(self, name, getattr(self, name) + time.perf_counter() - start)
+
+    def wait(self, work: Work[T]) -> T:
+        """Waits for a collective, on the wire's clock, and counts its bytes."""
+        self.bytes_sent += work.bytes_sent
+        with self.clock("wire"):
+            return work.wait()
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An exchange under way."""
+
+    wait: Callable[[], Tensor]
+    """Blocks until it is done and returns the mean; to be called once, in the same order on all ranks."""
+    report: Report
+    """Complete once ``wait`` has returned."""
+
+
+class Exchange(ABC):
+    """Computes the mean over ranks of flat vectors, through a compressor.
+
+    All ranks get the same bits. The compressor holds this rank's random stream and state.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+
+    @abstractmethod
+    def start(self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False) -> Pending:
+        """Encodes ``vector`` (1-D float, of equal length on all ranks) and sets it on its way.
+
+        Args:
+            name: names the collectives; equal on all ranks.
+            measure: also find the error of this rank's own compression (costs one more decode).
+        """
+
+    def mean(self, vector: Tensor, compressor: Compressor, name: str) -> Tensor:
+        """The mean, at once."""
+        return self.start(vector, compressor, name).wait()
+
+
+def encode(compressor: Compressor, vector: Tensor, report: Report, measure: bool) -> Tensor:
+    """One payload as it goes on the wire, timed, and its error measured if asked for."""
+    with report.clock("encode"):
+        payload, context = compressor.compress(vector)
+    if measure:
+        error = compressor.decompress(payload, context) - vector
+        report.squared_error += float(error.double().square().sum())
+        report.squared_norm += float(vector.double().square().sum())
+    return payload
+
+
+def decode_mean(compressor: Compressor, payloads: list[Tensor], context: Context) -> Tensor:
+    """The mean of decoded payloads, summed in rank order so that every rank gets the same bits."""
+    total = compressor.decompress(payloads[0], context)
+    for payload in payloads[1:]:
+        total += compressor.decompress(payload, context)
+    return total.div_(len(payloads))
+
+
+def as_bytes(payload: Tensor) -> Tensor:
+    return payload.view(torch.uint8)

@@ -1,0 +1,9 @@
+"""Who carries bytes between ranks: Horovod, or the threads of one process.
+
+Only this package knows Horovod or MPI.
+"""
+
+from hvd_qgenx.transport.base import Transport, Work
+from hvd_qgenx.transport.launch import launched, under_launcher
+
+__all__ = ["Transport", "Work", "launched", "under_launcher"]

@@ -1,0 +1,72 @@
+"""The collectives that everything above is written in."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Work(Generic[T]):
+    """A collective under way."""
+
+    wait: Callable[[], T]
+    """Blocks until it is done and returns the result; to be called once."""
+    bytes_sent: int
+    """Bytes this rank sends over the network for it; its own share, which stays, is left out."""
+
+
+class Transport(ABC):
+    """One rank's view of a group of ranks.
+
+    Every collective takes a name that is the same on all ranks and not in use by another
+    collective under way: Horovod matches unnamed ones by order and then mixes tensors silently.
+    Names may be used again later. Tensors are contiguous.
+    """
+
+    rank: int
+    size: int
+    local_size: int
+    """Number of ranks on this host."""
+
+    @abstractmethod
+    def all_reduce_mean(self, tensor: Tensor, name: str) -> Work[Tensor]:
+        """The mean over ranks of a float tensor, in its own dtype.
+
+        fp16 is divided before it is added, so that the sum of finite values stays finite.
+        Sends 2 (K - 1) / K of the buffer: a ring.
+        """
+
+    @abstractmethod
+    def all_gather(self, tensor: Tensor, sizes: Sequence[int], name: str) -> Work[list[Tensor]]:
+        """The 1-D tensors of all ranks, in rank order; ``sizes[k]`` is the length of rank k's."""
+
+    @abstractmethod
+    def all_to_all(self, tensors: Sequence[Tensor], name: str) -> Work[list[Tensor]]:
+        """Sends the k-th 1-D tensor to rank k; returns what this rank received, in rank order."""
+
+    @abstractmethod
+    def all_gather_object(self, value: Any, name: str) -> list[Any]:
+        """The picklable values of all ranks, in rank order."""
+
+    def broadcast_object(self, value: Any, name: str) -> Any:
+        """Rank 0's picklable value."""
+        return self.all_gather_object(value if self.rank == 0 else None, name)[0]
+
+    def unique(self, name: str) -> str:
+        """``name`` with a number that no earlier call returned; equal on all ranks that make the
+        same calls in the same order."""
+        numbers: dict[str, int] = self.__dict__.setdefault("_numbers", {})
+        numbers[name] = numbers.get(name, -1) + 1
+        return f"{name}.{numbers[name]}"
+
+    def optimizer_bases(self) -> tuple[type, ...]:
+        """Classes that a distributed optimizer made for this transport also derives from."""
+        return ()
+
+    def _ring_bytes(self, tensor: Tensor) -> int:
+        return 2 * (self.size - 1) * tensor.nbytes // self.size

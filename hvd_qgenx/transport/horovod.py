@@ -1,0 +1,72 @@
+"""Ranks as Horovod processes."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import horovod.torch as hvd
+import torch
+from horovod.torch.optimizer import _DistributedOptimizer
+from torch import Tensor
+
+from hvd_qgenx.transport.base import Transport, Work
+
+
+class Horovod(Transport):
+    """The ranks of ``horovodrun`` (or of one plain process)."""
+
+    def __init__(self) -> None:
+        if not hvd.is_initialized():
+            for variable, value in _environment().items():
+                os.environ.setdefault(variable, value)
+            hvd.init()
+        self.rank, self.size, self.local_size = hvd.rank(), hvd.size(), hvd.local_size()
+
+    def all_reduce_mean(self, tensor: Tensor, name: str) -> Work[Tensor]:
+        if tensor.dtype == torch.float16:
+            handle = hvd.allreduce_async(tensor, name=name, op=hvd.Sum, prescale_factor=1 / self.size)
+        else:
+            handle = hvd.allreduce_async(tensor, name=name, op=hvd.Average)
+        return Work(_wait(handle), self._ring_bytes(tensor))
+
+    def all_gather(self, tensor: Tensor, sizes: Sequence[int], name: str) -> Work[list[Tensor]]:
+        wait = _wait(hvd.allgather_async(tensor, name=name))
+        return Work(lambda: list(wait().split(list(sizes))), (self.size - 1) * tensor.nbytes)
+
+    def all_to_all(self, tensors: Sequence[Tensor], name: str) -> Work[list[Tensor]]:
+        splits = torch.tensor([len(tensor) for tensor in tensors], dtype=torch.int32)
+        wait = _wait(hvd.alltoall_async(torch.cat(list(tensors)), splits=splits, name=name))
+
+        def parts() -> list[Tensor]:
+            received, sizes = wait()
+            return list(received.split(sizes.tolist()))
+
+        sent = sum(tensor.nbytes for rank, tensor in enumerate(tensors) if rank != self.rank)
+        return Work(parts, sent)
+
+    def all_gather_object(self, value: Any, name: str) -> list[Any]:
+        return list(hvd.allgather_object(value, name=name))
+
+    def optimizer_bases(self) -> tuple[type, ...]:
+        return (_DistributedOptimizer,)
+
+
+def _wait(handle: Any) -> Callable[[], Any]:
+    return lambda: hvd.synchronize(handle)
+
+
+def _environment() -> dict[str, str]:
+    """Defaults that must be in the environment before MPI and Horovod start.
+
+    Open MPI's own choice of all-reduce sends up to 1.9 times the bytes of a ring. Idle ranks must
+    give way where they outnumber the cores. A rank that waits too long for a dead one ends.
+    """
+    variables = {
+        "OMPI_MCA_coll_tuned_use_dynamic_rules": "1",
+        "OMPI_MCA_coll_tuned_allreduce_algorithm": "4",
+        "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
+        "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "180",
+    }
+    if int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1")) > (os.cpu_count() or 1):
+        variables["OMPI_MCA_mpi_yield_when_idle"] = "1"
+    return variables
