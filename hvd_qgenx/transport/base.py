@@ -30,6 +30,8 @@ class Transport(ABC):
 
     rank: int
     size: int
+    local_rank: int
+    """Number of this rank among the ranks of its host."""
     local_size: int
     """Number of ranks on this host."""
 

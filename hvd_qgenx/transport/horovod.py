@@ -20,7 +20,8 @@ class Horovod(Transport):
             for variable, value in _environment().items():
                 os.environ.setdefault(variable, value)
             hvd.init()
-        self.rank, self.size, self.local_size = hvd.rank(), hvd.size(), hvd.local_size()
+        self.rank, self.size = hvd.rank(), hvd.size()
+        self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
 
     def all_reduce_mean(self, tensor: Tensor, name: str) -> Work[Tensor]:
         if tensor.dtype == torch.float16:

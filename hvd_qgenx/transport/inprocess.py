@@ -58,11 +58,11 @@ class InProcess(Transport):
     def __init__(self, rank: int = 0, meeting: Meeting | None = None) -> None:
         self._meeting = meeting or Meeting(1)
         self.rank, self.size = rank, self._meeting.size
-        self.local_size = self.size
+        self.local_rank, self.local_size = self.rank, self.size
         self._rounds: dict[str, int] = {}
 
     def all_reduce_mean(self, tensor: Tensor, name: str) -> Work[Tensor]:
-        collect = self._share(tensor, name)
+        collect = self._share(tensor.clone(), name)
 
         def wait() -> Tensor:
             scale = 1 / self.size
@@ -73,10 +73,10 @@ class InProcess(Transport):
         return Work(wait, self._ring_bytes(tensor))
 
     def all_gather(self, tensor: Tensor, sizes: Sequence[int], name: str) -> Work[list[Tensor]]:
-        return Work(self._share(tensor, name), (self.size - 1) * tensor.nbytes)
+        return Work(self._share(tensor.clone(), name), (self.size - 1) * tensor.nbytes)
 
     def all_to_all(self, tensors: Sequence[Tensor], name: str) -> Work[list[Tensor]]:
-        collect = self._share(list(tensors), name)
+        collect = self._share([tensor.clone() for tensor in tensors], name)
         sent = sum(tensor.nbytes for rank, tensor in enumerate(tensors) if rank != self.rank)
         return Work(lambda: [sent_by[self.rank] for sent_by in collect()], sent)
 

@@ -1,0 +1,8 @@
+"""Distributed training of min-max problems with compressed communication, on Horovod.
+
+>>> from hvd_qgenx import DistributedOptimizer, ExtraAdam
+"""
+
+from hvd_qgenx.optim import DistributedOptimizer, ExtraAdam, ExtraSGD
+
+__all__ = ["DistributedOptimizer", "ExtraAdam", "ExtraSGD"]
