@@ -5,18 +5,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from compressors import parameters
 from compressors.random import Stream
 
 Shape = int | Sequence[int]
 """A number of elements, or the sizes of every dimension."""
-
-Self = TypeVar("Self", bound="Compressor")
 
 
 class Context(NamedTuple):
@@ -81,7 +80,7 @@ class Compressor(ABC):
         """
         return self
 
-    def for_rank(self: Self, rank: int, seed: int | None = None) -> Self:
+    def for_rank(self, rank: int, seed: int | None = None) -> Self:
         """A copy with the random stream of ``rank``, at step 0 (of ``seed``, or of the same seed)."""
         other = copy.deepcopy(self)
         other.stream = Stream(self.stream.seed if seed is None else seed, rank)

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from compressors import parameters
-from compressors.base import Compressor, Context, Self, Shape, numel
+from compressors.base import Compressor, Context, Shape, numel
 from compressors.identity import Identity
 
 
@@ -44,7 +45,7 @@ class Exempt(Compressor):
     def variance_bound(self, tensor: Tensor) -> float:
         return self.route(tensor.shape).variance_bound(tensor)
 
-    def for_rank(self: Self, rank: int, seed: int | None = None) -> Self:
+    def for_rank(self, rank: int, seed: int | None = None) -> Self:
         other = super().for_rank(rank, seed)
         other.inner, other.rest = self.inner.for_rank(rank, seed), self.rest.for_rank(rank, seed)
         return other

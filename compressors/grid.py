@@ -49,7 +49,7 @@ class GridQuantizer(Compressor):
 
     def variance_bound(self, tensor: Tensor) -> float:
         """The sum over buckets of ``bucket_bound``."""
-        return sum(self.bucket_bound(bucket) for bucket in tensor.double().flatten().split(self.bucket_size))
+        return sum((self.bucket_bound(bucket) for bucket in tensor.double().flatten().split(self.bucket_size)), 0.0)
 
     @abstractmethod
     def bucket_bound(self, bucket: Tensor) -> float:

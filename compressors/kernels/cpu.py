@@ -37,9 +37,7 @@ def decode(payload: Tensor, layout: Layout, numel: int) -> Tensor:
     vector = torch.empty(numel, dtype=torch.float32)
     split = layout.header_bytes(numel)
     header = payload[:split].clone().view(torch.float32).view(-1, layout.header_floats)
-    _decode(
-        header.numpy(), payload[split:].numpy(), layout.bits, layout.bucket_size, layout.offset, vector.numpy()
-    )
+    _decode(header.numpy(), payload[split:].numpy(), layout.bits, layout.bucket_size, layout.offset, vector.numpy())
     return vector
 
 

@@ -62,10 +62,12 @@ def _unpacked(data_dir: Path, scratch: Path) -> Path:
     packed = sorted((data_dir / "MNIST" / "raw").glob("train-*.gz"))
     if not packed or all(archive.with_suffix("").exists() for archive in packed):
         return data_dir
+    raw = scratch / "MNIST" / "raw"
+    raw.mkdir(parents=True)
     for archive in packed:
-        torchvision().datasets.utils.extract_archive(str(archive), str(scratch / "MNIST" / "raw"))
+        torchvision().datasets.utils.extract_archive(str(archive), str(raw))
     for absent in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):  # only looked for, not read
-        (scratch / "MNIST" / "raw" / absent).touch()
+        (raw / absent).touch()
     return scratch
 
 

@@ -62,4 +62,5 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, mixin
     between = torch.lerp(fake, real, mixing).requires_grad_()
     scores = discriminator(between).sum()
     (slope,) = torch.autograd.grad(scores, between, create_graph=True)
-    return (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    norms: Tensor = torch.linalg.vector_norm(slope.flatten(1), dim=1)
+    return (norms - 1).square().mean()

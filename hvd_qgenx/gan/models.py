@@ -4,6 +4,8 @@ At 32x32 with 64 filters: 1,195,587 parameters in the generator and, with norm, 
 discriminator, the sizes of Gidel et al. (ICLR 2019).
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -39,7 +41,7 @@ class Discriminator(nn.Module):
         super().__init__()
         inner, widths = _widths(side, filters)
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU()]
-        for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
+        for narrow, wide in itertools.pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1), _norm(norm, wide, nn.BatchNorm2d), nn.LeakyReLU()]
         self.downsample = nn.Sequential(*layers)
         self.score = nn.Linear(widths[-1] * inner * inner, 1)

@@ -57,8 +57,8 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
         transport = Horovod()
     base = type(optimizer)
     bases = (_Distributed, *transport.optimizer_bases(), base)
-    made = type(base.__name__, bases, {"_base": base})
-    wrapped: _Distributed = made.__new__(made)
+    made: type[_Distributed] = type(base.__name__, bases, {"_base": base})
+    wrapped = made.__new__(made)
     wrapped.__dict__.update(optimizer.__dict__)
     how = exchanges.make(exchange, transport) if isinstance(exchange, str) else exchange
     wrapped._wrap(named_parameters, compression or Identity(), backward_passes_per_step, how)
@@ -170,7 +170,7 @@ class _Distributed(Optimizer):
         if closure is not None:
             raise ValueError("a distributed optimizer takes no closure: gradients computed in it are not averaged")
         self._synchronize_once()
-        return self._base.step(self)  # type: ignore[call-arg]
+        return self._base.step(self)
 
     def extrapolation(self) -> None:
         """Exchanges gradients, then takes the extrapolation of an extra-gradient optimizer."""

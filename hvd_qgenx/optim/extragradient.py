@@ -107,9 +107,9 @@ class ExtraSGD(Extragradient):
                 state["momentum_buffer"] = direction.clone()
             else:
                 state["momentum_buffer"].mul_(group["momentum"]).add_(direction, alpha=1 - group["dampening"])
-            buffer = state["momentum_buffer"]
+            buffer: Tensor = state["momentum_buffer"]
             direction = direction.add(buffer, alpha=group["momentum"]) if group["nesterov"] else buffer
-        return -group["lr"] * direction
+        return direction.mul(-group["lr"])
 
 
 class ExtraAdam(Extragradient):
@@ -150,7 +150,7 @@ class ExtraAdam(Extragradient):
         gradient = gradient.add(parameter, alpha=group["weight_decay"])
         beta1, beta2 = group["betas"]
         state["step"] += 1
-        mean = state["exp_avg"].mul_(beta1).add_(gradient, alpha=1 - beta1)
+        mean: Tensor = state["exp_avg"].mul_(beta1).add_(gradient, alpha=1 - beta1)
         square = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         bias = math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
         return mean.div(square.sqrt().add_(group["eps"])).mul_(-group["lr"] * bias)

@@ -49,15 +49,15 @@ def require_same(transport: Transport, values: Mapping[str, Any]) -> None:
         raise ConfigurationError("ranks disagree on the configuration: " + "; ".join(differences))
 
 
-def require_size(transport: Transport, expected: int | None) -> None:
+def require_size(size: int, expected: int | None) -> None:
     """The number of ranks must be the one asked for; None accepts any.
 
     Raises:
         ConfigurationError: it is not.
     """
-    if expected is not None and transport.size != expected:
+    if expected is not None and size != expected:
         raise ConfigurationError(
-            f"expected {expected} ranks but there are {transport.size}; "
+            f"expected {expected} ranks but there are {size}; "
             f"start with `horovodrun -np {expected}` and check the hosts and the MPI version"
         )
 

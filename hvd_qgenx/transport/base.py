@@ -1,8 +1,10 @@
 """The collectives that everything above is written in."""
 
+import platform
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, Generic, TypeVar
 
 from torch import Tensor
@@ -60,8 +62,7 @@ class Transport(ABC):
         return self.all_gather_object(value if self.rank == 0 else None, name)[0]
 
     def unique(self, name: str) -> str:
-        """``name`` with a number that no earlier call returned; equal on all ranks that make the
-        same calls in the same order."""
+        """``name`` with a number of its own; equal on ranks that make the same calls in the same order."""
         numbers: dict[str, int] = self.__dict__.setdefault("_numbers", {})
         numbers[name] = numbers.get(name, -1) + 1
         return f"{name}.{numbers[name]}"
@@ -69,6 +70,13 @@ class Transport(ABC):
     def optimizer_bases(self) -> tuple[type, ...]:
         """Classes that a distributed optimizer made for this transport also derives from."""
         return ()
+
+    def versions(self) -> dict[str, str]:
+        """Versions of what a run's outcome may depend on."""
+        return {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("hvd-qgenx", "torch", "numpy")},
+        }
 
     def _ring_bytes(self, tensor: Tensor) -> int:
         return 2 * (self.size - 1) * tensor.nbytes // self.size

@@ -2,14 +2,19 @@
 
 import os
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import Any
 
 import horovod.torch as hvd
+import mpi4py
 import torch
 from horovod.torch.optimizer import _DistributedOptimizer
 from torch import Tensor
 
 from hvd_qgenx.transport.base import Transport, Work
+
+mpi4py.rc.initialize = mpi4py.rc.finalize = False  # Horovod does both
+from mpi4py import MPI  # noqa: E402
 
 
 class Horovod(Transport):
@@ -47,6 +52,10 @@ class Horovod(Transport):
 
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
         return list(hvd.allgather_object(value, name=name))
+
+    def versions(self) -> dict[str, str]:
+        mpi = MPI.Get_library_version().split(",")[0].strip()
+        return {**super().versions(), "horovod": metadata.version("horovod"), "mpi": mpi}
 
     def optimizer_bases(self) -> tuple[type, ...]:
         return (_DistributedOptimizer,)

@@ -12,7 +12,7 @@ from hvd_qgenx.transport.base import Transport, Work
 T = TypeVar("T")
 
 
-class PeerFailed(RuntimeError):
+class PeerFailedError(RuntimeError):
     """Another rank raised; its own exception is the one to read."""
 
 
@@ -39,7 +39,7 @@ class Meeting:
         with self._changed:
             self._changed.wait_for(lambda: self._failed or len(self._tables[key]) == self.size)
             if self._failed:
-                raise PeerFailed("another rank failed")
+                raise PeerFailedError("another rank failed")
             values = [self._tables[key][rank] for rank in range(self.size)]
             self._left[key] = self._left.get(key, 0) + 1
             if self._left[key] == self.size:
@@ -121,5 +121,5 @@ def run(size: int, function: Callable[[InProcess], T]) -> list[T]:
         thread.join()
     raised = [error for error in errors if error is not None]
     if raised:
-        raise next((error for error in raised if not isinstance(error, PeerFailed)), raised[0])
+        raise next((error for error in raised if not isinstance(error, PeerFailedError)), raised[0])
     return results

@@ -6,9 +6,12 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport.base import Transport
 
 
-def under_launcher() -> bool:
-    """Was this process started by horovodrun or mpirun?"""
-    return any(name in os.environ for name in ("OMPI_COMM_WORLD_SIZE", "HOROVOD_SIZE", "PMI_SIZE"))
+def launcher_rank() -> int | None:
+    """This process's rank as horovodrun or mpirun gave it; None if neither started the process."""
+    for variable in ("OMPI_COMM_WORLD_RANK", "HOROVOD_RANK", "PMI_RANK"):
+        if variable in os.environ:
+            return int(os.environ[variable])
+    return None
 
 
 def launched() -> Transport:
@@ -17,7 +20,7 @@ def launched() -> Transport:
     Raises:
         ConfigurationError: started by a launcher, but Horovod cannot be imported.
     """
-    if not under_launcher():
+    if launcher_rank() is None:
         from hvd_qgenx.transport.inprocess import InProcess
 
         return InProcess()

@@ -1,0 +1,21 @@
+"""The command `hvd-qgenx`: parses, builds, calls."""
+
+import click
+
+from hvd_qgenx.cli.bilinear import bilinear
+from hvd_qgenx.cli.gan import gan
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="hvd-qgenx")
+def main() -> None:
+    """Distributed training of min-max problems with compressed communication.
+
+    \b
+    Alone, every command runs in one process. Start it with horovodrun for several ranks:
+      horovodrun -np 3 -H a:1,b:1,c:1 hvd-qgenx gan --compressor minmax --bits 4
+    """
+
+
+main.add_command(gan)
+main.add_command(bilinear)

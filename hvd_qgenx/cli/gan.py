@@ -1,0 +1,195 @@
+"""hvd-qgenx gan"""
+
+import json
+import os
+import sys
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from click.core import ParameterSource
+
+import compressors
+from hvd_qgenx import exchange
+from hvd_qgenx.cli import options
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.gan import data
+from hvd_qgenx.gan.config import MAY_CHANGE, OPTIMIZERS, GanConfig
+from hvd_qgenx.gan.losses import LOSSES
+from hvd_qgenx.gan.models import NORMS
+from hvd_qgenx.gan.run import KIND, Run
+from hvd_qgenx.gan.trainer import Trainer
+from hvd_qgenx.runs import RunFolder, checkpoint
+from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.transport import Transport, launched, launcher_rank
+from hvd_qgenx.transport.agreement import require_same, require_size, together
+
+option = options.option_from(GanConfig)
+
+
+@click.command()
+@option("--dataset", f"One of {', '.join(data.DATASETS)}; digits comes with scikit-learn.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    show_default=True,
+    envvar="HVD_QGENX_DATA",
+    show_envvar=True,
+    help="Folder of the other data sets, in torchvision's layout.",
+)
+@click.option("--download", is_flag=True, help="Fetch a missing data set; one rank of every host does.")
+@option("--batch-size", "Images in a batch, over all ranks together.")
+@option("--updates", "Updates of both players.")
+@option("--seed", "Decides everything random.")
+@option("--loss", f"One of {', '.join(LOSSES)}: with gradient penalty, or with weight clipping.")
+@option("--penalty", "Weight of the gradient penalty of wgan-gp.")
+@option("--clip", "Largest weight of the discriminator with wgan.")
+@option("--filters", "Width of the DCGAN's outermost feature map.")
+@option("--latent", "Length of a latent vector.")
+@option("--generator-norm", f"One of {', '.join(NORMS)}.")
+@option("--discriminator-norm", f"One of {', '.join(NORMS)}.")
+@option("--optimizer", f"One of {', '.join(OPTIMIZERS)}; extra-adam makes two exchanges an update.")
+@option("--generator-lr", "Step size of the generator.")
+@option("--discriminator-lr", "Step size of the discriminator.")
+@option("--beta1", "Decay of Adam's first moment.")
+@option("--beta2", "Decay of Adam's second moment.")
+@option("--compressor", f"One of {', '.join(compressors.names())}.")
+@options.compressor_options
+@option("--compress-from", "Send tensors with fewer elements, and all with one dimension, uncompressed.")
+@option("--exchange", f"One of {', '.join(exchange.NAMES)}; auto chooses by the number of ranks.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute; auto takes a GPU if there is one.",
+)
+@option("--log-every", "Updates between two rows of metrics.")
+@option("--sample-every", "Updates between two sample pictures.")
+@option("--checkpoint-every", "Updates between two checkpoints; x.5 falls between the half-steps of extra-adam.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/gan-TIME]")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with the run in this folder.")
+@options.expect_ranks
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the summary as JSON, and nothing else, on standard output."
+)
+@click.pass_context
+def gan(context: click.Context, **values: Any) -> None:
+    """Train a Wasserstein GAN; both players' gradients are averaged over ranks, compressed.
+
+    \b
+    Examples:
+      hvd-qgenx gan --updates 200
+      horovodrun -np 3 -H localhost:3 hvd-qgenx gan --compressor minmax --bits 4
+      horovodrun -np 3 -H a:1,b:1,c:1 hvd-qgenx gan --dataset cifar10 --data-dir ~/data --filters 64
+      hvd-qgenx gan --resume runs/gan-20260101-120000 --updates 2000
+
+    The run's folder gets config.json, metrics.csv, TensorBoard events, sample pictures, a
+    checkpoint and summary.json. A run goes on bit for bit with --resume.
+    """
+    given = {name for name in values if context.get_parameter_source(name) != ParameterSource.DEFAULT}
+    with options.exit_codes(speaks=lambda: launcher_rank() in (None, 0)):
+        run = _prepare(values, given)
+        summary = run.train()
+        if run.writes:
+            click.echo(json.dumps(summary, indent=2) if values["as_json"] else _describe(summary, run.folder))
+
+
+def _prepare(values: dict[str, Any], given: set[str]) -> Run:
+    """All that can go wrong before training goes wrong here, on all ranks together."""
+    transport = launched()
+    require_size(transport.size, values["expect_ranks"])
+    stored = _read_run(transport, values["resume"]) if values["resume"] else None
+    config = together(transport, "configure", lambda: _configure(transport, values, given, stored))
+    require_same(transport, config.as_dict())
+    _share_cores(transport)
+    images = together(
+        transport, "data", lambda: data.load(config.dataset, values["data_dir"], values["download"], transport)
+    )
+    trainer = Trainer(config, images, transport)
+    folder = RunFolder(values["resume"] or values["out"] or Path(f"runs/gan-{datetime.now():%Y%m%d-%H%M%S}"))
+    if stored is not None:
+        trainer.load_state_dict(stored["state"])
+    record = {**config.as_dict(), "ranks": transport.size, "versions": transport.versions(), "command": sys.argv}
+    together(transport, "folder", lambda: _write_config(folder, record, stored, transport))
+    return Run(trainer, folder)
+
+
+def _read_run(transport: Transport, path: Path) -> dict[str, Any]:
+    """Configuration and state of an earlier run: rank 0 reads, all receive."""
+
+    def read() -> dict[str, Any] | None:
+        if transport.rank != 0:
+            return None
+        folder = RunFolder(path)
+        return {"config": folder.read_config(), "state": checkpoint.load(folder.checkpoint, KIND)}
+
+    stored: dict[str, Any] = transport.broadcast_object(together(transport, "resume", read), "stored")
+    return stored
+
+
+def _configure(
+    transport: Transport, values: dict[str, Any], given: set[str], stored: dict[str, Any] | None
+) -> GanConfig:
+    names = {field.name for field in fields(GanConfig)}
+    values = dict(values)
+    parameters = options.take_compressor_parameters(values)
+    if values["device"] == "auto":
+        values["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    if stored is None:
+        asked = {name: value for name, value in values.items() if name in names}
+        config = GanConfig(**asked, compressor_parameters=parameters).completed()
+    else:
+        asked = {name: value for name, value in values.items() if name in names & given}
+        config = _continued(transport, stored["config"], asked, parameters)
+    config.check(transport.size)
+    return config
+
+
+def _continued(
+    transport: Transport, stored: dict[str, Any], asked: dict[str, Any], parameters: dict[str, Any]
+) -> GanConfig:
+    """The stored configuration with what may change changed; anything else must be as it was."""
+    old = {name: value for name, value in stored.items() if name in {field.name for field in fields(GanConfig)}}
+    try:
+        before = {**old, **old["compressor_parameters"], "ranks": stored["ranks"]}
+        config = GanConfig(**{**old, **{name: asked[name] for name in MAY_CHANGE if name in asked}})
+    except (KeyError, TypeError) as error:
+        raise ConfigurationError(f"the run's config.json is not one of this version ({error})") from error
+    now = {**asked, **parameters, "ranks": transport.size}
+    changed = [name for name in now if name not in MAY_CHANGE and now[name] != before.get(name)]
+    if changed:
+        listing = "; ".join(f"{name} was {before.get(name)}, not {now[name]}" for name in changed)
+        raise ConfigurationError(f"the run cannot go on otherwise than it began: {listing}")
+    return config
+
+
+def _write_config(
+    folder: RunFolder, record: dict[str, Any], stored: dict[str, Any] | None, transport: Transport
+) -> None:
+    if transport.rank == 0:
+        if stored is None:
+            folder.create(record)
+        else:
+            write_json(folder.config, record)
+
+
+def _share_cores(transport: Transport) -> None:
+    """Ranks of one host share its cores, unless the user said how many threads to use."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // transport.local_size))
+
+
+def _describe(summary: dict[str, Any], folder: RunFolder) -> str:
+    seconds = summary["seconds"]
+    split = ", ".join(f"{name} {seconds[name]:.1f}" for name in ("compute", "encode", "wire", "decode", "other"))
+    return (
+        f"{summary['updates']} updates on {summary['ranks']} ranks in {seconds['total']:.1f} s ({split})\n"
+        f"{summary['bytes_per_update'] / 1e6:.3f} MB sent per update by one rank\n"
+        f"replica hash {summary['replica_hash']} on every rank\n"
+        f"samples, metrics and checkpoint in {folder.path}"
+    )

@@ -1,0 +1,72 @@
+"""Options that several commands share, and how errors leave a command."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+import compressors
+from compressors import parameters
+from hvd_qgenx.errors import ConfigurationError, TrainingError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compressor_parameters() -> dict[str, list[tuple[str, dataclasses.Field[Any]]]]:
+    """Every parameter of any registered compressor, with the compressors that have it."""
+    found: dict[str, list[tuple[str, dataclasses.Field[Any]]]] = {}
+    for name in compressors.names():
+        for field in parameters.fields(compressors.get(name)):
+            found.setdefault(field.name, []).append((name, field))
+    return found
+
+
+def compressor_options(function: F) -> F:
+    """Adds one option for every parameter of the registered compressors."""
+    for name, owners in reversed(compressor_parameters().items()):
+        field = owners[0][1]
+        users = ", ".join(owner for owner, _ in owners)
+        text = f"{field.metadata['help']} For {users}.  [default: {field.default}]"
+        function = click.option(f"--{name.replace('_', '-')}", name, type=type(field.default), help=text)(function)
+    return function
+
+
+def take_compressor_parameters(values: dict[str, Any]) -> dict[str, Any]:
+    """Removes the parameters of compressors from ``values`` and returns those that were given."""
+    taken = {name: values.pop(name) for name in compressor_parameters()}
+    return {name: value for name, value in taken.items() if value is not None}
+
+
+@contextmanager
+def exit_codes(speaks: Callable[[], bool]) -> Iterator[None]:
+    """Turns errors into one sentence on standard error, from the ranks that speak.
+
+    A configuration that cannot be run ends with code 2, training that cannot go on with 1.
+    """
+    try:
+        yield
+    except (ConfigurationError, TrainingError) as error:
+        if speaks():
+            click.echo(f"Error: {error}", err=True)
+        raise SystemExit(2 if isinstance(error, ConfigurationError) else 1) from error
+
+
+def option_from(config: type) -> Callable[..., Callable[[F], F]]:
+    """An option whose default is that of the field of the same name in a dataclass."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+
+    def option(flag: str, help: str, **settings: Any) -> Callable[[F], F]:
+        name = settings.pop("name", flag.lstrip("-").replace("-", "_"))
+        default = defaults[name]
+        settings.setdefault("type", type(default))
+        return click.option(flag, name, default=default, show_default=True, help=help, **settings)
+
+    return option
+
+
+expect_ranks = functools.partial(
+    click.option, "--expect-ranks", type=click.IntRange(1), help="Stop at once unless there are so many ranks."
+)()

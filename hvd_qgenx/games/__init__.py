@@ -1,0 +1,1 @@
+"""Small games with known solutions, played through the same optimizers and exchanges as GANs."""

@@ -1,0 +1,106 @@
+"""Everything that decides the outcome of a GAN run."""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import compressors
+from compressors import Exempt, parameters
+from hvd_qgenx import exchange
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.gan.data import DATASETS
+from hvd_qgenx.gan.losses import LOSSES
+from hvd_qgenx.gan.models import NORMS
+
+OPTIMIZERS = ("extra-adam", "adam")
+
+MAY_CHANGE = ("updates", "log_every", "sample_every", "checkpoint_every")
+"""What a resumed run may do otherwise: none of it changes an update."""
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """One run. Two runs with equal configurations give the same parameters, bit for bit."""
+
+    dataset: str = "digits"
+    batch_size: int = 96
+    """Images in a draw, over all ranks."""
+    updates: int = 1000
+    seed: int = 0
+    loss: str = "wgan-gp"
+    penalty: float = 10.0
+    clip: float = 0.01
+    filters: int = 32
+    latent: int = 128
+    generator_norm: str = "layer"
+    discriminator_norm: str = "none"
+    optimizer: str = "extra-adam"
+    generator_lr: float = 5e-4
+    discriminator_lr: float = 5e-4
+    beta1: float = 0.5
+    beta2: float = 0.9
+    compressor: str = "minmax"
+    compressor_parameters: dict[str, Any] = field(default_factory=dict)
+    compress_from: int = 256
+    """Tensors with fewer elements, and all with one dimension, are sent uncompressed."""
+    exchange: str = "auto"
+    device: str = "cpu"
+    log_every: int = 10
+    sample_every: int = 250
+    checkpoint_every: float = 100.0
+
+    def check(self, ranks: int) -> None:
+        """Raises ConfigurationError, in one sentence, if this cannot be trained on so many ranks."""
+        choices = {
+            "dataset": DATASETS,
+            "loss": LOSSES,
+            "generator_norm": NORMS,
+            "discriminator_norm": NORMS,
+            "optimizer": OPTIMIZERS,
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+        if self.batch_size < ranks:
+            raise ConfigurationError(f"a batch of {self.batch_size} cannot be split over {ranks} ranks")
+        positive = ("updates", "filters", "latent", "log_every", "sample_every", "generator_lr", "discriminator_lr")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"{name} must be positive, not {getattr(self, name)}")
+        moves = self.checkpoint_every * self.moves_per_update
+        if moves < 1 or moves != int(moves):
+            raise ConfigurationError(
+                f"checkpoint_every must be a positive multiple of 1/{self.moves_per_update} update, "
+                f"not {self.checkpoint_every}"
+            )
+        if self.loss == "wgan-gp" and self.discriminator_norm == "batch":
+            raise ConfigurationError(
+                "the gradient penalty is taken image by image, which batch norm in the discriminator mixes; "
+                "use layer or none, or --loss wgan"
+            )
+        leaf = self.make_compressor().route((self.compress_from, 2))
+        if self.exchange == "allreduce" and not leaf.summable:
+            raise ConfigurationError(f"payloads of {leaf.name} cannot be added; use --exchange allgather or two-phase")
+        if self.exchange not in exchange.NAMES:
+            raise ConfigurationError(f"exchange must be one of {', '.join(exchange.NAMES)}, not {self.exchange!r}")
+
+    @property
+    def moves_per_update(self) -> int:
+        """Exchanges in one update of both players: two for extra-gradient."""
+        return 2 if self.optimizer == "extra-adam" else 1
+
+    def make_compressor(self) -> Exempt:
+        """The compressor of every rank, before it has a rank."""
+        try:
+            inner = compressors.make(self.compressor, seed=self.seed, **self.compressor_parameters)
+            return Exempt(inner, min_numel=self.compress_from)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+
+    def completed(self) -> "GanConfig":
+        """The same with every parameter of the compressor spelled out."""
+        inner = self.make_compressor().inner
+        given = {field.name: getattr(inner, field.name) for field in parameters.fields(type(inner))}
+        return replace(self, compressor_parameters=given)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

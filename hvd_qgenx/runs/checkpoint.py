@@ -1,0 +1,32 @@
+"""Checkpoints: written atomically, checked when read."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.runs.folder import write_atomically
+
+
+def save(path: Path, kind: str, state: dict[str, Any]) -> None:
+    """Writes ``state`` (tensors and plain values); a reader sees the old file or the new one."""
+    write_atomically(path, lambda file: torch.save({"kind": kind, **state}, file))
+
+
+def load(path: Path, kind: str) -> dict[str, Any]:
+    """Reads what ``save`` wrote for this kind of run, on the CPU.
+
+    Raises:
+        ConfigurationError: missing, truncated, or not a checkpoint of this kind.
+    """
+    if not path.exists():
+        raise ConfigurationError(f"there is no checkpoint {path}; the run was stopped before its first one")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigurationError(f"{path} is damaged or not a checkpoint ({reason})") from error
+    if not isinstance(state, dict) or state.get("kind") != kind:
+        raise ConfigurationError(f"{path} is not a checkpoint of {kind}")
+    return state

@@ -1,0 +1,69 @@
+"""Where a run keeps its files."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from hvd_qgenx.errors import ConfigurationError
+
+
+class RunFolder:
+    """The files of one run; written by rank 0 only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.metrics = path / "metrics.csv"
+        self.events = path / "tensorboard"
+        self.samples = path / "samples"
+        self.checkpoint = path / "checkpoint.pt"
+        self.summary = path / "summary.json"
+
+    def create(self, config: dict[str, Any]) -> None:
+        """Makes the folder and writes the configuration.
+
+        Raises:
+            ConfigurationError: it holds a run already, or cannot be made.
+        """
+        if self.config.exists():
+            raise ConfigurationError(
+                f"{self.path} holds a run already; continue it with --resume {self.path}, or choose another --out"
+            )
+        try:
+            self.samples.mkdir(parents=True, exist_ok=True)
+            write_json(self.config, config)
+        except OSError as error:
+            raise ConfigurationError(f"cannot write to {self.path}: {error.strerror}; choose another --out") from error
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration of an earlier run.
+
+        Raises:
+            ConfigurationError: there is none, or it cannot be read.
+        """
+        try:
+            config = json.loads(self.config.read_text())
+        except FileNotFoundError:
+            raise ConfigurationError(f"{self.path} holds no run: it has no {self.config.name}") from None
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{self.config} cannot be read: {error}") from error
+        if not isinstance(config, dict):
+            raise ConfigurationError(f"{self.config} is not the configuration of a run")
+        return config
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON atomically."""
+    write_atomically(path, lambda file: file.write((json.dumps(value, indent=2) + "\n").encode()))
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Replaces ``path`` by what ``write`` puts into the file it is given, or leaves it as it was."""
+    draft = path.with_name(path.name + ".draft")
+    with draft.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

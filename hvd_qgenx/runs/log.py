@@ -1,0 +1,47 @@
+"""Metrics of a run, as CSV and for TensorBoard."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+from hvd_qgenx.runs.folder import write_atomically
+
+
+class MetricsLog:
+    """Appends one row for every call of ``write``; the first column is the update.
+
+    Args:
+        table: the CSV file. Rows after ``start`` left by an interrupted run are dropped.
+        events: folder for TensorBoard.
+        columns: names of the values, besides ``update``.
+        start: the update from which this run goes on.
+    """
+
+    def __init__(self, table: Path, events: Path, columns: tuple[str, ...], start: float = 0) -> None:
+        if table.exists():
+            _drop_rows_after(table, start)
+            self._file = table.open("a", newline="")
+            self._csv = csv.DictWriter(self._file, ("update", *columns))
+        else:
+            self._file = table.open("w", newline="")
+            self._csv = csv.DictWriter(self._file, ("update", *columns))
+            self._csv.writeheader()
+        self._events = SummaryWriter(str(events), purge_step=int(start) + 1 if start else None)
+
+    def write(self, update: int, values: Mapping[str, float]) -> None:
+        self._csv.writerow({"update": update, **values})
+        self._file.flush()
+        for name, value in values.items():
+            self._events.add_scalar(name, value, update)
+
+    def close(self) -> None:
+        self._file.close()
+        self._events.close()
+
+
+def _drop_rows_after(table: Path, update: float) -> None:
+    lines = table.read_text().splitlines(keepends=True)
+    kept = [line for line in lines[1:] if line.endswith("\n") and float(line.split(",", 1)[0]) <= update]
+    write_atomically(table, lambda file: file.write("".join(lines[:1] + kept).encode()))
