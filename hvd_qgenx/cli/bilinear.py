@@ -17,7 +17,6 @@ from compressors import Compressor, parameters
 from hvd_qgenx import exchange
 from hvd_qgenx.cli import options
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.games import figure
 from hvd_qgenx.games.bilinear import METHODS, BilinearGame, Trajectory, play
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.transport import Transport, inprocess, launched, launcher_rank
@@ -134,6 +133,8 @@ def _publish(
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(rows)
+    from hvd_qgenx.games import figure  # matplotlib takes a while to import
+
     figure.draw(trajectories, values["dimension"], folder.path / "bilinear.png")
     click.echo(json.dumps(rows) if values["as_json"] else _table(trajectories, values["iterations"], folder))
 

@@ -77,8 +77,7 @@ option = options.option_from(GanConfig)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the summary as JSON, and nothing else, on standard output."
 )
-@click.pass_context
-def gan(context: click.Context, **values: Any) -> None:
+def gan(**values: Any) -> None:
     """Train a Wasserstein GAN; both players' gradients are averaged over ranks, compressed.
 
     \b
@@ -91,6 +90,7 @@ def gan(context: click.Context, **values: Any) -> None:
     The run's folder gets config.json, metrics.csv, TensorBoard events, sample pictures, a
     checkpoint and summary.json. A run goes on bit for bit with --resume.
     """
+    context = click.get_current_context()
     given = {name for name in values if context.get_parameter_source(name) != ParameterSource.DEFAULT}
     with options.exit_codes(speaks=lambda: launcher_rank() in (None, 0)):
         run = _prepare(values, given)

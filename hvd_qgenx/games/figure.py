@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 
 from hvd_qgenx.games.bilinear import Trajectory
 
@@ -33,7 +34,7 @@ def draw(trajectories: dict[tuple[str, str], Trajectory], dimension: int, path: 
     plt.close(figure)
 
 
-def _draw_operator(plane: plt.Axes, trajectories: dict[tuple[str, str], Trajectory], dimension: int) -> None:
+def _draw_operator(plane: Axes, trajectories: dict[tuple[str, str], Trajectory], dimension: int) -> None:
     """Arrows of the descent-ascent direction (-phi, theta)."""
     points = np.concatenate([t.points[:, [0, dimension]].numpy() for t in trajectories.values()])
     low, high = np.minimum(points.min(0), -1.2), np.maximum(points.max(0), 1.2)

@@ -161,7 +161,7 @@ class _Distributed(Optimizer):
         finally:
             self._should_synchronize = True
 
-    def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
         """Exchanges gradients, then takes the optimizer's step.
 
         Raises:

@@ -17,5 +17,5 @@ def save_grid(images: Tensor, path: Path, columns: int, least_side: int = 480) -
         canvas[:, top : top + height, left : left + width] = image
     pixels = ((canvas + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).squeeze(2).numpy()
     picture = Image.fromarray(pixels)
-    zoom = max(1, least_side // min(picture.size))
+    zoom = -(-least_side // min(picture.size))
     picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(path)

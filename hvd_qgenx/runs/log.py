@@ -4,8 +4,6 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch.utils.tensorboard import SummaryWriter
-
 from hvd_qgenx.runs.folder import write_atomically
 
 
@@ -20,6 +18,8 @@ class MetricsLog:
     """
 
     def __init__(self, table: Path, events: Path, columns: tuple[str, ...], start: float = 0) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # only the rank that writes pays for the import
+
         if table.exists():
             _drop_rows_after(table, start)
             self._file = table.open("a", newline="")
