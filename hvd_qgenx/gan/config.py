@@ -24,7 +24,7 @@ class GanConfig:
     dataset: str = "digits"
     batch_size: int = 96
     """Images in a draw, over all ranks."""
-    updates: int = 1000
+    updates: int = 1500
     seed: int = 0
     loss: str = "wgan-gp"
     penalty: float = 10.0
@@ -34,8 +34,8 @@ class GanConfig:
     generator_norm: str = "layer"
     discriminator_norm: str = "none"
     optimizer: str = "extra-adam"
-    generator_lr: float = 5e-4
-    discriminator_lr: float = 5e-4
+    generator_lr: float = 2e-4
+    discriminator_lr: float = 1e-3
     beta1: float = 0.5
     beta2: float = 0.9
     compressor: str = "minmax"
