@@ -1,0 +1,310 @@
+"""Three hosts on one machine, joined by links of a chosen rate.
+
+::
+
+      host a         host b         host c         each: a network namespace, a host name, an sshd
+    +---------+    +---------+    +---------+
+    |  eth0   |    |  eth0   |    |  eth0   |
+    +----|----+    +----|----+    +----|----+
+         |              |              |           each: a veth pair, limited by tbf at both ends
+    +----|--------------|--------------|----+
+    |    a              b              c    |
+    |                 bridge                |      a namespace of its own
+    +---------------------------------------+
+
+No interface, route or address is added outside these four namespaces. The hosts find each other
+through ``/etc/netns/NAME/hosts``, which ``ip netns exec`` binds over ``/etc/hosts``. Keys and
+configuration of ssh last as long as a temporary folder; ``~/.ssh`` is neither read nor written.
+
+The first line of ``/etc/netns/NAME/hosts`` names the process that raised the hosts. What a killed
+process left behind is known by it and removed; what others made is left alone.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NAMES = ("a", "b", "c")
+SWITCH = "hvd-qgenx-switch"
+FOLDERS = Path("/etc/netns")
+NAMESPACES = Path("/run/netns")
+SSHD = "/usr/sbin/sshd"
+
+_BIN = Path(sys.executable).parent
+_MARK = "# three-host test of hvd-qgenx, process"
+_SHAPE = ("tbf", "burst", "128kb", "latency", "50ms", "rate")
+
+_PROBE = """
+ip link add eth0 type veth peer name port
+ip link add bridge type bridge
+tc qdisc add dev eth0 root tbf burst 128kb latency 50ms rate 1gbit
+"""
+
+# A fresh /run holds the folder that sshd wants, and hides the sockets of name services, which know other hosts.
+_ENTER = """
+hostname "$0"
+mount -t tmpfs tmpfs /run
+mkdir /run/sshd
+exec "$@"
+"""
+
+_SSHD_CONFIG = """
+ListenAddress 0.0.0.0
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/user_key.pub
+StrictModes no
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM yes
+UseDNS no
+PidFile none
+SetEnv "PATH={path}"
+"""
+
+_SSH_CONFIG = """
+IdentityFile {folder}/user_key
+IdentitiesOnly yes
+UserKnownHostsFile /dev/null
+StrictHostKeyChecking no
+LogLevel ERROR
+"""
+
+
+class HostsError(RuntimeError):
+    """The hosts cannot be raised; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """One of the three."""
+
+    name: str
+
+    def bytes_sent(self) -> int:
+        """Bytes that have left through eth0, headers included."""
+        link = json.loads(_run("ip", "-netns", self.name, "-statistics", "-json", "link", "show", "eth0"))
+        return int(link[0]["stats64"]["tx"]["bytes"])
+
+    def ranks(self) -> list[int]:
+        """Process numbers of ``hvd-qgenx`` on this host."""
+        return [pid for pid in _processes(self.name) if _runs_command(pid, "hvd-qgenx")]
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """The three, and a way to start commands on the first."""
+
+    a: Host
+    b: Host
+    c: Host
+    environment: dict[str, str]
+
+    def __iter__(self) -> Iterator[Host]:
+        return iter((self.a, self.b, self.c))
+
+    def horovodrun(self, *command: str, log: Path) -> "subprocess.Popen[bytes]":
+        """Starts a command on all three from host a, one rank each; what they print goes to ``log``."""
+        launcher = ("horovodrun", "-np", "3", "-H", "a:1,b:1,c:1", "--disable-cache")
+        with log.open("wb") as output:
+            return _start("a", *launcher, *command, env=self.environment, stdout=output, stderr=subprocess.STDOUT)
+
+
+@contextmanager
+def three_hosts(rate: str, folder: Path) -> Iterator[Hosts]:
+    """Raises the hosts, and takes them down with all that runs on them.
+
+    Args:
+        rate: of every link in both directions, as ``tc`` understands it, such as ``1gbit``.
+        folder: for keys and logs; may be used again.
+
+    Raises:
+        HostsError: they cannot be raised, or a namespace or folder of their name belongs to someone else.
+    """
+    _remove_leftovers()
+    with ExitStack() as cleanup:
+        for number, name in enumerate((SWITCH, *NAMES)):
+            _claim(name)
+            cleanup.callback(_remove, name)
+            _run("ip", "netns", "add", name)
+            if name == SWITCH:
+                _run("ip", "-netns", SWITCH, "link", "add", "bridge", "up", "type", "bridge")
+            else:
+                _connect(name, number, rate)
+        environment = _prepare_ssh(folder)
+        for name in NAMES:
+            cleanup.enter_context(_sshd(name, folder, environment))
+        yield Hosts(*map(Host, NAMES), environment)
+
+
+def missing() -> str | None:
+    """Why hosts cannot be raised here, in one sentence; None if they can."""
+    if os.geteuid() != 0:
+        return "only root can raise hosts in network namespaces."
+    tools = ("ip", "tc", "unshare", "mount", "hostname", "ssh", "ssh-keygen", SSHD)
+    absent = [tool for tool in tools if shutil.which(tool) is None]
+    if absent:
+        return f"hosts need {', '.join(absent)}, which is not installed."
+    probe = subprocess.run(["unshare", "--net", "--mount", "--uts", "sh", "-ec", _PROBE], capture_output=True, text=True)
+    if probe.returncode != 0:
+        return f"the kernel does not let this process raise hosts: {probe.stderr.strip()}."
+    return None
+
+
+def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Waits for ``condition``.
+
+    Raises:
+        TimeoutError: it did not come true in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} took more than {seconds:g} s")
+        time.sleep(0.02)
+
+
+def _address(number: int) -> str:
+    return f"10.77.0.{number}"
+
+
+def _connect(name: str, number: int, rate: str) -> None:
+    """Joins a host to the bridge."""
+    _run("ip", "link", "add", "eth0", "netns", name, "type", "veth", "peer", "name", name, "netns", SWITCH)
+    _run("ip", "-netns", SWITCH, "link", "set", name, "master", "bridge", "up")
+    _run("ip", "-netns", name, "address", "add", f"{_address(number)}/24", "dev", "eth0")
+    _run("ip", "-netns", name, "link", "set", "lo", "up")
+    _run("ip", "-netns", name, "link", "set", "eth0", "up")
+    for namespace, interface in ((name, "eth0"), (SWITCH, name)):
+        _run("tc", "-netns", namespace, "qdisc", "add", "dev", interface, "root", *_SHAPE, rate)
+
+
+def _prepare_ssh(folder: Path) -> dict[str, str]:
+    """Writes keys and configuration; returns an environment in which ``ssh`` uses them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for key in ("host_key", "user_key"):
+        if not (folder / key).exists():
+            _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key))
+    path = f"{folder}:{_BIN}:{os.environ['PATH']}"
+    (folder / "sshd_config").write_text(_SSHD_CONFIG.format(folder=folder, path=path))
+    (folder / "ssh_config").write_text(_SSH_CONFIG.format(folder=folder))
+    wrapper = folder / "ssh"
+    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {shlex.quote(str(folder / "ssh_config"))} "$@"\n')
+    wrapper.chmod(0o755)
+    return {**os.environ, "PATH": path}
+
+
+@contextmanager
+def _sshd(name: str, folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    """An ssh server that has begun to listen on a host."""
+    log = folder / f"sshd-{name}.log"
+    log.write_text("")
+    server = _start(name, SSHD, "-D", "-E", str(log), "-f", str(folder / "sshd_config"), env=environment)
+    try:
+        until(lambda: "listening" in log.read_text() or server.poll() is not None, 10, f"starting sshd on host {name}")
+        if server.poll() is not None:
+            raise HostsError(f"sshd did not start on host {name}: {log.read_text().strip()}")
+        yield
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _start(name: str, *command: str, **settings: Any) -> "subprocess.Popen[bytes]":
+    """Starts a command on a host, out of reach of Ctrl-C, so that the hosts outlive the tests' own clean-up."""
+    enter = ("ip", "netns", "exec", name, "unshare", "--uts", "sh", "-ec", _ENTER, name)
+    return subprocess.Popen([*enter, *command], start_new_session=True, stdin=subprocess.DEVNULL, **settings)
+
+
+def _claim(name: str) -> None:
+    """Takes a name for this process."""
+    lines = [f"{_MARK} {os.getpid()} {_start_time(os.getpid())}", "127.0.0.1 localhost"]
+    lines += [f"{_address(number)} {host}" for number, host in enumerate(NAMES, start=1)]
+    try:
+        (FOLDERS / name).mkdir(parents=True)
+    except FileExistsError as error:
+        raise HostsError(f"{FOLDERS / name} has just been made by another process") from error
+    (FOLDERS / name / "hosts").write_text("\n".join(lines) + "\n")
+
+
+def _remove(name: str) -> None:
+    """Takes down one namespace of ours; its mark goes last."""
+    if (NAMESPACES / name).exists():
+        until(lambda: not _kill_all(name), 30, f"killing what runs on host {name}")
+        _run("ip", "netns", "delete", name)
+    shutil.rmtree(FOLDERS / name)
+    with suppress(OSError):  # others may have folders there
+        FOLDERS.rmdir()
+
+
+def _remove_leftovers() -> None:
+    """Removes what a killed process left.
+
+    Raises:
+        HostsError: something is not ours, or its process lives; nothing has been removed then.
+    """
+    found = [name for name in (*NAMES, SWITCH) if (FOLDERS / name).exists() or (NAMESPACES / name).exists()]
+    for name in found:
+        owner = _owner(name)
+        if owner is None:
+            raise HostsError(f"there is a network namespace {name} or a folder {FOLDERS / name}, made by someone else")
+        if _start_time(owner[0]) == owner[1]:
+            raise HostsError(f"process {owner[0]} has raised hosts of the same names")
+    for name in found:
+        _remove(name)
+
+
+def _owner(name: str) -> tuple[int, int] | None:
+    """Number and start time of the process that claimed a name; None if it is not ours."""
+    with suppress(OSError):
+        first = (FOLDERS / name / "hosts").read_text().partition("\n")[0]
+        if first.startswith(_MARK):
+            pid, start_time = first.removeprefix(_MARK).split()
+            return int(pid), int(start_time)
+    return None
+
+
+def _start_time(pid: int) -> int | None:
+    """When a process began, in clock ticks; None if there is no such process."""
+    with suppress(OSError):
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+        return int(after_name.split()[19])
+    return None
+
+
+def _processes(name: str) -> list[int]:
+    return [int(pid) for pid in _run("ip", "netns", "pids", name).split()]
+
+
+def _kill_all(name: str) -> list[int]:
+    """Kills all processes in a namespace and returns their numbers."""
+    pids = _processes(name)
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return pids
+
+
+def _runs_command(pid: int, command: str) -> bool:
+    """Whether a process runs a command, itself or through its interpreter."""
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        return command in [Path(word).name for word in words[:2]]
+    return False
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise HostsError(f"`{shlex.join(command)}` failed: {done.stderr.strip()}")
+    return done.stdout

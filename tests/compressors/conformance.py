@@ -1,0 +1,99 @@
+"""What every compressor must keep, as functions that raise AssertionError."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+import compressors
+from compressors import Compressor, parameters
+
+DRAWS = 4000
+LENGTH = 63
+"""Coordinates of every distribution; also the bucket size, so that each has a bucket of its own."""
+
+
+def configurations() -> Iterator[tuple[str, dict[str, int | str]]]:
+    """Every registered compressor, each parameter varied over its limits with the others at their default."""
+    for name in compressors.names():
+        yield name, {}
+        for field in parameters.fields(compressors.get(name)):
+            for value in _values(field):
+                yield name, {field.name: value}
+
+
+def _values(field: "dataclasses.Field[object]") -> list[int | str]:
+    if field.metadata["choices"]:
+        return list(field.metadata["choices"])
+    if field.metadata["high"] is not None:
+        return list(range(field.metadata["low"], field.metadata["high"] + 1))
+    return [1, 7, 21]
+
+
+def label(configuration: tuple[str, dict[str, int | str]]) -> str:
+    name, values = configuration
+    return "-".join([name, *(f"{key}={value}" for key, value in values.items())])
+
+
+def make(configuration: tuple[str, dict[str, int | str]], **more: int) -> Compressor:
+    """The compressor, with buckets of LENGTH unless the configuration says otherwise."""
+    name, values = configuration
+    if any(field.name == "bucket_size" for field in parameters.fields(compressors.get(name))):
+        values = {"bucket_size": LENGTH, **values}
+    return compressors.make(name, **values, **more)
+
+
+def distributions() -> dict[str, Tensor]:
+    """Vectors that quantizers stumble over, LENGTH coordinates each."""
+    random = torch.Generator().manual_seed(20)
+    normal = torch.randn(LENGTH, generator=random)
+    spike = torch.zeros(LENGTH)
+    spike[17] = 3.0
+    two_spikes = spike.clone()
+    two_spikes[40] = -1.0
+    sparse = normal * (torch.rand(LENGTH, generator=random) < 0.1)
+    return {
+        "gaussian": normal,
+        "small": normal * 1e-6,
+        "heavy-tail": normal / torch.rand(LENGTH, generator=random).clamp(min=1e-3),
+        "sparse": sparse,
+        "constant": torch.full((LENGTH,), 0.1),
+        "negative": -normal.abs(),
+        "offset": 1000 + normal,
+        "spike": spike,
+        "two-spikes": two_spikes,
+        "uniform": torch.rand(LENGTH, generator=random),
+        "ramp": torch.arange(float(LENGTH)),
+        "zeros": torch.zeros(LENGTH),
+        "denormal": normal * 1e-40,
+        "least-denormals": torch.randint(-9, 9, (LENGTH,), generator=random) * 2.0**-149,
+        "mixed-scale": normal * torch.logspace(-6, 3, LENGTH),
+    }
+
+
+def draw(compressor: Compressor, vector: Tensor, draws: int = DRAWS) -> Tensor:
+    """Decoded copies of ``vector`` from ``draws`` compressions, (draws, len(vector)), float64."""
+    return torch.stack([compressor.decompress(*compressor.compress(vector)).double() for _ in range(draws)])
+
+
+def check_unbiased(decoded: Tensor, vector: Tensor) -> None:
+    """The mean of the draws is within 5 standard errors of the vector, coordinate by coordinate.
+
+    A coordinate that moves in a few draws only has an unreliable standard deviation; it counts as
+    at least that of one move across the span of all values. Beside that, float32 rounding.
+    """
+    draws = len(decoded)
+    span = decoded.max() - decoded.min()
+    variance = decoded.var(dim=0).clamp(min=float(span**2) / draws)
+    rounding = 4 * 2**-24 * decoded.abs().max() + 4 * 2.0**-149
+    excess = (decoded.mean(dim=0) - vector.double()).abs() - 5 * (variance / draws).sqrt() - rounding
+    assert (excess <= 0).all(), f"biased by {excess.max():.3g} beyond 5 standard errors"
+
+
+def check_variance(decoded: Tensor, vector: Tensor, bound: float) -> None:
+    """E||Q(x) - x||^2 is under the bound, up to 5 standard errors and float32 rounding."""
+    errors = (decoded - vector.double()).square().sum(dim=1)
+    sampling = 5 * float(errors.std()) / len(errors) ** 0.5
+    rounding = len(vector) * (4 * 2**-24 * float(decoded.abs().max()) + 4 * 2.0**-149) ** 2
+    assert errors.mean() <= bound + sampling + rounding, f"variance {errors.mean():.4g} above its bound {bound:.4g}"

@@ -1,0 +1,118 @@
+"""Threads as ranks: what the collectives return, and how failures end."""
+
+import threading
+
+import pytest
+import torch
+
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.transport import inprocess
+from hvd_qgenx.transport.agreement import require_same, require_size, together
+
+K = 4
+
+
+def test_collectives():
+    def work(transport):
+        rank = transport.rank
+        mean = transport.all_reduce_mean(torch.full((3,), float(rank)), "mean").wait()
+        mine = torch.full((rank,), rank, dtype=torch.uint8)
+        gathered = transport.all_gather(mine, [0, 1, 2, 3], "gather").wait()
+        sent = [torch.tensor([10 * rank + to], dtype=torch.uint8) for to in range(K)]
+        received = transport.all_to_all(sent, "scatter").wait()
+        return mean.tolist(), [len(part) for part in gathered], [int(part) for part in received]
+
+    for rank, result in enumerate(inprocess.run(K, work)):
+        assert result == ([1.5] * 3, [0, 1, 2, 3], [rank, 10 + rank, 20 + rank, 30 + rank])
+
+
+def test_fp16_sums_of_finite_values_stay_finite():
+    means = inprocess.run(K, lambda t: t.all_reduce_mean(torch.full((2,), 40000.0).half(), "mean").wait())
+    assert all(torch.equal(mean, torch.full((2,), 40000.0).half()) for mean in means)
+
+
+def test_names_keep_collectives_apart():
+    """Ranks wait in opposite orders; unnamed collectives would be matched by order and mixed."""
+
+    def work(transport):
+        works = {
+            name: transport.all_reduce_mean(torch.full((2,), value), name) for name, value in (("a", 1.0), ("b", 2.0))
+        }
+        order = ("a", "b") if transport.rank % 2 else ("b", "a")
+        return {name: float(works[name].wait()[0]) for name in order}
+
+    assert inprocess.run(K, work) == [{"a": 1.0, "b": 2.0}] * K
+
+
+def test_bytes_sent():
+    def work(transport):
+        return (
+            transport.all_reduce_mean(torch.zeros(30), "r").bytes_sent,
+            transport.all_gather(torch.zeros(10, dtype=torch.uint8), [10] * K, "g").bytes_sent,
+            transport.all_to_all([torch.zeros(n, dtype=torch.uint8) for n in (1, 2, 4, 8)], "s").bytes_sent,
+        )
+
+    assert inprocess.run(K, work) == [(2 * 3 * 120 // 4, 30, 15 - own) for own in (1, 2, 4, 8)]
+
+
+def test_what_a_rank_changes_after_sending_does_not_reach_others():
+    released = threading.Barrier(2)
+
+    def work(transport):
+        mine = torch.ones(2)
+        work = transport.all_gather(mine, [2, 2], "g")
+        mine.zero_()
+        released.wait()
+        return [part.tolist() for part in work.wait()]
+
+    assert inprocess.run(2, work) == [[[1.0, 1.0]] * 2] * 2
+
+
+def test_the_first_failure_ends_all_ranks():
+    def work(transport):
+        if transport.rank == 2:
+            raise KeyError("mine")
+        transport.all_reduce_mean(torch.zeros(1), "never").wait()
+
+    with pytest.raises(KeyError, match="mine"):
+        inprocess.run(K, work)
+
+
+def test_one_name_twice_at_once_is_refused():
+    meeting = inprocess.Meeting(1)
+    meeting.lay_down(("x", 1), 0, None)
+    with pytest.raises(RuntimeError, match="'x' twice"):
+        meeting.lay_down(("x", 1), 0, None)
+
+
+def test_together_names_the_ranks_that_cannot():
+    def check(transport):
+        if transport.rank in (1, 3):
+            raise ConfigurationError(f"no data on {transport.rank}")
+        return transport.rank
+
+    def work(transport):
+        with pytest.raises(ConfigurationError) as raised:
+            together(transport, "check", lambda: check(transport))
+        return str(raised.value)
+
+    assert inprocess.run(K, work) == ["rank 1: no data on 1; rank 3: no data on 3"] * K
+    assert inprocess.run(K, lambda t: together(t, "fine", lambda: t.rank)) == [0, 1, 2, 3]
+
+
+def test_require_same_names_key_and_ranks():
+    def work(transport):
+        with pytest.raises(ConfigurationError) as raised:
+            require_same(transport, {"bits": 8 if transport.rank == 2 else 4, "seed": 1})
+        return str(raised.value)
+
+    assert set(inprocess.run(K, work)) == {
+        "ranks disagree on the configuration: bits is 4 on ranks 0, 1, 3 but 8 on rank 2"
+    }
+
+
+def test_require_size():
+    require_size(3, None)
+    require_size(3, 3)
+    with pytest.raises(ConfigurationError, match="expected 4 ranks but there are 3"):
+        require_size(3, 4)
