@@ -88,15 +88,19 @@ def _check(values: dict[str, Any]) -> list[tuple[str, str, Compressor]]:
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(METHODS)}."
             raise ConfigurationError(f"unknown method {method!r}; {hint}")
     given = options.take_compressor_parameters(values)
-    made = {}
     try:
-        for name in values["names"]:
-            known = {field.name for field in parameters.fields(compressors.get(name))}
-            own = {key: value for key, value in given.items() if key in known}
-            made[name] = compressors.make(name, seed=values["seed"], **own)
-        exchange.make(values["exchange_name"], inprocess.InProcess())
+        known = {name: {field.name for field in parameters.fields(compressors.get(name))} for name in values["names"]}
+        for key in given:
+            if not any(key in own for own in known.values()):
+                raise ConfigurationError(f"none of the compressors takes {key}")
+        made = {
+            name: compressors.make(name, seed=values["seed"], **{key: given[key] for key in given if key in own})
+            for name, own in known.items()
+        }
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+    for compressor in made.values():
+        exchange.check(values["exchange_name"], compressor)
     return [(method, name, made[name]) for method in values["methods"] or METHODS for name in made]
 
 

@@ -37,8 +37,8 @@ _exchanges: dict[str, type[Exchange]] = {
 NAMES = tuple(_exchanges)
 
 
-def make(name: str, transport: Transport) -> Exchange:
-    """The exchange called ``name``.
+def get(name: str) -> type[Exchange]:
+    """The class of the exchange called ``name``.
 
     Raises:
         ConfigurationError: no such exchange; the sentence gives the nearest name.
@@ -47,4 +47,15 @@ def make(name: str, transport: Transport) -> Exchange:
         near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(NAMES)}."
         raise ConfigurationError(f"unknown exchange {name!r}; {hint}")
-    return _exchanges[name](transport)
+    return _exchanges[name]
+
+
+def check(name: str, compressor: Compressor) -> None:
+    """Raises ConfigurationError unless this exchange can carry payloads of this compressor."""
+    if get(name) is AllReduce and not compressor.summable:
+        raise ConfigurationError(f"payloads of {compressor.name} cannot be added; use allgather or two-phase")
+
+
+def make(name: str, transport: Transport) -> Exchange:
+    """The exchange called ``name`` over a transport; raises as ``get`` does."""
+    return get(name)(transport)

@@ -77,11 +77,7 @@ class GanConfig:
                 "the gradient penalty is taken image by image, which batch norm in the discriminator mixes; "
                 "use layer or none, or --loss wgan"
             )
-        leaf = self.make_compressor().route((self.compress_from, 2))
-        if self.exchange == "allreduce" and not leaf.summable:
-            raise ConfigurationError(f"payloads of {leaf.name} cannot be added; use --exchange allgather or two-phase")
-        if self.exchange not in exchange.NAMES:
-            raise ConfigurationError(f"exchange must be one of {', '.join(exchange.NAMES)}, not {self.exchange!r}")
+        exchange.check(self.exchange, self.make_compressor().inner)
 
     @property
     def moves_per_update(self) -> int:

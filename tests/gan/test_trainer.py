@@ -1,0 +1,201 @@
+"""The training loop over in-process ranks: averages, replicas, resume."""
+
+import copy
+
+import pytest
+import torch
+
+from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
+from hvd_qgenx.gan.config import GanConfig
+from hvd_qgenx.gan.trainer import Trainer
+from hvd_qgenx.transport import inprocess
+
+K = 3
+SMALL = {"batch_size": 8, "filters": 4, "latent": 8, "compress_from": 32}
+IMAGES = torch.randint(0, 256, (40, 1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+
+
+def trainer(transport, **changes) -> Trainer:
+    config = GanConfig(**{**SMALL, **changes}).completed()
+    config.check(transport.size)
+    return Trainer(config, IMAGES, transport)
+
+
+def players(trainer: Trainer):
+    return {"generator": trainer.generator, "discriminator": trainer.discriminator}
+
+
+@pytest.mark.parametrize("exchange", ["allreduce", "allgather", "two-phase"])
+def test_both_players_gradients_are_averaged_at_both_half_steps(exchange):
+    """The gradients each move uses are the means of those that the ranks computed."""
+
+    def work(transport):
+        run = trainer(transport, compressor="none", exchange=exchange)
+        run.optimizer.zero_grad()
+        for move in (run.optimizer.extrapolation, run.optimizer.step):
+            run._fill_gradients()
+            names = [(player, name) for player, model in players(run).items() for name, _ in model.named_parameters()]
+            parameters = [p for model in players(run).values() for p in model.parameters()]
+            local = [p.grad.clone() for p in parameters]
+            everyone = transport.all_gather_object(local, "local")
+            move()
+            run.move += 1
+            for (player, name), parameter, *gradients in zip(names, parameters, *everyone, strict=True):
+                mean = torch.stack(gradients).mean(0)
+                torch.testing.assert_close(parameter.grad, mean, msg=f"{player} {name} is not averaged")
+                if name.endswith("weight"):
+                    assert not torch.allclose(gradients[0], mean, rtol=1e-3), f"{player} {name} shows nothing"
+            run.optimizer.zero_grad()
+
+    inprocess.run(K, work)
+
+
+@pytest.mark.parametrize("batch_size", [9, 10, 11])
+def test_uneven_shares_weigh_by_their_size(batch_size):
+    """With the same latents a batch split over ranks has the gradient of the whole batch."""
+
+    def gradients(transport):
+        run = trainer(transport, batch_size=batch_size, compressor="none", loss="wgan")
+        everything = torch.randn(batch_size, 8, generator=torch.Generator().manual_seed(1))
+        mine = everything[run.batches.first : run.batches.last]
+        share = len(run.batches) * transport.size / batch_size
+        from hvd_qgenx.gan.losses import fill_gradients
+
+        mixing = torch.zeros(len(mine), 1, 1, 1)
+        fill_gradients(run.generator, run.discriminator, run.batches(0), mine, mixing, 0.0, share)
+        run.optimizer.synchronize()
+        return [p.grad for model in players(run).values() for p in model.parameters()]
+
+    (whole,) = inprocess.run(1, gradients)
+    for split in inprocess.run(K, gradients):
+        for one, other in zip(whole, split, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("optimizer", ["extra-adam", "adam"])
+@pytest.mark.parametrize("compressor", ["none", "fp16", "minmax", "uniform"])
+def test_replicas_stay_identical_and_runs_repeat(compressor, optimizer):
+    def work(transport):
+        run = trainer(transport, compressor=compressor, optimizer=optimizer)
+        for _ in range(8):
+            run.advance()
+        return run.replica_hash()
+
+    first, second = inprocess.run(K, work), inprocess.run(K, work)
+    assert len({*first, *second}) == 1
+
+
+def test_seed_and_compression_change_the_outcome():
+    def work(**changes):
+        def one(transport):
+            run = trainer(transport, **changes)
+            run.advance()
+            return run.replica_hash()
+
+        return inprocess.run(K, one)[0]
+
+    hashes = {work(), work(seed=1), work(compressor="none"), work(compressor_parameters={"bits": 3}), work(loss="wgan")}
+    assert len(hashes) == 5
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "adam"}, {"compressor": "uniform", "generator_norm": "batch"}])
+def test_resumed_after_any_move_it_goes_on_bit_for_bit(changes):
+    def work(transport, resume_at):
+        run = trainer(transport, **changes)
+        for move in range(6):
+            if move == resume_at:
+                state = copy.deepcopy(run.state_dict())
+                run = trainer(transport, **changes)
+                run.load_state_dict(state)
+            run.advance()
+        return run.replica_hash(), run.report.bytes_sent
+
+    expected = inprocess.run(K, lambda t: work(t, None))
+    for resume_at in range(6):
+        assert inprocess.run(K, lambda t, at=resume_at: work(t, at)) == expected
+
+
+def test_ranks_draw_latents_of_their_own():
+    def work(transport):
+        run = trainer(transport, compressor="none", batch_size=9)
+        seen = []
+        run.generator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+        run.advance()
+        run.advance()
+        return seen
+
+    draws = [draw for rank in inprocess.run(K, work) for draw in rank]
+    assert len({tuple(draw.flatten().tolist()) for draw in draws}) == 2 * K
+
+
+def test_weight_clipping():
+    def work(transport):
+        run = trainer(transport, loss="wgan", clip=0.005)
+        for _ in range(3):
+            run.advance()
+            assert max(float(p.detach().abs().max()) for p in run.discriminator.parameters()) <= 0.005
+
+    inprocess.run(2, work)
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_a_bad_gradient_names_rank_player_and_parameter(player):
+    def work(transport):
+        run = trainer(transport)
+        run.advance()
+        if transport.rank == 2:
+            name, parameter = next(iter(players(run)[player].named_parameters()))
+            parameter.register_hook(lambda gradient: gradient * float("nan"))
+            broken.append(name)
+        run.advance()
+
+    broken: list[str] = []
+    with pytest.raises(NonFiniteGradientError) as raised:
+        inprocess.run(K, work)
+    assert str(raised.value) == f"Inf or NaN in a gradient on rank 2: {player} parameter '{broken[0]}'"
+
+
+def test_replicas_that_differ_are_found():
+    def work(transport):
+        run = trainer(transport)
+        run.advance()
+        if transport.rank == 1:
+            next(run.generator.parameters()).data[0, 0] += 1e-6
+        run.replica_hash()
+
+    with pytest.raises(TrainingError, match=r"replicas differ after move 1: rank 0 .*, rank 1 .*"):
+        inprocess.run(K, work)
+
+
+def test_sampling_and_scoring_do_not_disturb_training():
+    def work(transport, watched):
+        run = trainer(transport)
+        for _ in range(4):
+            run.advance(measure_error=watched)
+            if watched:
+                run.sample(4)
+                run.mean_losses()
+        return run.replica_hash()
+
+    assert inprocess.run(2, lambda t: work(t, False)) == inprocess.run(2, lambda t: work(t, True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "ranks", "sentence"),
+    [
+        ({"batch_size": 2}, 3, "a batch of 2 cannot be split over 3 ranks"),
+        ({"dataset": "cifar"}, 1, "dataset must be one of digits, mnist, cifar10, not 'cifar'"),
+        ({"updates": 0}, 1, "updates must be positive"),
+        ({"generator_lr": float("nan")}, 1, "generator_lr must be positive"),
+        ({"checkpoint_every": 0.25}, 1, "checkpoint_every must be a positive multiple of 1/2"),
+        ({"checkpoint_every": 0.5, "optimizer": "adam"}, 1, "checkpoint_every must be a positive multiple of 1/1"),
+        ({"discriminator_norm": "batch"}, 1, "the gradient penalty is taken image by image"),
+        ({"exchange": "allreduce"}, 1, "payloads of minmax cannot be added"),
+        ({"exchange": "ring"}, 1, "unknown exchange 'ring'"),
+        ({"compressor_parameters": {"bits": 9}}, 1, "bits must be from 1 to 8"),
+        ({"compressor": "uniform", "compressor_parameters": {"bits": 1}}, 1, "bits must be from 2 to 8"),
+    ],
+)
+def test_bad_configurations_are_named(changes, ranks, sentence):
+    with pytest.raises(ConfigurationError, match=sentence):
+        GanConfig(**{**SMALL, **changes}).check(ranks)

@@ -1,0 +1,321 @@
+"""The distributed optimizer over in-process ranks."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import compressors
+from hvd_qgenx import DistributedOptimizer, ExtraAdam, ExtraSGD
+from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
+from hvd_qgenx.transport import inprocess
+
+K = 3
+
+
+def model() -> nn.Module:
+    random = torch.Generator().manual_seed(0)
+    net = nn.Sequential(nn.Linear(20, 16), nn.Tanh(), nn.Linear(16, 1))
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, 0, 0.3, generator=random)
+    return net
+
+
+def batch(rank: int, step: int) -> torch.Tensor:
+    return torch.randn(8, 20, generator=torch.Generator().manual_seed(100 * step + rank))
+
+
+def loss(net: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    return (net(inputs).squeeze(1) - inputs.sum(1)).square().mean()
+
+
+def flat(net: nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
+
+
+OPTIMIZERS = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+    "adamw-foreach": lambda p: torch.optim.AdamW(p, lr=0.01, foreach=True),
+    "extra-sgd": lambda p: ExtraSGD(p, lr=0.05),
+    "extra-adam": lambda p: ExtraAdam(p, lr=0.01),
+}
+
+
+def train(transport, make, compression=None, steps=6, wrap=True):
+    """Parameters after a few steps; without ``wrap`` on all ranks' batches in one process."""
+    net = model()
+    optimizer = make(net.parameters())
+    if wrap:
+        optimizer = DistributedOptimizer(optimizer, net.named_parameters(), compression, transport=transport)
+    step = 0
+    for _ in range(steps):
+        two = isinstance(optimizer, ExtraSGD | ExtraAdam)
+        for advance in (optimizer.extrapolation, optimizer.step) if two else (optimizer.step,):
+            optimizer.zero_grad(set_to_none=step % 2 == 0)
+            if wrap:
+                loss(net, batch(transport.rank, step)).backward()
+            else:
+                torch.stack([loss(net, batch(rank, step)) for rank in range(K)]).mean().backward()
+            advance()
+            step += 1
+    return flat(net)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_it_is_the_optimizer_on_all_batches(name):
+    distributed = inprocess.run(K, lambda t: train(t, OPTIMIZERS[name]))
+    alone = train(None, OPTIMIZERS[name], wrap=False)
+    for parameters in distributed:
+        assert torch.equal(parameters, distributed[0])
+        torch.testing.assert_close(parameters, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("compressor", compressors.names())
+def test_replicas_agree_under_compression(compressor):
+    leaf = compressors.make(compressor)
+    distributed = inprocess.run(K, lambda t: train(t, OPTIMIZERS["extra-adam"], compressors.Exempt(leaf)))
+    assert all(torch.equal(parameters, distributed[0]) for parameters in distributed)
+    exact = inprocess.run(K, lambda t: train(t, OPTIMIZERS["extra-adam"]))[0]
+    assert torch.equal(distributed[0], exact) == (compressor == "none")
+
+
+def test_world_size_one_still_runs_the_codec():
+    solo = inprocess.InProcess()
+    compressed = train(solo, OPTIMIZERS["sgd"], compressors.make("minmax", bits=2))
+    assert not torch.equal(compressed, train(solo, OPTIMIZERS["sgd"]))
+
+
+def test_it_is_an_instance_of_the_class_it_wraps_and_keeps_its_state():
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    loss(net, batch(0, 0)).backward()
+    optimizer.step()
+    momentum = {p: s["momentum_buffer"].clone() for p, s in optimizer.state.items()}
+    wrapped = DistributedOptimizer(optimizer, net.named_parameters(), transport=inprocess.InProcess())
+    assert isinstance(wrapped, torch.optim.SGD)
+    assert all(torch.equal(wrapped.state[p]["momentum_buffer"], buffer) for p, buffer in momentum.items())
+    assert wrapped.param_groups[0]["lr"] == 0.05
+
+
+def test_learning_rate_schedulers_work():
+    net = model()
+    wrapped = DistributedOptimizer(torch.optim.SGD(net.parameters(), lr=1.0), transport=inprocess.InProcess())
+    scheduler = torch.optim.lr_scheduler.StepLR(wrapped, step_size=1, gamma=0.1)
+    loss(net, batch(0, 0)).backward()
+    wrapped.step()
+    scheduler.step()
+    assert wrapped.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+def test_gradients_may_be_filled_in_and_missing_ones_count_as_zeros():
+    def work(transport):
+        x, y = torch.zeros(2, requires_grad=True), torch.zeros(2, requires_grad=True)
+        optimizer = DistributedOptimizer(torch.optim.SGD([x, y], lr=1.0), transport=transport)
+        x.grad = torch.full((2,), 3.0 * transport.rank)
+        if transport.rank == 0:
+            y.grad = torch.full((2,), 3.0)
+        optimizer.step()
+        return x.detach().tolist(), y.detach().tolist()
+
+    assert inprocess.run(K, work) == [([-3.0, -3.0], [-1.0, -1.0])] * K
+
+
+def test_frozen_parameters_do_not_travel():
+    net = model()
+    net[0].requires_grad_(False)
+    optimizer = DistributedOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), transport=inprocess.InProcess())
+    loss(net, batch(0, 0)).backward()
+    before = net[0].weight.clone()
+    optimizer.step()
+    assert torch.equal(net[0].weight, before)
+    assert net[0].weight.grad is None
+
+
+def test_accumulated_passes_are_averaged():
+    def work(transport):
+        net = model()
+        optimizer = DistributedOptimizer(
+            torch.optim.SGD(net.parameters(), lr=0.1), backward_passes_per_step=2, transport=transport
+        )
+        for step in (0, 1):
+            loss(net, batch(transport.rank, step)).backward()
+        optimizer.step()
+        return flat(net)
+
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    torch.stack([loss(net, batch(rank, step)) for rank in range(K) for step in (0, 1)]).mean().backward()
+    optimizer.step()
+    for parameters in inprocess.run(K, work):
+        torch.testing.assert_close(parameters, flat(net))
+
+
+def test_one_pass_too_many_is_an_error():
+    net = model()
+    DistributedOptimizer(
+        torch.optim.SGD(net.parameters(), lr=0.1), net.named_parameters(), transport=inprocess.InProcess()
+    )
+    loss(net, batch(0, 0)).backward()
+    with pytest.raises(RuntimeError, match=r"gradient of parameter '2.*' was computed 2 times before an exchange"):
+        loss(net, batch(0, 1)).backward()
+
+
+def test_zero_grad_forgets_the_passes_it_drops():
+    net = model()
+    optimizer = DistributedOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), transport=inprocess.InProcess())
+    for step in range(3):
+        optimizer.zero_grad()
+        loss(net, batch(0, step)).backward()
+
+
+def test_clipping_between_exchange_and_step():
+    def work(transport):
+        x = torch.zeros(2, requires_grad=True)
+        optimizer = DistributedOptimizer(torch.optim.SGD([x], lr=1.0), transport=transport)
+        x.grad = torch.tensor([3.0 * transport.rank, 0.0])
+        optimizer.synchronize()
+        torch.nn.utils.clip_grad_norm_([x], 1.0)
+        with optimizer.skip_synchronize():
+            optimizer.step()
+        return x.detach()
+
+    for x in inprocess.run(K, work):
+        torch.testing.assert_close(x, torch.tensor([-1.0, 0.0]))
+
+
+def test_a_second_exchange_is_warned_of():
+    x = torch.zeros(2, requires_grad=True)
+    optimizer = DistributedOptimizer(torch.optim.SGD([x], lr=1.0), transport=inprocess.InProcess())
+    optimizer.synchronize()
+    with pytest.warns(UserWarning, match="a second time"):
+        optimizer.step()
+
+
+def test_what_cannot_be_averaged_is_refused():
+    solo = inprocess.InProcess()
+    x = torch.zeros(2, requires_grad=True)
+    optimizer = DistributedOptimizer(torch.optim.SGD([x], lr=1.0), transport=solo)
+    with pytest.raises(ValueError, match="takes no closure"):
+        optimizer.step(lambda: 0.0)
+    with pytest.raises(TypeError, match="SGD has no extrapolation"):
+        optimizer.extrapolation()
+    with pytest.raises(ConfigurationError, match="before making the optimizer distributed"):
+        optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)]})
+    x.grad = torch.sparse_coo_tensor([[0]], [1.0], (2,))
+    with pytest.raises(TypeError, match="sparse"):
+        optimizer.step()
+    with pytest.raises(ConfigurationError, match="leaves out parameter 0 of group 0"):
+        DistributedOptimizer(torch.optim.SGD([x], lr=1.0), [("y", torch.zeros(1))], transport=solo)
+
+
+def test_ranks_with_different_layouts_are_found():
+    def work(transport):
+        x = torch.zeros(2 + transport.rank // 2, requires_grad=True)
+        DistributedOptimizer(torch.optim.SGD([x], lr=1.0), transport=transport)
+
+    with pytest.raises(ConfigurationError, match="ranks 0 and 2 were given different parameters"):
+        inprocess.run(K, work)
+
+    def other(transport):
+        compression = compressors.make("minmax", bits=4 if transport.rank else 8)
+        DistributedOptimizer(
+            torch.optim.SGD([torch.zeros(2, requires_grad=True)], lr=1.0), None, compression, transport=transport
+        )
+
+    with pytest.raises(ConfigurationError, match="ranks 0 and 1 were given different compression"):
+        inprocess.run(K, other)
+
+
+@pytest.mark.parametrize("compressor", compressors.names())
+@pytest.mark.parametrize("bad", [float("inf"), float("nan")])
+def test_a_bad_gradient_is_named_on_every_rank(compressor, bad):
+    def work(transport):
+        net = model()
+        groups = [
+            {"params": list(net[0].parameters()), "player": "generator"},
+            {"params": list(net[2].parameters()), "player": "discriminator"},
+        ]
+        optimizer = DistributedOptimizer(
+            ExtraSGD(groups, lr=0.1), net.named_parameters(), compressors.make(compressor), transport=transport
+        )
+        loss(net, batch(transport.rank, 0)).backward()
+        if transport.rank == 1:
+            net[2].weight.grad[0, 3] = bad
+        before = flat(net)
+        with pytest.raises(NonFiniteGradientError) as raised:
+            optimizer.extrapolation()
+        assert torch.equal(flat(net), before)
+        return str(raised.value)
+
+    expected = "Inf or NaN in a gradient on rank 1: discriminator parameter '2.weight'"
+    assert inprocess.run(K, work) == [expected] * K
+
+
+def test_overflow_in_the_compressor_is_named():
+    def work(transport):
+        x = torch.zeros(2, requires_grad=True)
+        optimizer = DistributedOptimizer(
+            torch.optim.SGD([x], lr=1.0), None, compressors.make("fp16"), transport=transport
+        )
+        x.grad = torch.full((2,), 1e6)
+        optimizer.step()
+
+    with pytest.raises(TrainingError, match="too large for compressor Half"):
+        inprocess.run(K, work)
+
+
+def test_resumed_from_state_dict_it_goes_on_bit_for_bit():
+    """At every move, also between the two of extra-gradient, with a stochastic compressor."""
+
+    def run(transport, resume_at):
+        net = model()
+
+        def make(net):
+            return DistributedOptimizer(
+                ExtraAdam(net.parameters(), lr=0.01),
+                net.named_parameters(),
+                compressors.make("minmax"),
+                transport=transport,
+            )
+
+        optimizer = make(net)
+        for step in range(6):
+            if step == resume_at:
+                state, net = copy.deepcopy(optimizer.state_dict()), copy.deepcopy(net)
+                optimizer = make(net)
+                optimizer.load_state_dict(state)
+            optimizer.zero_grad()
+            loss(net, batch(transport.rank, step)).backward()
+            optimizer.step() if step % 2 else optimizer.extrapolation()
+        return flat(net)
+
+    uninterrupted = inprocess.run(K, lambda t: run(t, None))
+    for resume_at in range(6):
+        assert all(
+            torch.equal(one, two)
+            for one, two in zip(uninterrupted, inprocess.run(K, lambda t, at=resume_at: run(t, at)), strict=True)
+        )
+
+
+def test_state_of_the_plain_optimizer_loads():
+    net = model()
+    optimizer = torch.optim.Adam(net.parameters())
+    loss(net, batch(0, 0)).backward()
+    optimizer.step()
+    wrapped = DistributedOptimizer(torch.optim.Adam(net.parameters()), transport=inprocess.InProcess())
+    wrapped.load_state_dict(optimizer.state_dict())
+    assert wrapped.state[net[0].weight]["step"] == 1
+
+
+def test_two_dtypes_travel_apart():
+    def work(transport):
+        x = torch.zeros(4, requires_grad=True)
+        y = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+        optimizer = DistributedOptimizer(torch.optim.SGD([x, y], lr=1.0), transport=transport)
+        x.grad, y.grad = torch.full((4,), 1.0), torch.full((4,), 1 + 2.0**-40, dtype=torch.float64)
+        optimizer.step()
+        return float(x.detach()[0]), float(y.detach()[0])
+
+    assert inprocess.run(2, work) == [(-1.0, -1 - 2.0**-40)] * 2
