@@ -1,0 +1,43 @@
+"""One rank of: every exchange with every compressor. Rank 0 writes a digest of each mean as JSON.
+
+Started by Python alone it does the same with threads as ranks: python parity.py FILE RANKS.
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+import compressors
+from hvd_qgenx import exchange
+from hvd_qgenx.transport import Transport, inprocess, launched, launcher_rank
+
+
+def digests(transport: Transport) -> dict[str, list[object]]:
+    """SHA-256 of the mean by every decoded-payload exchange, for sizes that leave chunks empty too."""
+    found = {}
+    for name in compressors.names():
+        for how in ("allgather", "two-phase"):
+            for numel in (1, 5, 3000, 10000):
+                compressor = compressors.make(name, seed=3, rank=transport.rank)
+                vector = torch.randn(numel, generator=torch.Generator().manual_seed(10 * numel + transport.rank))
+                label = f"{name} {how} {numel}"
+                pending = exchange.make(how, transport).start(vector, compressor, label)
+                digest = hashlib.sha256(pending.wait().numpy().tobytes()).hexdigest()
+                everyone = transport.all_gather_object((digest, pending.report.bytes_sent), f"{label} digest")
+                assert len({theirs for theirs, _ in everyone}) == 1, f"{label} differs between ranks"
+                found[label] = [digest, [sent for _, sent in everyone]]
+    return found
+
+
+if __name__ == "__main__":
+    if launcher_rank() is None:
+        results = inprocess.run(int(sys.argv[2]), digests)
+        rank = 0
+    else:
+        transport = launched()
+        results, rank = [digests(transport)], transport.rank
+    if rank == 0:
+        Path(sys.argv[1]).write_text(json.dumps(results[0]))

@@ -1,0 +1,41 @@
+"""One rank of: fifty steps by stock Horovod and by ours, without compression. Prints what differs."""
+
+import sys
+
+import horovod.torch as hvd
+import torch
+from horovod.torch.optimizer import _DistributedOptimizer
+from torch import nn
+
+from hvd_qgenx import DistributedOptimizer
+from hvd_qgenx.transport.horovod import Horovod
+
+transport = Horovod()
+OPTIMIZERS = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+}
+
+
+def train(name: str, wrap) -> torch.Tensor:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(20, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
+    optimizer = wrap(OPTIMIZERS[name](net.parameters()), named_parameters=net.named_parameters())
+    assert isinstance(optimizer, type(OPTIMIZERS[name](net.parameters())))
+    assert wrap is hvd.DistributedOptimizer or isinstance(optimizer, _DistributedOptimizer)
+    for step in range(50):
+        inputs = torch.randn(16, 20, generator=torch.Generator().manual_seed(1000 * step + transport.rank))
+        optimizer.zero_grad()
+        (net(inputs).squeeze(1) - inputs.sum(1)).square().mean().backward()
+        optimizer.step()
+    return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
+
+
+for name in OPTIMIZERS:
+    stock, ours = train(name, hvd.DistributedOptimizer), train(name, DistributedOptimizer)
+    if transport.size == 2:
+        assert torch.equal(stock, ours), f"{name}: {(stock - ours).abs().max()}"
+    torch.testing.assert_close(stock, ours, rtol=1e-4, atol=1e-6)
+    everyone = transport.all_gather_object(ours, "ours")
+    assert all(torch.equal(ours, other) for other in everyone)
+sys.stdout.write(f"rank {transport.rank} agrees\n")

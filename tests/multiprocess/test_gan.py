@@ -1,0 +1,143 @@
+"""hvd-qgenx gan on three ranks, under the real horovodrun: repeats, resumes, fails as promised."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import launch
+
+QUICK = ["--filters", "8", "--batch-size", "12", "--log-every", "5", "--sample-every", "1000", "--seed", "3"]
+
+
+@pytest.fixture(autouse=True)
+def _horovod() -> None:
+    launch.require_horovod()
+
+
+def gan(*arguments: object, ranks: int = 3) -> list[str]:
+    return launch.horovodrun(ranks, launch.COMMAND, "gan", *(str(argument) for argument in arguments))
+
+
+def summary(out: Path) -> dict:
+    return json.loads((out / "summary.json").read_text())
+
+
+def train(out: Path, *arguments: object) -> dict:
+    result = launch.run(gan("--out", out, *QUICK, *arguments))
+    assert result.returncode == 0, result.stderr
+    return summary(out)
+
+
+def ranks_of(out: Path) -> list[int]:
+    """Processes of a run's ranks, by their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().decode().split("\0")
+            except OSError:
+                continue
+            if str(out) in words and "python" in Path(words[0]).name and any("horovodrun" in w for w in words) is False:
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def wait_until(happened, seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    launch.require_horovod()
+    return train(tmp_path_factory.mktemp("gan") / "run", "--updates", 60)
+
+
+def test_the_same_seed_gives_the_same_run(tmp_path, uninterrupted):
+    again = train(tmp_path / "run", "--updates", 60)
+    for key in ("replica_hash", "losses", "bytes_sent", "relative_error"):
+        assert again[key] == uninterrupted[key]
+
+
+def test_bytes_shrink_with_bits(tmp_path, uninterrupted):
+    """Against fp32, less the overhead of headers and of the tensors sent uncompressed."""
+    full = train(tmp_path / "none", "--updates", 2, "--compressor", "none")["bytes_per_update"]
+    eight = train(tmp_path / "eight", "--updates", 2, "--bits", 8)["bytes_per_update"]
+    assert 3 < full / eight < 4
+    assert 5 < full / uninterrupted["bytes_per_update"] < 8
+
+
+@pytest.mark.parametrize("victim", [0, 1, 2])
+def test_killed_at_a_random_update_and_resumed_it_ends_the_same(tmp_path, uninterrupted, victim):
+    out = tmp_path / "run"
+    stop_after = random.Random(victim).randint(5, 40)
+    job = subprocess.Popen(
+        gan("--out", out, *QUICK, "--updates", 60, "--checkpoint-every", 3.5, "--log-every", 1),
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    metrics = out / "metrics.csv"
+    wait_until(lambda: metrics.exists() and metrics.read_text().count("\n") > stop_after, 120, "updates")
+    os.kill(ranks_of(out)[victim], signal.SIGKILL)
+    job.communicate(timeout=60)
+    assert job.returncode != 0
+    wait_until(lambda: not ranks_of(out), 10, "all ranks to end")
+    assert not (out / "summary.json").exists()
+
+    done = launch.run(gan("--resume", out))
+    assert done.returncode == 0, done.stderr
+    assert summary(out)["replica_hash"] == uninterrupted["replica_hash"]
+
+
+def test_ranks_that_disagree_stop_before_training(tmp_path):
+    """mpirun gives every rank a command line of its own."""
+    out = tmp_path / "run"
+    same = [launch.COMMAND, "gan", "--out", str(out), *QUICK, "--bits"]
+    result = launch.run(
+        ["mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "2", *same, "4", ":", "-np", "1", *same, "8"]
+    )
+    assert result.returncode == 2
+    text = "ranks disagree on the configuration: compressor_parameters is"
+    assert result.stderr.count(text) == 1
+    assert re.search(r"'bits': 4.* on ranks 0, 1 but .*'bits': 8.* on rank 2", result.stderr)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--expect-ranks", 4], "expected 4 ranks but there are 3"),
+        (["--batch-size", 2], "a batch of 2 cannot be split over 3 ranks"),
+        (["--bits", 9], "bits must be from 1 to 8, not 9"),
+    ],
+)
+def test_bad_input_is_said_once(tmp_path, arguments, sentence):
+    result = launch.run(gan("--out", tmp_path / "run", *QUICK, *arguments))
+    assert result.returncode != 0
+    assert result.stderr.count(sentence) == 1
+    assert "Exit code:    2" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bad_gradient_ends_every_rank_with_one_sentence(tmp_path):
+    out = tmp_path / "run"
+    start = time.monotonic()
+    result = launch.run(
+        gan("--out", out, *QUICK, "--updates", 100, "--checkpoint-every", 0.5, "--discriminator-lr", "1e30")
+    )
+    assert result.returncode != 0
+    assert time.monotonic() - start < 90
+    assert result.stderr.count("Error: Inf or NaN in a gradient on rank 0: ") == 1
+    assert "; rank 2: " in result.stderr
+    assert (out / "checkpoint.pt").exists()
+    assert not ranks_of(out)
