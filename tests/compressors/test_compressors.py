@@ -1,10 +1,15 @@
 """Names, parameters, the combinator, and the sizes known from the literature."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 import torch
 
 import compressors
-from compressors import Exempt
+from compressors import Compressor, Exempt, registry
+from compressors.base import flatten, numel
+from tests.compressors import conformance
 
 
 def test_names():
@@ -96,3 +101,17 @@ class TestExempt:
     def test_bad_threshold(self):
         with pytest.raises(ValueError, match="min_numel must be at least 0"):
             Exempt(compressors.make("minmax"), min_numel=-1)
+
+
+def test_the_compressor_of_the_contributing_guide_conforms(monkeypatch):
+    text = Path(__file__).parents[2].joinpath("CONTRIBUTING.md").read_text()
+    source = text.split("```python\n")[1].split("```")[0]
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+    names = {"dataclass": dataclass, "torch": torch, "register": compressors.register, "Compressor": Compressor}
+    exec(source, {**names, "flatten": flatten, "numel": numel})
+    compressor = compressors.make("bf16")
+    for vector in conformance.distributions().values():
+        payload, context = compressor.compress(vector)
+        assert payload.nbytes == compressor.payload_bytes(vector.shape)
+        conformance.check_variance(conformance.draw(compressor, vector, 2), vector, compressor.variance_bound(vector))
+        assert compressor.decompress(payload, context).dtype == vector.dtype
