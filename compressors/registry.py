@@ -1,11 +1,11 @@
 """Compressors by name."""
 
-import difflib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from compressors import parameters
 from compressors.base import Compressor
+from compressors.naming import unknown
 
 _registry: dict[str, type[Compressor]] = {}
 
@@ -40,9 +40,7 @@ def get(name: str) -> type[Compressor]:
         ValueError: no such compressor; the sentence gives the nearest name.
     """
     if name not in _registry:
-        near = difflib.get_close_matches(name, _registry, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names())}."
-        raise ValueError(f"unknown compressor {name!r}; {hint}")
+        raise ValueError(unknown("compressor", name, names()))
     return _registry[name]
 
 

@@ -1,7 +1,6 @@
 """hvd-qgenx bilinear"""
 
 import csv
-import difflib
 import io
 import json
 from datetime import datetime
@@ -14,6 +13,7 @@ from rich.table import Table
 
 import compressors
 from compressors import Compressor, parameters
+from compressors.naming import unknown
 from hvd_qgenx import exchange
 from hvd_qgenx.cli import options
 from hvd_qgenx.errors import ConfigurationError
@@ -61,7 +61,7 @@ def bilinear(**values: Any) -> None:
     The same call gives the same numbers with --workers N and with horovodrun -np N. The step sizes
     and the bound on phi are those of Gidel et al. (ICLR 2019). Writes bilinear.csv and bilinear.png.
     """
-    with options.exit_codes(speaks=lambda: launcher_rank() in (None, 0)):
+    with options.exit_codes() as session:
         plays = _check(values)
         folder = RunFolder(values["out"] or Path(f"runs/bilinear-{datetime.now():%Y%m%d-%H%M%S}"))
         if launcher_rank() is None:
@@ -71,7 +71,7 @@ def bilinear(**values: Any) -> None:
             trajectories = inprocess.run(size, lambda transport: _play_all(transport, values, plays))[0]
             _publish(trajectories, values, size, folder)
         else:
-            transport = launched()
+            transport = session.transport = launched()
             require_size(transport.size, values["workers"] or values["expect_ranks"])
             require_same(transport, _settings(values))
             together(transport, "folder", lambda: folder.create(_settings(values)) if transport.rank == 0 else None)
@@ -84,9 +84,7 @@ def _check(values: dict[str, Any]) -> list[tuple[str, str, Compressor]]:
     """All plays asked for, as (method, label of the compressor, compressor)."""
     for method in values["methods"]:
         if method not in METHODS:
-            near = difflib.get_close_matches(method, METHODS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(METHODS)}."
-            raise ConfigurationError(f"unknown method {method!r}; {hint}")
+            raise ConfigurationError(unknown("method", method, METHODS))
     given = options.take_compressor_parameters(values)
     try:
         known = {name: {field.name for field in parameters.fields(compressors.get(name))} for name in values["names"]}

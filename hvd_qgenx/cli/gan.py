@@ -24,7 +24,7 @@ from hvd_qgenx.gan.run import KIND, Run
 from hvd_qgenx.gan.trainer import Trainer
 from hvd_qgenx.runs import RunFolder, checkpoint
 from hvd_qgenx.runs.folder import write_json
-from hvd_qgenx.transport import Transport, launched, launcher_rank
+from hvd_qgenx.transport import Transport, launched
 from hvd_qgenx.transport.agreement import require_same, require_size, together
 
 option = options.option_from(GanConfig)
@@ -92,16 +92,16 @@ def gan(**values: Any) -> None:
     """
     context = click.get_current_context()
     given = {name for name in values if context.get_parameter_source(name) != ParameterSource.DEFAULT}
-    with options.exit_codes(speaks=lambda: launcher_rank() in (None, 0)):
-        run = _prepare(values, given)
+    with options.exit_codes() as session:
+        session.transport = launched()
+        run = _prepare(session.transport, values, given)
         summary = run.train()
         if run.writes:
             click.echo(json.dumps(summary, indent=2) if values["as_json"] else _describe(summary, run.folder))
 
 
-def _prepare(values: dict[str, Any], given: set[str]) -> Run:
+def _prepare(transport: Transport, values: dict[str, Any], given: set[str]) -> Run:
     """All that can go wrong before training goes wrong here, on all ranks together."""
-    transport = launched()
     require_size(transport.size, values["expect_ranks"])
     stored = _read_run(transport, values["resume"]) if values["resume"] else None
     config = together(transport, "configure", lambda: _configure(transport, values, given, stored))

@@ -11,6 +11,7 @@ import click
 import compressors
 from compressors import parameters
 from hvd_qgenx.errors import ConfigurationError, TrainingError
+from hvd_qgenx.transport import Transport, launcher_rank
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,17 +41,29 @@ def take_compressor_parameters(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in taken.items() if value is not None}
 
 
-@contextmanager
-def exit_codes(speaks: Callable[[], bool]) -> Iterator[None]:
-    """Turns errors into one sentence on standard error, from the ranks that speak.
+@dataclasses.dataclass
+class Session:
+    """The ranks of a command, once they have met."""
 
-    A configuration that cannot be run ends with code 2, training that cannot go on with 1.
+    transport: Transport | None = None
+
+
+@contextmanager
+def exit_codes() -> Iterator[Session]:
+    """Turns errors into one sentence on standard error, from rank 0.
+
+    A configuration that cannot be run ends with code 2, training that cannot go on with 1. Ranks
+    that have met fail together and leave together: the launcher kills all once the first has left,
+    and the sentence must be out by then.
     """
+    session = Session()
     try:
-        yield
+        yield session
     except (ConfigurationError, TrainingError) as error:
-        if speaks():
+        if launcher_rank() in (None, 0):
             click.echo(f"Error: {error}", err=True)
+        if session.transport is not None:
+            session.transport.all_gather_object(None, "farewell")
         raise SystemExit(2 if isinstance(error, ConfigurationError) else 1) from error
 
 

@@ -1,10 +1,9 @@
 """Exchanges by name, and the default choice among them."""
 
-import difflib
-
 from torch import Tensor
 
 from compressors import Compressor
+from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange.allgather import AllGather
 from hvd_qgenx.exchange.allreduce import AllReduce
@@ -44,9 +43,7 @@ def get(name: str) -> type[Exchange]:
         ConfigurationError: no such exchange; the sentence gives the nearest name.
     """
     if name not in _exchanges:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(NAMES)}."
-        raise ConfigurationError(f"unknown exchange {name!r}; {hint}")
+        raise ConfigurationError(unknown("exchange", name, NAMES))
     return _exchanges[name]
 
 

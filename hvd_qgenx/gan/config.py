@@ -3,8 +3,11 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import torch
+
 import compressors
 from compressors import Exempt, parameters
+from compressors.naming import unknown
 from hvd_qgenx import exchange
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gan.data import DATASETS
@@ -59,7 +62,9 @@ class GanConfig:
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+                raise ConfigurationError(unknown(name.replace("_", " "), getattr(self, name), allowed))
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ConfigurationError("there is no CUDA device; use --device cpu or auto")
         if self.batch_size < ranks:
             raise ConfigurationError(f"a batch of {self.batch_size} cannot be split over {ranks} ranks")
         positive = ("updates", "filters", "latent", "log_every", "sample_every", "generator_lr", "discriminator_lr")

@@ -30,7 +30,7 @@ class Trainer:
     def __init__(self, config: GanConfig, images: Tensor, transport: Transport) -> None:
         channels, side = images.shape[1], images.shape[2]
         self.config, self.transport = config, transport
-        self.device = torch.device(config.device)
+        self.device = _device(config.device, transport)
         self.batches = data.Batches(images, config.batch_size, config.seed, transport.rank, transport.size)
         self.generator = Generator(channels, side, config.filters, config.latent, config.generator_norm)
         self.discriminator = Discriminator(channels, side, config.filters, config.discriminator_norm)
@@ -168,6 +168,14 @@ class Trainer:
     def _finish_device_work(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def _device(kind: str, transport: Transport) -> torch.device:
+    """Ranks of one host take its GPUs in turn."""
+    if kind == "cuda":
+        torch.cuda.set_device(transport.local_rank % torch.cuda.device_count())
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device(kind)
 
 
 def _warmed_up(compressor: Compressor) -> Compressor:

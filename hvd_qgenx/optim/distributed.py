@@ -1,6 +1,7 @@
 """Any torch optimizer, with gradients averaged over ranks through a compressor."""
 
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from compressors import Compressor, Identity
+from compressors import Compressor, Half, Identity
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
 from hvd_qgenx.exchange import Exchange, Report
@@ -20,7 +21,7 @@ from hvd_qgenx.transport import Transport
 def DistributedOptimizer(  # noqa: N802 (Horovod's name)
     optimizer: Optimizer,
     named_parameters: Iterable[tuple[str, Tensor]] | None = None,
-    compression: Compressor | None = None,
+    compression: Compressor | Any = None,
     backward_passes_per_step: int = 1,
     *,
     exchange: str | Exchange = "auto",
@@ -41,8 +42,8 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
     Args:
         optimizer: any torch optimizer; use the result in its place from now on.
         named_parameters: names for error messages, as from ``model.named_parameters()``.
-        compression: compressor of this rank; its copy gets the random stream of the rank.
-            Default: none.
+        compression: compressor, of which a copy gets the random stream of this rank; or Horovod's
+            ``Compression.none`` (the default) or ``Compression.fp16``.
         backward_passes_per_step: backward passes accumulated before an exchange. The exchanged
             gradient is their average (stock Horovod exchanges their sum).
         exchange: ``auto``, ``allreduce``, ``allgather``, ``two-phase``, or an ``Exchange``.
@@ -61,7 +62,7 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
     wrapped = made.__new__(made)
     wrapped.__dict__.update(optimizer.__dict__)
     how = exchanges.make(exchange, transport) if isinstance(exchange, str) else exchange
-    wrapped._wrap(named_parameters, compression or Identity(), backward_passes_per_step, how)
+    wrapped._wrap(named_parameters, _as_compressor(compression), backward_passes_per_step, how)
     return wrapped
 
 
@@ -96,7 +97,7 @@ class _Distributed(Optimizer):
         self._synchronized = False
         self._check_agreement()
         for parameter in self._names:
-            parameter.register_post_accumulate_grad_hook(self._count_pass)
+            parameter.register_post_accumulate_grad_hook(_weakly(self._count_pass))
 
     def _name_parameters(self, named: Iterable[tuple[str, Tensor]] | None) -> dict[Tensor, str]:
         given = {parameter: name for name, parameter in named or ()}
@@ -215,6 +216,29 @@ class _Distributed(Optimizer):
         raise TrainingError(
             f"a gradient is too large for compressor {self.compression!r}: finite on every rank, not after the exchange"
         )
+
+
+def _weakly(method: Callable[[Tensor], None]) -> Callable[[Tensor], None]:
+    """The bound method for as long as its object is in use: a parameter may be wrapped again."""
+    reference = weakref.WeakMethod(method)
+
+    def call(parameter: Tensor) -> None:
+        if (alive := reference()) is not None:
+            alive(parameter)
+
+    return call
+
+
+def _as_compressor(compression: Any) -> Compressor:
+    """The compressor, or the one that Horovod's own ``Compression.none`` or ``.fp16`` stands for."""
+    if compression is None:
+        return Identity()
+    if isinstance(compression, Compressor):
+        return compression
+    stock = {"NoneCompressor": Identity, "FP16Compressor": Half}.get(getattr(compression, "__name__", ""))
+    if stock is None:
+        raise ConfigurationError(f"compression must be a compressor, as compressors.make returns, not {compression!r}")
+    return stock()
 
 
 def _listing(names: list[str], most: int = 3) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from compressors import Compressor
+from compressors import Compressor, Identity
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,15 @@ class FusedGradients:
 
 
 def fuse(parameters: Iterable[Tensor], compression: Compressor) -> list[FusedGradients]:
-    """Groups parameters by compressor, dtype and device, keeping their order."""
-    groups: dict[tuple[int, torch.dtype, torch.device], tuple[Compressor, list[Tensor]]] = {}
+    """Groups parameters by compressor, dtype and device, keeping their order.
+
+    Uncompressed ones travel together whoever left them so.
+    """
+    groups: dict[tuple[object, torch.dtype, torch.device], tuple[Compressor, list[Tensor]]] = {}
     for parameter in parameters:
         compressor = compression.route(parameter.shape)
-        key = (id(compressor), parameter.dtype, parameter.device)
+        same = Identity if isinstance(compressor, Identity) else id(compressor)
+        key = (same, parameter.dtype, parameter.device)
         groups.setdefault(key, (compressor, []))[1].append(parameter)
     return [FusedGradients(tuple(members), compressor) for compressor, members in groups.values()]
 

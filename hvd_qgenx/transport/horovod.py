@@ -68,12 +68,15 @@ def _wait(handle: Any) -> Callable[[], Any]:
 def _environment() -> dict[str, str]:
     """Defaults that must be in the environment before MPI and Horovod start.
 
-    Open MPI's own choice of all-reduce sends up to 1.9 times the bytes of a ring. Idle ranks must
-    give way where they outnumber the cores. A rank that waits too long for a dead one ends.
+    Open MPI's own choice of all-reduce sends up to 1.9 times the bytes of a ring. Horovod would
+    fuse all-reduces as they happen to meet, and the order of a sum would depend on timing; the
+    vectors are fused already. A rank that waits too long for a dead one ends. Idle ranks must give
+    way where they outnumber the cores.
     """
     variables = {
         "OMPI_MCA_coll_tuned_use_dynamic_rules": "1",
         "OMPI_MCA_coll_tuned_allreduce_algorithm": "4",
+        "HOROVOD_FUSION_THRESHOLD": "0",
         "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
         "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "180",
     }

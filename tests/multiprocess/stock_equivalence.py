@@ -7,6 +7,7 @@ import torch
 from horovod.torch.optimizer import _DistributedOptimizer
 from torch import nn
 
+import compressors
 from hvd_qgenx import DistributedOptimizer
 from hvd_qgenx.transport.horovod import Horovod
 
@@ -17,10 +18,12 @@ OPTIMIZERS = {
 }
 
 
-def train(name: str, wrap) -> torch.Tensor:
+def train(name: str, wrap, compression=hvd.Compression.none) -> torch.Tensor:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(20, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
-    optimizer = wrap(OPTIMIZERS[name](net.parameters()), named_parameters=net.named_parameters())
+    optimizer = wrap(
+        OPTIMIZERS[name](net.parameters()), named_parameters=net.named_parameters(), compression=compression
+    )
     assert isinstance(optimizer, type(OPTIMIZERS[name](net.parameters())))
     assert wrap is hvd.DistributedOptimizer or isinstance(optimizer, _DistributedOptimizer)
     for step in range(50):
@@ -38,4 +41,7 @@ for name in OPTIMIZERS:
     torch.testing.assert_close(stock, ours, rtol=1e-4, atol=1e-6)
     everyone = transport.all_gather_object(ours, "ours")
     assert all(torch.equal(ours, other) for other in everyone)
+stock = train("sgd", hvd.DistributedOptimizer, hvd.Compression.fp16)
+assert torch.equal(stock, train("sgd", hvd.DistributedOptimizer, compressors.make("fp16")))
+torch.testing.assert_close(stock, train("sgd", DistributedOptimizer, hvd.Compression.fp16), rtol=1e-2, atol=1e-3)
 sys.stdout.write(f"rank {transport.rank} agrees\n")

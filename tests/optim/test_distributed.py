@@ -154,12 +154,16 @@ def test_accumulated_passes_are_averaged():
 
 def test_one_pass_too_many_is_an_error():
     net = model()
-    DistributedOptimizer(
+    optimizer = DistributedOptimizer(
         torch.optim.SGD(net.parameters(), lr=0.1), net.named_parameters(), transport=inprocess.InProcess()
     )
     loss(net, batch(0, 0)).backward()
     with pytest.raises(RuntimeError, match=r"gradient of parameter '2.*' was computed 2 times before an exchange"):
         loss(net, batch(0, 1)).backward()
+
+    optimizer = DistributedOptimizer(optimizer._base(net.parameters(), lr=0.1), transport=inprocess.InProcess())
+    loss(net, batch(0, 2)).backward()  # the one before is gone, and its count with it
+    optimizer.step()
 
 
 def test_zero_grad_forgets_the_passes_it_drops():
@@ -206,6 +210,8 @@ def test_what_cannot_be_averaged_is_refused():
     x.grad = torch.sparse_coo_tensor([[0]], [1.0], (2,))
     with pytest.raises(TypeError, match="sparse"):
         optimizer.step()
+    with pytest.raises(ConfigurationError, match="compression must be a compressor"):
+        DistributedOptimizer(torch.optim.SGD([x], lr=1.0), compression="minmax", transport=solo)
     with pytest.raises(ConfigurationError, match="leaves out parameter 0 of group 0"):
         DistributedOptimizer(torch.optim.SGD([x], lr=1.0), [("y", torch.zeros(1))], transport=solo)
 

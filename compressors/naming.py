@@ -1,0 +1,12 @@
+"""What to say about a name that nobody has."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> str:
+    """One sentence: there is no ``kind`` called ``name``, but perhaps one called nearly so."""
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    return f"unknown {kind} {name!r}; {hint}"
