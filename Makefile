@@ -53,7 +53,7 @@ $(VENV)/.system: jobs/setup/system.sh
 	@touch $@
 
 $(VENV)/.torch: $(VENV)/.system
-	$(PIP) $(TORCH) numpy
+	$(PIP) $(TORCH) numpy pillow
 	$(PIP) --no-deps $(TORCHVISION)
 	@touch $@
 

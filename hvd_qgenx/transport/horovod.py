@@ -70,7 +70,7 @@ def _environment() -> dict[str, str]:
 
     Open MPI's own choice of all-reduce sends up to 1.9 times the bytes of a ring. Horovod would
     fuse all-reduces as they happen to meet, and the order of a sum would depend on timing; the
-    vectors are fused already. A rank that waits too long for a dead one ends. Idle ranks must give
+    vectors are fused already. A collective that some ranks never join ends the job. Idle ranks must give
     way where they outnumber the cores.
     """
     variables = {

@@ -69,7 +69,7 @@ KbdInteractiveAuthentication no
 UsePAM yes
 UseDNS no
 PidFile none
-SetEnv "PATH={path}"
+SetEnv "PATH={path}" "TMPDIR={temporary}"
 """
 
 _SSH_CONFIG = """
@@ -92,7 +92,7 @@ class Host:
     name: str
 
     def bytes_sent(self) -> int:
-        """Bytes that have left through eth0, headers included."""
+        """Bytes that have left through eth0; a segment cut up later on its way counts its headers once."""
         link = json.loads(_run("ip", "-netns", self.name, "-statistics", "-json", "link", "show", "eth0"))
         return int(link[0]["stats64"]["tx"]["bytes"])
 
@@ -141,10 +141,11 @@ def three_hosts(rate: str, folder: Path) -> Iterator[Hosts]:
                 _run("ip", "-netns", SWITCH, "link", "add", "bridge", "up", "type", "bridge")
             else:
                 _connect(name, number, rate)
-        environment = _prepare_ssh(folder)
+        environment = _environment(folder)
+        _prepare_ssh(folder, environment)
         for name in NAMES:
             cleanup.enter_context(_sshd(name, folder, environment))
-        yield Hosts(*map(Host, NAMES), environment)
+        yield Hosts(Host("a"), Host("b"), Host("c"), environment)
 
 
 def missing() -> str | None:
@@ -154,8 +155,10 @@ def missing() -> str | None:
     tools = ("ip", "tc", "unshare", "mount", "hostname", "ssh", "ssh-keygen", SSHD)
     absent = [tool for tool in tools if shutil.which(tool) is None]
     if absent:
-        return f"hosts need {', '.join(absent)}, which is not installed."
-    probe = subprocess.run(["unshare", "--net", "--mount", "--uts", "sh", "-ec", _PROBE], capture_output=True, text=True)
+        return f"hosts need {', '.join(absent)}, which cannot be found."
+    probe = subprocess.run(
+        ["unshare", "--net", "--mount", "--uts", "sh", "-ec", _PROBE], capture_output=True, text=True
+    )
     if probe.returncode != 0:
         return f"the kernel does not let this process raise hosts: {probe.stderr.strip()}."
     return None
@@ -181,35 +184,47 @@ def _address(number: int) -> str:
 def _connect(name: str, number: int, rate: str) -> None:
     """Joins a host to the bridge."""
     _run("ip", "link", "add", "eth0", "netns", name, "type", "veth", "peer", "name", name, "netns", SWITCH)
-    _run("ip", "-netns", SWITCH, "link", "set", name, "master", "bridge", "up")
+    _run("ip", "-netns", SWITCH, "link", "set", "dev", name, "master", "bridge", "up")
     _run("ip", "-netns", name, "address", "add", f"{_address(number)}/24", "dev", "eth0")
-    _run("ip", "-netns", name, "link", "set", "lo", "up")
-    _run("ip", "-netns", name, "link", "set", "eth0", "up")
+    _run("ip", "-netns", name, "link", "set", "dev", "lo", "up")
+    _run("ip", "-netns", name, "link", "set", "dev", "eth0", "up")
     for namespace, interface in ((name, "eth0"), (SWITCH, name)):
         _run("tc", "-netns", namespace, "qdisc", "add", "dev", interface, "root", *_SHAPE, rate)
 
 
-def _prepare_ssh(folder: Path) -> dict[str, str]:
-    """Writes keys and configuration; returns an environment in which ``ssh`` uses them."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _environment(folder: Path) -> dict[str, str]:
+    """This process's environment, with the folder's ssh, this Python's commands, and one thread for each rank."""
+    temporary = folder / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    return {
+        **os.environ,
+        "PATH": f"{folder}:{_BIN}:{os.environ['PATH']}",
+        "TMPDIR": str(temporary),
+        "OMP_NUM_THREADS": "1",
+        "OMPI_MCA_mpi_yield_when_idle": "1",  # every host sees one rank, but all share the cores of one machine
+    }
+
+
+def _prepare_ssh(folder: Path, environment: dict[str, str]) -> None:
+    """Writes keys, configuration, and an ``ssh`` that uses them."""
     for key in ("host_key", "user_key"):
         if not (folder / key).exists():
             _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key))
-    path = f"{folder}:{_BIN}:{os.environ['PATH']}"
-    (folder / "sshd_config").write_text(_SSHD_CONFIG.format(folder=folder, path=path))
+    config = _SSHD_CONFIG.format(folder=folder, path=environment["PATH"], temporary=environment["TMPDIR"])
+    (folder / "sshd_config").write_text(config)
     (folder / "ssh_config").write_text(_SSH_CONFIG.format(folder=folder))
     wrapper = folder / "ssh"
     wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {shlex.quote(str(folder / "ssh_config"))} "$@"\n')
     wrapper.chmod(0o755)
-    return {**os.environ, "PATH": path}
 
 
 @contextmanager
 def _sshd(name: str, folder: Path, environment: dict[str, str]) -> Iterator[None]:
     """An ssh server that has begun to listen on a host."""
     log = folder / f"sshd-{name}.log"
-    log.write_text("")
-    server = _start(name, SSHD, "-D", "-E", str(log), "-f", str(folder / "sshd_config"), env=environment)
+    with log.open("wb") as output:
+        command = (SSHD, "-D", "-e", "-f", str(folder / "sshd_config"))
+        server = _start(name, *command, env=environment, stdout=output, stderr=output)
     try:
         until(lambda: "listening" in log.read_text() or server.poll() is not None, 10, f"starting sshd on host {name}")
         if server.poll() is not None:
@@ -221,7 +236,7 @@ def _sshd(name: str, folder: Path, environment: dict[str, str]) -> Iterator[None
 
 
 def _start(name: str, *command: str, **settings: Any) -> "subprocess.Popen[bytes]":
-    """Starts a command on a host, out of reach of Ctrl-C, so that the hosts outlive the tests' own clean-up."""
+    """Starts a command on a host, out of reach of Ctrl-C: ``three_hosts`` ends it in good order."""
     enter = ("ip", "netns", "exec", name, "unshare", "--uts", "sh", "-ec", _ENTER, name)
     return subprocess.Popen([*enter, *command], start_new_session=True, stdin=subprocess.DEVNULL, **settings)
 
