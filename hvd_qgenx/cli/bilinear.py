@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from tqdm import tqdm
 
 import compressors
 from compressors import Compressor, parameters
@@ -62,17 +64,19 @@ def bilinear(**values: Any) -> None:
     and the bound on phi are those of Gidel et al. (ICLR 2019). Writes bilinear.csv and bilinear.png.
     """
     with options.exit_codes() as session:
+        session.transport = launched() if launcher_rank() is not None else None
         plays = _check(values)
         folder = RunFolder(values["out"] or Path(f"runs/bilinear-{datetime.now():%Y%m%d-%H%M%S}"))
-        if launcher_rank() is None:
+        if session.transport is None:
             size = values["workers"] or 1
             require_size(size, values["expect_ranks"])
             folder.create(_settings(values))
             trajectories = inprocess.run(size, lambda transport: _play_all(transport, values, plays))[0]
             _publish(trajectories, values, size, folder)
         else:
-            transport = session.transport = launched()
-            require_size(transport.size, values["workers"] or values["expect_ranks"])
+            transport = session.transport
+            require_size(transport.size, values["workers"])
+            require_size(transport.size, values["expect_ranks"])
             require_same(transport, _settings(values))
             together(transport, "folder", lambda: folder.create(_settings(values)) if transport.rank == 0 else None)
             trajectories = _play_all(transport, values, plays)
@@ -118,9 +122,17 @@ def _play_all(
     )
     how = exchange.make(values["exchange_name"], transport)
     return {
-        (method, name): play(game, method, compressor, how, values["iterations"], values["lr"])
+        (method, name): play(game, method, compressor, how, _iterations(values, transport, method, name), values["lr"])
         for method, name, compressor in plays
     }
+
+
+def _iterations(values: dict[str, Any], transport: Transport, *names: str) -> Iterable[int]:
+    """The numbers of the iterations; rank 0 shows how far they have come."""
+    numbers: Iterable[int] = tqdm(
+        range(values["iterations"]), ", ".join(names), leave=False, delay=1, disable=transport.rank != 0
+    )
+    return numbers
 
 
 def _publish(

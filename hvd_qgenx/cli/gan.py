@@ -107,9 +107,7 @@ def _prepare(transport: Transport, values: dict[str, Any], given: set[str]) -> R
     config = together(transport, "configure", lambda: _configure(transport, values, given, stored))
     require_same(transport, config.as_dict())
     _share_cores(transport)
-    images = together(
-        transport, "data", lambda: data.load(config.dataset, values["data_dir"], values["download"], transport)
-    )
+    images = data.load(config.dataset, values["data_dir"], values["download"], transport)
     trainer = Trainer(config, images, transport)
     folder = RunFolder(values["resume"] or values["out"] or Path(f"runs/gan-{datetime.now():%Y%m%d-%H%M%S}"))
     if stored is not None:

@@ -1,7 +1,6 @@
 """Options that several commands share, and how errors leave a command."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -67,19 +66,18 @@ def exit_codes() -> Iterator[Session]:
         raise SystemExit(2 if isinstance(error, ConfigurationError) else 1) from error
 
 
-def option_from(config: type) -> Callable[..., Callable[[F], F]]:
-    """An option whose default is that of the field of the same name in a dataclass."""
+def option_from(config: type) -> Callable[[str, str], Callable[[F], F]]:
+    """Makes options whose type and default are those of the field of the same name in a dataclass."""
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
 
-    def option(flag: str, help: str, **settings: Any) -> Callable[[F], F]:
-        name = settings.pop("name", flag.lstrip("-").replace("-", "_"))
+    def option(flag: str, help: str) -> Callable[[F], F]:
+        name = flag.lstrip("-").replace("-", "_")
         default = defaults[name]
-        settings.setdefault("type", type(default))
-        return click.option(flag, name, default=default, show_default=True, help=help, **settings)
+        return click.option(flag, name, type=type(default), default=default, show_default=True, help=help)
 
     return option
 
 
-expect_ranks = functools.partial(
-    click.option, "--expect-ranks", type=click.IntRange(1), help="Stop at once unless there are so many ranks."
-)()
+expect_ranks = click.option(
+    "--expect-ranks", type=click.IntRange(1), help="Stop at once unless there are so many ranks."
+)

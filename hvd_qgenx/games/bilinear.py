@@ -5,7 +5,7 @@ one-dimensional set-up (start, step sizes, phi kept in [-1, 1]): Gidel et al., "
 inequality perspective on GANs" (ICLR 2019), whose WGAN with linear players it is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,14 +154,28 @@ class Trajectory:
 
 
 def play(
-    game: BilinearGame, method: str, compression: Compressor, exchange: Exchange, iterations: int, lr: float | None
+    game: BilinearGame,
+    method: str,
+    compression: Compressor,
+    exchange: Exchange,
+    iterations: Iterable[object],
+    lr: float | None = None,
 ) -> Trajectory:
-    """Plays the game on this worker; all workers of the exchange's transport must call it alike."""
+    """Plays the game on this worker; all workers of the exchange's transport must call it alike.
+
+    Args:
+        game: where to start, and what is seen.
+        method: one of ``METHODS``.
+        compression: what the operator goes through.
+        exchange: how the workers average.
+        iterations: one iteration is made for each item.
+        lr: step size; None for the method's own.
+    """
     players = Players(game, exchange)
     start, default = METHODS[method]
     iterate, optimizers = start(players, default if lr is None else lr, compression)
     points, megabytes = [players.point], [0.0]
-    for _ in range(iterations):
+    for _ in iterations:
         iterate()
         points.append(players.point)
         megabytes.append(sum(optimizer.report.bytes_sent for optimizer in optimizers) / 1e6)

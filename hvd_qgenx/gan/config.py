@@ -16,6 +16,10 @@ from hvd_qgenx.gan.models import NORMS
 
 OPTIMIZERS = ("extra-adam", "adam")
 
+POSITIVE = (
+    *("updates", "filters", "latent", "log_every", "sample_every"),
+    *("generator_lr", "discriminator_lr", "penalty", "clip"),
+)
 MAY_CHANGE = ("updates", "log_every", "sample_every", "checkpoint_every")
 """What a resumed run may do otherwise: none of it changes an update."""
 
@@ -67,10 +71,11 @@ class GanConfig:
             raise ConfigurationError("there is no CUDA device; use --device cpu or auto")
         if self.batch_size < ranks:
             raise ConfigurationError(f"a batch of {self.batch_size} cannot be split over {ranks} ranks")
-        positive = ("updates", "filters", "latent", "log_every", "sample_every", "generator_lr", "discriminator_lr")
-        for name in positive:
+        for name in POSITIVE:
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} must be positive, not {getattr(self, name)}")
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise ConfigurationError(f"beta1 and beta2 must be at least 0 and below 1, not {self.beta1}, {self.beta2}")
         moves = self.checkpoint_every * self.moves_per_update
         if moves < 1 or moves != int(moves):
             raise ConfigurationError(

@@ -12,6 +12,7 @@ from torch import Tensor
 from compressors.random import derive
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.agreement import together
 
 DATASETS = ("digits", "mnist", "cifar10")
 
@@ -25,14 +26,14 @@ def load(name: str, data_dir: Path, download: bool, transport: Transport) -> Ten
     With ``download``, one rank of every host fetches missing data while the others wait.
 
     Raises:
-        ConfigurationError: the data set is not there.
+        ConfigurationError: on all ranks, if the data set is not there on any.
     """
     if name == "digits":
         return _digits()
-    if download and transport.local_rank == 0:
-        _torchvision_images(name, data_dir, download=True)
-    transport.all_gather_object(None, "download")
-    return _torchvision_images(name, data_dir, download=False)
+    if download:
+        fetches = transport.local_rank == 0
+        together(transport, "download", lambda: _torchvision_images(name, data_dir, True) if fetches else None)
+    return together(transport, "data", lambda: _torchvision_images(name, data_dir, False))
 
 
 def _digits() -> Tensor:

@@ -111,7 +111,12 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """The whole state of all ranks, the same on each (batch norm's running means are this rank's)."""
         optimizer = self.optimizer.state_dict()
-        mine = {"compression": optimizer.pop("compression"), "report": asdict(self.report), "seconds": self.seconds}
+        mine = {
+            "compression": optimizer.pop("compression"),
+            "report": asdict(self.report),
+            "seconds": self.seconds,
+            "losses": [float(loss) for loss in self.last_losses],
+        }
         return {
             "move": self.move,
             "generator": self.generator.state_dict(),
@@ -128,6 +133,7 @@ class Trainer:
         self.optimizer.load_state_dict({**state["optimizer"], "compression": mine["compression"]})
         self.optimizer.report = Report(**mine["report"])
         self.seconds = dict(mine["seconds"])
+        self.last_losses = losses.Losses(*torch.tensor(mine["losses"]))
 
     def _make_optimizer(self) -> Any:
         config = self.config

@@ -2,6 +2,7 @@
 
 import platform
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -37,6 +38,9 @@ class Transport(ABC):
     local_size: int
     """Number of ranks on this host."""
 
+    def __init__(self) -> None:
+        self._numbers: Counter[str] = Counter()
+
     @abstractmethod
     def all_reduce_mean(self, tensor: Tensor, name: str) -> Work[Tensor]:
         """The mean over ranks of a float tensor, in its own dtype.
@@ -63,9 +67,8 @@ class Transport(ABC):
 
     def unique(self, name: str) -> str:
         """``name`` with a number of its own; equal on ranks that make the same calls in the same order."""
-        numbers: dict[str, int] = self.__dict__.setdefault("_numbers", {})
-        numbers[name] = numbers.get(name, -1) + 1
-        return f"{name}.{numbers[name]}"
+        self._numbers[name] += 1
+        return f"{name}.{self._numbers[name]}"
 
     def optimizer_bases(self) -> tuple[type, ...]:
         """Classes that a distributed optimizer made for this transport also derives from."""

@@ -21,6 +21,7 @@ class Horovod(Transport):
     """The ranks of ``horovodrun`` (or of one plain process)."""
 
     def __init__(self) -> None:
+        super().__init__()
         if not hvd.is_initialized():
             for variable, value in _environment().items():
                 os.environ.setdefault(variable, value)

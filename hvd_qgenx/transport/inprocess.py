@@ -56,6 +56,7 @@ class InProcess(Transport):
     """One rank among the threads that ``run`` starts. Sums are taken in rank order."""
 
     def __init__(self, rank: int = 0, meeting: Meeting | None = None) -> None:
+        super().__init__()
         self._meeting = meeting or Meeting(1)
         self.rank, self.size = rank, self._meeting.size
         self.local_rank, self.local_size = self.rank, self.size

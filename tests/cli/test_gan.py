@@ -101,6 +101,12 @@ def test_the_whole_configuration_is_resumed(tmp_path):
     assert (config["updates"], config["seed"], config["compressor"]) == (4, 7, "uniform")
 
 
+def test_resuming_a_finished_run_changes_nothing(finished):
+    before = {path: path.read_text() for path in (finished / "summary.json", finished / "metrics.csv")}
+    assert call("gan", "--resume", finished).exit_code == 0
+    assert {path: path.read_text() for path in before} == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

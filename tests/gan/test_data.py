@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -54,6 +55,33 @@ def test_digits_need_no_folder():
 def test_missing_data_says_what_to_do(name, tmp_path):
     with pytest.raises(ConfigurationError, match=f"no {name} in .*add --download.*--data-dir.*--dataset digits"):
         data.load(name, tmp_path, False, inprocess.InProcess())
+
+
+def test_one_rank_of_a_host_downloads_before_any_loads(tmp_path, monkeypatch):
+    calls = []
+
+    class Fake:
+        def __init__(self, root, train, download):
+            calls.append(download)
+            self.data = np.zeros((4, 32, 32, 3), np.uint8)
+
+    monkeypatch.setattr(data.torchvision().datasets, "CIFAR10", Fake)
+    images = inprocess.run(3, lambda transport: data.load("cifar10", tmp_path, True, transport))
+    assert [len(part) for part in images] == [4, 4, 4]
+    assert calls == [True, False, False, False]
+
+
+def test_a_failed_download_ends_all_ranks_alike(tmp_path, monkeypatch):
+    def fails(*_: object, **__: object):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(data.torchvision().datasets, "CIFAR10", fails)
+
+    def load(transport):
+        with pytest.raises(ConfigurationError, match=r"rank 0: no cifar10 in .*no route to host"):
+            data.load("cifar10", tmp_path, True, transport)
+
+    inprocess.run(3, load)
 
 
 @pytest.mark.parametrize(("name", "shape"), [("mnist", (60000, 1, 28, 28)), ("cifar10", (50000, 3, 32, 32))])

@@ -190,6 +190,8 @@ def test_sampling_and_scoring_do_not_disturb_training():
         ({"checkpoint_every": 0.25}, 1, "checkpoint_every must be a positive multiple of 1/2"),
         ({"checkpoint_every": 0.5, "optimizer": "adam"}, 1, "checkpoint_every must be a positive multiple of 1/1"),
         ({"discriminator_norm": "batch"}, 1, "the gradient penalty is taken image by image"),
+        ({"beta1": 1.0}, 1, "beta1 and beta2 must be at least 0 and below 1"),
+        ({"penalty": -1.0}, 1, "penalty must be positive"),
         ({"exchange": "allreduce"}, 1, "payloads of minmax cannot be added"),
         ({"exchange": "ring"}, 1, "unknown exchange 'ring'"),
         ({"compressor_parameters": {"bits": 9}}, 1, "bits must be from 1 to 8"),
