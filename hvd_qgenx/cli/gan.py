@@ -95,6 +95,8 @@ def gan(**values: Any) -> None:
     with options.exit_codes() as session:
         session.transport = launched()
         run = _prepare(session.transport, values, given)
+        if run.writes:
+            click.echo(_announce(run), err=True)
         summary = run.train()
         if run.writes:
             click.echo(json.dumps(summary, indent=2) if values["as_json"] else _describe(summary, run.folder))
@@ -180,6 +182,17 @@ def _share_cores(transport: Transport) -> None:
     """Ranks of one host share its cores, unless the user said how many threads to use."""
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // transport.local_size))
+
+
+def _announce(run: Run) -> str:
+    config, trainer = run.config, run.trainer
+    parameters = ", ".join(f"{name}={value}" for name, value in config.compressor_parameters.items())
+    sizes = (sum(p.numel() for p in model.parameters()) for model in (trainer.generator, trainer.discriminator))
+    return (
+        f"{config.dataset} on {trainer.transport.size} rank(s), {config.compressor}({parameters}); "
+        "generator {:,}, discriminator {:,} parameters; ".format(*sizes)
+        + f"run in {run.folder.path}"
+    )
 
 
 def _describe(summary: dict[str, Any], folder: RunFolder) -> str:

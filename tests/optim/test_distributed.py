@@ -207,7 +207,7 @@ def test_what_cannot_be_averaged_is_refused():
         optimizer.extrapolation()
     with pytest.raises(ConfigurationError, match="before making the optimizer distributed"):
         optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)]})
-    x.grad = torch.sparse_coo_tensor([[0]], [1.0], (2,))
+    x.grad = torch.sparse_coo_tensor([[0]], [1.0], (2,), check_invariants=True)
     with pytest.raises(TypeError, match="sparse"):
         optimizer.step()
     with pytest.raises(ConfigurationError, match="compression must be a compressor"):

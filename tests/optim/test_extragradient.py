@@ -68,7 +68,7 @@ def test_rate_on_a_bilinear_game():
         for moves in (optimizer.extrapolation, optimizer.step):
             x.grad, y.grad = y.detach().clone(), -x.detach().clone()
             moves()
-        distances.append(math.hypot(float(x), float(y)))
+        distances.append(math.hypot(x.item(), y.item()))
     rate = (distances[-1] / distances[9]) ** (1 / 50)
     assert rate == pytest.approx(math.sqrt(1 - lr**2 + lr**4), rel=1e-9)
 
