@@ -32,14 +32,11 @@ option = options.option_from(GanConfig)
 
 @click.command()
 @option("--dataset", f"One of {', '.join(data.DATASETS)}; digits comes with scikit-learn.")
-@click.option(
+@option(
     "--data-dir",
-    type=click.Path(path_type=Path),
-    default=Path("data"),
-    show_default=True,
+    "Folder of the other data sets, in torchvision's layout.",
     envvar="HVD_QGENX_DATA",
     show_envvar=True,
-    help="Folder of the other data sets, in torchvision's layout.",
 )
 @click.option("--download", is_flag=True, help="Fetch a missing data set; one rank of every host does.")
 @option("--batch-size", "Images in a batch, over all ranks together.")
@@ -107,9 +104,9 @@ def _prepare(transport: Transport, values: dict[str, Any], given: set[str]) -> R
     require_size(transport.size, values["expect_ranks"])
     stored = _read_run(transport, values["resume"]) if values["resume"] else None
     config = together(transport, "configure", lambda: _configure(transport, values, given, stored))
-    require_same(transport, config.as_dict())
+    require_same(transport, {**config.as_dict(), "data_dir": None})  # hosts may keep it elsewhere
     _share_cores(transport)
-    images = data.load(config.dataset, values["data_dir"], values["download"], transport)
+    images = data.load(config.dataset, Path(config.data_dir), values["download"], transport)
     trainer = Trainer(config, images, transport)
     folder = RunFolder(values["resume"] or values["out"] or Path(f"runs/gan-{datetime.now():%Y%m%d-%H%M%S}"))
     if stored is not None:

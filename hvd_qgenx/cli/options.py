@@ -66,14 +66,14 @@ def exit_codes() -> Iterator[Session]:
         raise SystemExit(2 if isinstance(error, ConfigurationError) else 1) from error
 
 
-def option_from(config: type) -> Callable[[str, str], Callable[[F], F]]:
+def option_from(config: type) -> Callable[..., Callable[[F], F]]:
     """Makes options whose type and default are those of the field of the same name in a dataclass."""
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
 
-    def option(flag: str, help: str) -> Callable[[F], F]:
+    def option(flag: str, help: str, **settings: Any) -> Callable[[F], F]:
         name = flag.lstrip("-").replace("-", "_")
         default = defaults[name]
-        return click.option(flag, name, type=type(default), default=default, show_default=True, help=help)
+        return click.option(flag, name, type=type(default), default=default, show_default=True, help=help, **settings)
 
     return option
 

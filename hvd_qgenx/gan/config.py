@@ -20,7 +20,7 @@ POSITIVE = (
     *("updates", "filters", "latent", "log_every", "sample_every"),
     *("generator_lr", "discriminator_lr", "penalty", "clip"),
 )
-MAY_CHANGE = ("updates", "log_every", "sample_every", "checkpoint_every")
+MAY_CHANGE = ("data_dir", "updates", "log_every", "sample_every", "checkpoint_every")
 """What a resumed run may do otherwise: none of it changes an update."""
 
 
@@ -29,6 +29,7 @@ class GanConfig:
     """One run. Two runs with equal configurations give the same parameters, bit for bit."""
 
     dataset: str = "digits"
+    data_dir: str = "data"
     batch_size: int = 96
     """Images in a draw, over all ranks."""
     updates: int = 1500

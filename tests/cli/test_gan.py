@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,10 +12,12 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hvd_qgenx.cli import main
+from hvd_qgenx.gan import data
 from hvd_qgenx.gan.run import KIND
 from hvd_qgenx.gan.trainer import Trainer
 from hvd_qgenx.runs import checkpoint
 
+IMAGES = torch.zeros(20, 3, 32, 32, dtype=torch.uint8)
 QUICK = ["gan", "--filters", "4", "--latent", "8", "--batch-size", "8", "--log-every", "2", "--sample-every", "4"]
 
 
@@ -99,6 +102,15 @@ def test_the_whole_configuration_is_resumed(tmp_path):
     assert call("gan", "--resume", tmp_path / "run", "--updates", 4, "--seed", 7, "--bits", 3).exit_code == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["updates"], config["seed"], config["compressor"]) == (4, 7, "uniform")
+
+
+def test_the_data_folder_is_remembered_and_may_move(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "_torchvision_images", lambda name, folder, download: seen.append(folder) or IMAGES)
+    seen: list[Path] = []
+    train(tmp_path / "run", "--updates", 1, "--dataset", "cifar10", "--data-dir", "/here")
+    for arguments in ((), ("--data-dir", "/there"), ()):
+        assert call("gan", "--resume", tmp_path / "run", *arguments).exit_code == 0
+    assert seen == [Path("/here"), Path("/here"), Path("/there"), Path("/there")]
 
 
 def test_resuming_a_finished_run_changes_nothing(finished):
