@@ -38,6 +38,18 @@ def test_threads_and_horovod_give_the_same_bits(tmp_path, ranks):
     assert len(json.loads(threads.read_text())) >= 32
 
 
+def test_open_mpi_is_asked_for_the_ring_unless_the_user_chose():
+    code = "import os; from hvd_qgenx.transport.horovod import Horovod; Horovod(); print(sorted(os.environ.items()))"
+    done = launch.run([sys.executable, "-c", code], OMPI_MCA_coll_tuned_allreduce_algorithm="2")
+    assert done.returncode == 0, done.stderr
+    assert "('OMPI_MCA_coll_tuned_allreduce_algorithm', '2')" in done.stdout
+    assert "('OMPI_MCA_coll_tuned_use_dynamic_rules', '1')" in done.stdout
+    assert "OMPI_MCA_mpi_yield_when_idle" not in done.stdout
+    done = launch.run([sys.executable, "-c", code], OMPI_COMM_WORLD_LOCAL_SIZE="1000")
+    assert "('OMPI_MCA_coll_tuned_allreduce_algorithm', '4')" in done.stdout
+    assert "('OMPI_MCA_mpi_yield_when_idle', '1')" in done.stdout
+
+
 def test_bilinear_has_the_same_rows_with_workers_and_with_horovodrun(tmp_path):
     options = [
         "--compressor",
