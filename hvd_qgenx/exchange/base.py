@@ -35,6 +35,10 @@ class Report:
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
+    def since(self, earlier: "Report") -> "Report":
+        """What was spent after ``earlier``, a copy of this report as it was then."""
+        return Report(*(getattr(self, field.name) - getattr(earlier, field.name) for field in fields(self)))
+
     @property
     def relative_error(self) -> float:
         """||Q(x) - x||^2 / ||x||^2; 0 where nothing was measured."""

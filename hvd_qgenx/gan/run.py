@@ -1,6 +1,7 @@
 """One run from its configuration to its summary."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 from tqdm import tqdm
@@ -87,32 +88,28 @@ class Run:
 
     def _log_metrics(self, bar: Any) -> None:
         loss = self.trainer.mean_losses()
-        report, compute = self.trainer.report, self.trainer.seconds["compute"]
+        recent = self.trainer.report.since(self._logged)
         updates = self.trainer.updates - self._logged_updates
-        squared_norm = report.squared_norm - self._logged.squared_norm
-        squared_error = report.squared_error - self._logged.squared_error
+        megabytes = self.trainer.report.bytes_sent / 1e6
         values = {
             **{f"loss/{name}": value for name, value in loss.items()},
-            "traffic/megabytes_per_update": (report.bytes_sent - self._logged.bytes_sent) / updates / 1e6,
-            "traffic/megabytes": report.bytes_sent / 1e6,
-            "traffic/relative_error": squared_error / squared_norm if squared_norm else 0.0,
-            "seconds/compute": (compute - self._logged_compute) / updates,
-            **{
-                f"seconds/{phase}": (getattr(report, f"{phase}_seconds") - getattr(self._logged, f"{phase}_seconds"))
-                / updates
-                for phase in ("encode", "wire", "decode")
-            },
+            "traffic/megabytes_per_update": recent.bytes_sent / updates / 1e6,
+            "traffic/megabytes": megabytes,
+            "traffic/relative_error": recent.relative_error,
+            "seconds/compute": (self.trainer.seconds["compute"] - self._logged_compute) / updates,
+            "seconds/encode": recent.encode_seconds / updates,
+            "seconds/wire": recent.wire_seconds / updates,
+            "seconds/decode": recent.decode_seconds / updates,
         }
         self._remember()
         bar.set_postfix_str(
-            f"G {loss['generator']:+.3f}, D {loss['discriminator']:+.3f}, {report.bytes_sent / 1e6:.1f} MB sent", False
+            f"G {loss['generator']:+.3f}, D {loss['discriminator']:+.3f}, {megabytes:.1f} MB sent", refresh=False
         )
         if self._log:
             self._log.write(int(self.trainer.updates), values)
 
     def _remember(self) -> None:
-        self._logged = Report()
-        self._logged.add(self.trainer.report)
+        self._logged = replace(self.trainer.report)
         self._logged_compute = self.trainer.seconds["compute"]
         self._logged_updates = self.trainer.updates
 
@@ -123,9 +120,9 @@ class Run:
 
     def _summarize(self) -> dict[str, Any]:
         trainer, report = self.trainer, self.trainer.report
-        phases = {phase: getattr(report, f"{phase}_seconds") for phase in ("encode", "wire", "decode")}
-        seconds = {**trainer.seconds, **phases}
-        seconds["other"] = seconds["total"] - seconds["compute"] - sum(phases.values())
+        exchange = {"encode": report.encode_seconds, "wire": report.wire_seconds, "decode": report.decode_seconds}
+        seconds = {**trainer.seconds, **exchange}
+        seconds["other"] = seconds["total"] - seconds["compute"] - sum(exchange.values())
         summary = {
             "updates": int(trainer.updates),
             "ranks": trainer.transport.size,
