@@ -188,6 +188,10 @@ class _Distributed(Optimizer):
             self.synchronize()
         self._synchronized = False
 
+    def set_backward_passes_per_step(self, passes: int) -> None:
+        """Changes the number of backward passes accumulated before an exchange."""
+        self.backward_passes_per_step = passes
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         self._passes.clear()
         self._base.zero_grad(self, set_to_none)

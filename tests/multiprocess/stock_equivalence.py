@@ -25,6 +25,9 @@ def train(name: str, wrap, compression=hvd.Compression.none, steps=50) -> torch.
     optimizer = wrap(alone, named_parameters=net.named_parameters(), compression=compression)
     assert isinstance(optimizer, type(alone))
     assert wrap is hvd.DistributedOptimizer or isinstance(optimizer, _DistributedOptimizer)
+    optimizer.set_backward_passes_per_step(1)
+    hvd.broadcast_parameters(net.state_dict(), root_rank=0)
+    hvd.broadcast_optimizer_state(optimizer, root_rank=0)
     for step in range(steps):
         inputs = torch.randn(16, 20, generator=torch.Generator().manual_seed(1000 * step + transport.rank))
         optimizer.zero_grad()

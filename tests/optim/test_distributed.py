@@ -137,8 +137,9 @@ def test_accumulated_passes_are_averaged():
     def work(transport):
         net = model()
         optimizer = DistributedOptimizer(
-            torch.optim.SGD(net.parameters(), lr=0.1), backward_passes_per_step=2, transport=transport
+            torch.optim.SGD(net.parameters(), lr=0.1), backward_passes_per_step=3, transport=transport
         )
+        optimizer.set_backward_passes_per_step(2)
         for step in (0, 1):
             loss(net, batch(transport.rank, step)).backward()
         optimizer.step()
