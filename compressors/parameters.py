@@ -17,13 +17,21 @@ def parameter(
     choices: Sequence[str] | None = None,
 ) -> Any:
     """A dataclass field that carries its own help text and limits (both ends included)."""
-    limits = {"low": low, "high": high, "choices": choices}
-    return dataclasses.field(default=default, metadata={"help": help, **limits})
+    metadata = {"help": help, "low": low, "high": high, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
     """The parameters of a compressor class, in order of declaration."""
     return tuple(f for f in dataclasses.fields(cls) if "help" in f.metadata)
+
+
+def limits(field: dataclasses.Field[Any]) -> str:
+    """The limits of a number in words, with a space before them; empty if it has none."""
+    low, high = field.metadata["low"], field.metadata["high"]
+    if low is None:
+        return ""
+    return f" at least {low}" if high is None else f" from {low} to {high}"
 
 
 def check(instance: Any, name: str) -> None:
@@ -37,5 +45,4 @@ def check(instance: Any, name: str) -> None:
         elif isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(f"{name}: {field.name} must be a whole number, not {value!r}")
         elif (low is not None and value < low) or (high is not None and value > high):
-            limits = f"at least {low}" if high is None else f"from {low} to {high}"
-            raise ValueError(f"{name}: {field.name} must be {limits}, not {value}")
+            raise ValueError(f"{name}: {field.name} must be{limits(field)}, not {value}")

@@ -28,7 +28,7 @@ def compressor_options(function: F) -> F:
     """Adds one option for every parameter of the registered compressors."""
     for name, owners in reversed(compressor_parameters().items()):
         field = owners[0][1]
-        users = ", ".join(owner for owner, _ in owners)
+        users = ", ".join(f"{owner}{parameters.limits(own)}" for owner, own in owners)
         text = f"{field.metadata['help']} For {users}.  [default: {field.default}]"
         function = click.option(f"--{name.replace('_', '-')}", name, type=type(field.default), help=text)(function)
     return function
