@@ -88,7 +88,7 @@ def gan(**values: Any) -> None:
     checkpoint and summary.json. A run goes on bit for bit with --resume.
     """
     context = click.get_current_context()
-    given = {name for name in values if context.get_parameter_source(name) != ParameterSource.DEFAULT}
+    given = {name for name in values if context.get_parameter_source(name) == ParameterSource.COMMANDLINE}
     with options.exit_codes() as session:
         session.transport = launched()
         run = _prepare(session.transport, values, given)
