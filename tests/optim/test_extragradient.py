@@ -82,11 +82,11 @@ def test_state_dict_between_the_moves_is_complete(make):
         optimizer = make([x])
         for t in range(8):
             if t == resume_at:
-                state, x = optimizer.state_dict(), scalar(float(x))
+                state, x = optimizer.state_dict(), scalar(x.item())
                 optimizer = make([x])
                 optimizer.load_state_dict(state)
-            move(optimizer, x, math.sin(t + float(x)), extrapolate=t % 2 == 0)
-        return float(x)
+            move(optimizer, x, math.sin(t + x.item()), extrapolate=t % 2 == 0)
+        return x.item()
 
     assert {run(t) for t in range(8)} == {run(None)}
 
@@ -116,7 +116,7 @@ def test_a_parameter_without_gradient_stays():
     optimizer = ExtraAdam([x, y])
     move(optimizer, x, 1.0, True)
     move(optimizer, x, 1.0, False)
-    assert float(y) == 2.0
+    assert y.item() == 2.0
 
 
 def test_wrong_use_is_named():
