@@ -26,6 +26,11 @@ def fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
     return tuple(f for f in dataclasses.fields(cls) if "help" in f.metadata)
 
 
+def names(cls: type) -> list[str]:
+    """The names of the parameters of a compressor class, in order of declaration."""
+    return [field.name for field in fields(cls)]
+
+
 def limits(field: dataclasses.Field[Any]) -> str:
     """The limits of a number in words, with a space before them; empty if it has none."""
     low, high = field.metadata["low"], field.metadata["high"]

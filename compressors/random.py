@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
+import torch
+
 MASK64 = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 
@@ -20,6 +22,11 @@ def derive(*words: int) -> int:
     for word in words:
         key = mix64(key + GOLDEN + mix64(word))
     return key
+
+
+def generator(*words: int) -> torch.Generator:
+    """A torch generator of its own for these words."""
+    return torch.Generator().manual_seed(derive(*words) >> 1)
 
 
 @dataclass

@@ -56,7 +56,7 @@ def make(name: str, *, seed: int = 0, rank: int = 0, **values: Any) -> Compresso
         ValueError: unknown name, unknown parameter, or a value outside its limits.
     """
     cls = get(name)
-    known = [field.name for field in parameters.fields(cls)]
+    known = parameters.names(cls)
     for key in values:
         if key not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes no parameters"

@@ -4,6 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,31 @@ def horovodrun(ranks: int, *command: str) -> list[str]:
     """The command line that starts ``command`` on so many local ranks."""
     launcher = str(Path(sys.executable).with_name("horovodrun"))
     return [launcher, "-np", str(ranks), "-H", f"localhost:{ranks}", *command]
+
+
+def command_lines() -> Iterator[tuple[int, list[str]]]:
+    """Number and words of the command line of every process."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            yield int(path.parent.name), path.read_text().split("\0")
+
+
+def runs_command(words: list[str]) -> bool:
+    """Whether a command line is that of a rank: ``hvd-qgenx``, itself or through its interpreter."""
+    return Path(COMMAND).name in [Path(word).name for word in words[:2]]
+
+
+def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Waits for ``condition``.
+
+    Raises:
+        TimeoutError: it did not come true in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} took more than {seconds:g} s")
+        time.sleep(0.02)
 
 
 def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:

@@ -91,7 +91,7 @@ def _check(values: dict[str, Any]) -> list[tuple[str, str, Compressor]]:
             raise ConfigurationError(unknown("method", method, METHODS))
     given = options.take_compressor_parameters(values)
     try:
-        known = {name: {field.name for field in parameters.fields(compressors.get(name))} for name in values["names"]}
+        known = {name: parameters.names(compressors.get(name)) for name in values["names"]}
         for key in given:
             if not any(key in own for own in known.values()):
                 raise ConfigurationError(f"none of the compressors takes {key}")
@@ -102,7 +102,7 @@ def _check(values: dict[str, Any]) -> list[tuple[str, str, Compressor]]:
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     for compressor in made.values():
-        exchange.check(values["exchange_name"], compressor)
+        exchange.get(values["exchange_name"]).check(compressor)
     return [(method, name, made[name]) for method in values["methods"] or METHODS for name in made]
 
 

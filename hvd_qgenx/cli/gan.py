@@ -27,6 +27,8 @@ from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.transport import Transport, launched
 from hvd_qgenx.transport.agreement import require_same, require_size, together
 
+SETTINGS = {field.name for field in fields(GanConfig)}
+
 option = options.option_from(GanConfig)
 
 
@@ -132,16 +134,15 @@ def _read_run(transport: Transport, path: Path) -> dict[str, Any]:
 def _configure(
     transport: Transport, values: dict[str, Any], given: set[str], stored: dict[str, Any] | None
 ) -> GanConfig:
-    names = {field.name for field in fields(GanConfig)}
     values = dict(values)
     parameters = options.take_compressor_parameters(values)
     if values["device"] == "auto":
         values["device"] = "cuda" if torch.cuda.is_available() else "cpu"
     if stored is None:
-        asked = {name: value for name, value in values.items() if name in names}
+        asked = {name: value for name, value in values.items() if name in SETTINGS}
         config = GanConfig(**asked, compressor_parameters=parameters).completed()
     else:
-        asked = {name: value for name, value in values.items() if name in names & given}
+        asked = {name: value for name, value in values.items() if name in SETTINGS & given}
         config = _continued(transport, stored["config"], asked, parameters)
     config.check(transport.size)
     return config
@@ -151,7 +152,7 @@ def _continued(
     transport: Transport, stored: dict[str, Any], asked: dict[str, Any], parameters: dict[str, Any]
 ) -> GanConfig:
     """The stored configuration with what may change changed; anything else must be as it was."""
-    old = {name: value for name, value in stored.items() if name in {field.name for field in fields(GanConfig)}}
+    old = {name: value for name, value in stored.items() if name in SETTINGS}
     try:
         before = {**old, **old["compressor_parameters"], "ranks": stored["ranks"]}
         config = GanConfig(**{**old, **{name: asked[name] for name in MAY_CHANGE if name in asked}})

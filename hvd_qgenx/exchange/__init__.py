@@ -2,8 +2,8 @@
 
 from hvd_qgenx.exchange.allgather import AllGather
 from hvd_qgenx.exchange.allreduce import AllReduce
-from hvd_qgenx.exchange.auto import NAMES, Auto, check, make
+from hvd_qgenx.exchange.auto import NAMES, Auto, get, make
 from hvd_qgenx.exchange.base import Exchange, Pending, Report
 from hvd_qgenx.exchange.twophase import TwoPhase
 
-__all__ = ["NAMES", "AllGather", "AllReduce", "Auto", "Exchange", "Pending", "Report", "TwoPhase", "check", "make"]
+__all__ = ["NAMES", "AllGather", "AllReduce", "Auto", "Exchange", "Pending", "Report", "TwoPhase", "get", "make"]

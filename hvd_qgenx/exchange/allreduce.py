@@ -9,9 +9,10 @@ from hvd_qgenx.exchange.base import Exchange, Pending, Report, encode
 class AllReduce(Exchange):
     """Adds payloads on the way: sends 2 (K - 1) / K payloads, whatever the number of ranks K."""
 
+    adds_payloads = True
+
     def start(self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False) -> Pending:
-        if not compressor.summable:
-            raise ValueError(f"payloads of {compressor.name} cannot be added; use allgather or two-phase")
+        self.check(compressor)
         report = Report()
         payload = encode(compressor, vector, report, measure)
         work = self.transport.all_reduce_mean(payload, name)

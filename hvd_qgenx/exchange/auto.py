@@ -47,12 +47,6 @@ def get(name: str) -> type[Exchange]:
     return _exchanges[name]
 
 
-def check(name: str, compressor: Compressor) -> None:
-    """Raises ConfigurationError unless this exchange can carry payloads of this compressor."""
-    if get(name) is AllReduce and not compressor.summable:
-        raise ConfigurationError(f"payloads of {compressor.name} cannot be added; use allgather or two-phase")
-
-
 def make(name: str, transport: Transport) -> Exchange:
     """The exchange called ``name`` over a transport; raises as ``get`` does."""
     return get(name)(transport)

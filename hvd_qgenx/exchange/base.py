@@ -5,12 +5,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from compressors import Compressor, Context
+from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import Transport, Work
 
 T = TypeVar("T")
@@ -77,8 +78,17 @@ class Exchange(ABC):
     All ranks get the same bits. The compressor holds this rank's random stream and state.
     """
 
+    adds_payloads: ClassVar[bool] = False
+    """Are payloads added before they are decoded?"""
+
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
+
+    @classmethod
+    def check(cls, compressor: Compressor) -> None:
+        """Raises ConfigurationError unless this exchange can carry the compressor's payloads."""
+        if cls.adds_payloads and not compressor.summable:
+            raise ConfigurationError(f"payloads of {compressor.name} cannot be added; use allgather or two-phase")
 
     @abstractmethod
     def start(self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False) -> Pending:

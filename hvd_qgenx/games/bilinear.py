@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from compressors import Compressor
-from compressors.random import derive
+from compressors.random import generator
 from hvd_qgenx.exchange import Exchange
 from hvd_qgenx.optim import DistributedOptimizer, ExtraSGD
 
@@ -64,8 +64,7 @@ class Players:
 
     def _noisy(self, exact: Tensor) -> Tensor:
         self._calls += 1
-        key = derive(self.game.seed, self.exchange.transport.rank, self._calls)
-        random = torch.Generator().manual_seed(key >> 1)
+        random = generator(self.game.seed, self.exchange.transport.rank, self._calls)
         return exact + self.game.noise * torch.randn(exact.shape, generator=random, dtype=exact.dtype)
 
 

@@ -88,7 +88,7 @@ class GanConfig:
                 "the gradient penalty is taken image by image, which batch norm in the discriminator mixes; "
                 "use layer or none, or --loss wgan"
             )
-        exchange.check(self.exchange, self.make_compressor().inner)
+        exchange.get(self.exchange).check(self.make_compressor().inner)
 
     @property
     def moves_per_update(self) -> int:
@@ -106,7 +106,7 @@ class GanConfig:
     def completed(self) -> "GanConfig":
         """The same with every parameter of the compressor spelled out."""
         inner = self.make_compressor().inner
-        given = {field.name: getattr(inner, field.name) for field in parameters.fields(type(inner))}
+        given = {name: getattr(inner, name) for name in parameters.names(type(inner))}
         return replace(self, compressor_parameters=given)
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from compressors.random import derive
+from compressors.random import generator
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import together
 
 DATASETS = ("digits", "mnist", "cifar10")
 
-# What a number drawn from `derive(seed, PURPOSE, ...)` is for.
+# What a number drawn from `generator(seed, PURPOSE, ...)` is for.
 ORDER, LATENTS, INTERPOLATION, SAMPLES, GENERATOR, DISCRIMINATOR = range(6)
 
 
@@ -118,8 +118,3 @@ class Batches:
 
     def _permute(self, epoch: int) -> Tensor:
         return torch.randperm(len(self.images), generator=generator(self.seed, ORDER, epoch))
-
-
-def generator(*words: int) -> torch.Generator:
-    """A torch generator of its own for these words."""
-    return torch.Generator().manual_seed(derive(*words) >> 1)

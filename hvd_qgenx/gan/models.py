@@ -6,8 +6,9 @@ discriminator, the sizes of Gidel et al. (ICLR 2019).
 
 import itertools
 
-import torch
 from torch import Tensor, nn
+
+from compressors.random import generator
 
 SMALLEST = {8: 2, 28: 7, 32: 4, 64: 4}
 """Side of the innermost feature map for every image side supported."""
@@ -51,9 +52,9 @@ class Discriminator(nn.Module):
         return scores.squeeze(1)
 
 
-def initialize(model: nn.Module, seed: int) -> None:
-    """Weights from N(0, 0.02), biases zero; the global random generator plays no part."""
-    random = torch.Generator().manual_seed(seed)
+def initialize(model: nn.Module, *words: int) -> None:
+    """Weights from N(0, 0.02), a function of the words alone; biases zero."""
+    random = generator(*words)
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02, generator=random)

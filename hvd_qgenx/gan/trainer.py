@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from compressors import Compressor
-from compressors.random import derive
+from compressors.random import generator
 from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.gan import data, losses
@@ -34,8 +34,8 @@ class Trainer:
         self.batches = data.Batches(images, config.batch_size, config.seed, transport.rank, transport.size)
         self.generator = Generator(channels, side, config.filters, config.latent, config.generator_norm)
         self.discriminator = Discriminator(channels, side, config.filters, config.discriminator_norm)
-        initialize(self.generator, derive(config.seed, data.GENERATOR) >> 1)
-        initialize(self.discriminator, derive(config.seed, data.DISCRIMINATOR) >> 1)
+        initialize(self.generator, config.seed, data.GENERATOR)
+        initialize(self.discriminator, config.seed, data.DISCRIMINATOR)
         self.generator.to(self.device)
         self.discriminator.to(self.device)
         self.optimizer = self._make_optimizer()
@@ -78,7 +78,7 @@ class Trainer:
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
         """Images of this rank's generator from latents that are the same at every call."""
-        random = data.generator(self.config.seed, data.SAMPLES)
+        random = generator(self.config.seed, data.SAMPLES)
         latents = torch.randn(count, self.config.latent, generator=random).to(self.device)
         self.generator.eval()
         images: Tensor = self.generator(latents).cpu()
@@ -154,8 +154,8 @@ class Trainer:
     def _fill_gradients(self) -> losses.Losses:
         count = len(self.batches)
         rank, seed = self.transport.rank, self.config.seed
-        latents = torch.randn(count, self.config.latent, generator=data.generator(seed, data.LATENTS, rank, self.move))
-        mixing = torch.rand(count, 1, 1, 1, generator=data.generator(seed, data.INTERPOLATION, rank, self.move))
+        latents = torch.randn(count, self.config.latent, generator=generator(seed, data.LATENTS, rank, self.move))
+        mixing = torch.rand(count, 1, 1, 1, generator=generator(seed, data.INTERPOLATION, rank, self.move))
         return losses.fill_gradients(
             self.generator,
             self.discriminator,

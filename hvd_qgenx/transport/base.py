@@ -81,5 +81,8 @@ class Transport(ABC):
             **{name: metadata.version(name) for name in ("hvd-qgenx", "torch", "numpy")},
         }
 
+    def _scatter_bytes(self, tensors: Sequence[Tensor]) -> int:
+        return sum(tensor.nbytes for rank, tensor in enumerate(tensors) if rank != self.rank)
+
     def _ring_bytes(self, tensor: Tensor) -> int:
         return 2 * (self.size - 1) * tensor.nbytes // self.size

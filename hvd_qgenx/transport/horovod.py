@@ -48,8 +48,7 @@ class Horovod(Transport):
             received, sizes = wait()
             return list(received.split(sizes.tolist()))
 
-        sent = sum(tensor.nbytes for rank, tensor in enumerate(tensors) if rank != self.rank)
-        return Work(parts, sent)
+        return Work(parts, self._scatter_bytes(tensors))
 
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
         return list(hvd.allgather_object(value, name=name))

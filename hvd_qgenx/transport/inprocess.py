@@ -78,8 +78,7 @@ class InProcess(Transport):
 
     def all_to_all(self, tensors: Sequence[Tensor], name: str) -> Work[list[Tensor]]:
         collect = self._share([tensor.clone() for tensor in tensors], name)
-        sent = sum(tensor.nbytes for rank, tensor in enumerate(tensors) if rank != self.rank)
-        return Work(lambda: [sent_by[self.rank] for sent_by in collect()], sent)
+        return Work(lambda: [sent_by[self.rank] for sent_by in collect()], self._scatter_bytes(tensors))
 
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
         return self._share(value, name)()

@@ -27,12 +27,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.launch import command_lines, runs_command, until
 
 NAMES = ("a", "b", "c")
 SWITCH = "hvd-qgenx-switch"
@@ -98,7 +99,8 @@ class Host:
 
     def ranks(self) -> list[int]:
         """Process numbers of ``hvd-qgenx`` on this host."""
-        return [pid for pid in _processes(self.name) if _runs_command(pid, "hvd-qgenx")]
+        here = set(_processes(self.name))
+        return [pid for pid, words in command_lines() if pid in here and runs_command(words)]
 
 
 @dataclass(frozen=True)
@@ -162,19 +164,6 @@ def missing() -> str | None:
     if probe.returncode != 0:
         return f"the kernel does not let this process raise hosts: {probe.stderr.strip()}."
     return None
-
-
-def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Waits for ``condition``.
-
-    Raises:
-        TimeoutError: it did not come true in time.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} took more than {seconds:g} s")
-        time.sleep(0.02)
 
 
 def _address(number: int) -> str:
@@ -308,14 +297,6 @@ def _kill_all(name: str) -> list[int]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     return pids
-
-
-def _runs_command(pid: int, command: str) -> bool:
-    """Whether a process runs a command, itself or through its interpreter."""
-    with suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        return command in [Path(word).name for word in words[:2]]
-    return False
 
 
 def _run(*command: str) -> str:

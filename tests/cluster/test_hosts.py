@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.hosts import FOLDERS, NAMES, NAMESPACES, SWITCH, Hosts, HostsError, missing, three_hosts, until
+from tests.cluster.hosts import FOLDERS, NAMES, NAMESPACES, SWITCH, Hosts, HostsError, missing, three_hosts
+from tests.launch import command_lines, until
 
 pytestmark = pytest.mark.horovod
 
@@ -181,14 +182,5 @@ def surroundings(folder: Path) -> dict[str, Any]:
         "hosts": Path("/etc/hosts").read_bytes(),
         "ssh": {path: path.stat().st_mtime for path in private.rglob("*")} if private.exists() else None,
         "scratch": [*Path("/tmp").glob("ompi.[abc].*"), *Path("/dev/shm").glob("*.[abc].*")],
-        "processes": [pid for pid, words in command_lines() if str(folder) in words],
+        "processes": [pid for pid, words in command_lines() if any(str(folder) in word for word in words)],
     }
-
-
-def command_lines() -> Iterator[tuple[int, str]]:
-    """Number and command line of every process."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            yield int(path.parent.name), path.read_text()
-        except OSError:  # it has ended meanwhile
-            continue

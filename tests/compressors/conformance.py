@@ -39,7 +39,7 @@ def label(configuration: tuple[str, dict[str, int | str]]) -> str:
 def make(configuration: tuple[str, dict[str, int | str]], **more: int) -> Compressor:
     """The compressor, with buckets of LENGTH unless the configuration says otherwise."""
     name, values = configuration
-    if any(field.name == "bucket_size" for field in parameters.fields(compressors.get(name))):
+    if "bucket_size" in parameters.names(compressors.get(name)):
         values = {"bucket_size": LENGTH, **values}
     return compressors.make(name, **values, **more)
 

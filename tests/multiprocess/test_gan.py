@@ -16,6 +16,9 @@ from tests import launch
 QUICK = ["--filters", "8", "--batch-size", "12", "--log-every", "5", "--sample-every", "1000", "--seed", "3"]
 
 
+pytestmark = pytest.mark.horovod
+
+
 @pytest.fixture(autouse=True)
 def _horovod() -> None:
     launch.require_horovod()
@@ -37,23 +40,7 @@ def train(out: Path, *arguments: object) -> dict:
 
 def ranks_of(out: Path) -> list[int]:
     """Processes of a run's ranks, by their command line."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().decode().split("\0")
-            except OSError:
-                continue
-            if str(out) in words and "python" in Path(words[0]).name and any("horovodrun" in w for w in words) is False:
-                found.append(int(entry.name))
-    return sorted(found)
-
-
-def wait_until(happened, seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.02)
+    return sorted(pid for pid, words in launch.command_lines() if launch.runs_command(words) and str(out) in words)
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +74,11 @@ def test_killed_at_a_random_update_and_resumed_it_ends_the_same(tmp_path, uninte
         stderr=subprocess.PIPE,
     )
     metrics = out / "metrics.csv"
-    wait_until(lambda: metrics.exists() and metrics.read_text().count("\n") > stop_after, 120, "updates")
+    launch.until(lambda: metrics.exists() and metrics.read_text().count("\n") > stop_after, 120, "updates")
     os.kill(ranks_of(out)[victim], signal.SIGKILL)
     job.communicate(timeout=60)
     assert job.returncode != 0
-    wait_until(lambda: not ranks_of(out), 10, "all ranks to end")
+    launch.until(lambda: not ranks_of(out), 10, "all ranks to end")
     assert not (out / "summary.json").exists()
 
     done = launch.run(gan("--resume", out))

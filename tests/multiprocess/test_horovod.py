@@ -11,6 +11,9 @@ from tests import launch
 HERE = Path(__file__).parent
 
 
+pytestmark = pytest.mark.horovod
+
+
 @pytest.fixture(autouse=True)
 def _horovod() -> None:
     launch.require_horovod()
