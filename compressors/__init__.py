@@ -9,22 +9,46 @@
 torch.Size([3, 1000])
 """
 
+from compressors.adaptive import AdaptiveLevels, CoordinateDescent, GradientDescent, Multiplier
 from compressors.base import Compressor, Context
+from compressors.dither import Dither
 from compressors.exempt import Exempt
 from compressors.half import Half
 from compressors.identity import Identity
+from compressors.learning import Learner, Lesson
+from compressors.leveled import Exponential, LevelQuantizer, Levels, Ternary
 from compressors.minmax import MinMax
 from compressors.registry import get, make, names, register
+from compressors.rotated import Rotated, RotatedDither
+from compressors.symbols import SymbolCompressor
 from compressors.uniform import Uniform
+from compressors.variable import Variable
 
 __all__ = [
+    "AdaptiveLevels",
+    "Coded",
     "Compressor",
     "Context",
+    "CoordinateDescent",
+    "CorruptPayloadError",
+    "Dither",
     "Exempt",
+    "Exponential",
+    "GradientDescent",
     "Half",
     "Identity",
+    "Learner",
+    "Lesson",
+    "LevelQuantizer",
+    "Levels",
     "MinMax",
+    "Multiplier",
+    "Rotated",
+    "RotatedDither",
+    "SymbolCompressor",
+    "Ternary",
     "Uniform",
+    "Variable",
     "get",
     "make",
     "names",

@@ -5,7 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from typing_extensions import Self
 
 from compressors import parameters
 from compressors.random import Stream
+
+if TYPE_CHECKING:
+    from compressors.learning import Learner
 
 Shape = int | Sequence[int]
 """A number of elements, or the sizes of every dimension."""
@@ -47,10 +50,19 @@ class Compressor(ABC):
     """May payloads of several ranks be added by an all-reduce?"""
     unbiased: ClassVar[bool] = True
     """Is the expectation of the decoded tensor the tensor itself?"""
+    residual_bias: ClassVar[float] = 0.0
+    """Where an unbiased compressor is so only nearly: the greatest share of its squared error that is bias."""
+    exact_size: ClassVar[bool] = True
+    """Is ``payload_bytes`` exact? If not it is an upper bound, and payloads of ranks differ in length."""
 
     def __post_init__(self) -> None:
         parameters.check(self, self.name)
         self.stream = Stream()
+
+    @property
+    def learner(self) -> "Learner | None":
+        """The part that learns from gradients, if there is one."""
+        return None
 
     @abstractmethod
     def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
@@ -60,9 +72,13 @@ class Compressor(ABC):
     def decompress(self, payload: Tensor, context: Context) -> Tensor:
         """Decodes to a new tensor with the shape and dtype of the original."""
 
+    def compress_part(self, part: Tensor, start: int) -> tuple[Tensor, Context]:
+        """``compress`` for the coordinates from ``start`` on of the vector that ``lay_out`` described."""
+        return self.compress(part)
+
     @abstractmethod
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
-        """The exact size in bytes of the payload of a tensor of this shape and dtype."""
+        """The size in bytes of the payload of a tensor of this shape and dtype; see ``exact_size``."""
 
     @abstractmethod
     def variance_bound(self, tensor: Tensor) -> float:
@@ -79,6 +95,9 @@ class Compressor(ABC):
         Tensors with the same route may be laid end to end and compressed as one vector.
         """
         return self
+
+    def lay_out(self, sizes: Sequence[int]) -> None:  # noqa: B027 (few compressors care)
+        """Says that the vectors to come are tensors of these numbers of elements, laid end to end."""
 
     def for_rank(self, rank: int, seed: int | None = None) -> Self:
         """A copy with the random stream of ``rank``, at step 0 (of ``seed``, or of the same seed)."""

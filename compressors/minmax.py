@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from compressors.grid import GridQuantizer
 from compressors.kernels.layout import Layout
+from compressors.quantizer import BucketQuantizer
 from compressors.registry import register
 
 
 @register("minmax")
 @dataclass(eq=False)
-class MinMax(GridQuantizer):
+class MinMax(BucketQuantizer):
     """2^bits values evenly spaced from the least to the greatest of a bucket (UQ4, UQ8).
 
     Source: Markov et al., "CGX" (Middleware 2022); used for the experiments of Q-GenX.

@@ -12,11 +12,14 @@ def parameter(
     default: Any,
     help: str,
     *,
-    low: int | None = None,
-    high: int | None = None,
-    choices: Sequence[str] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] | Sequence[int] | None = None,
 ) -> Any:
-    """A dataclass field that carries its own help text and limits (both ends included)."""
+    """A dataclass field that carries its own help text and limits (both ends included).
+
+    Its type is that of the default: a whole number, a float (whole numbers are taken too), or text.
+    """
     metadata = {"help": help, "low": low, "high": high, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -43,11 +46,23 @@ def check(instance: Any, name: str) -> None:
     """Raises ValueError, in one sentence, if a parameter of ``instance`` is outside its limits."""
     for field in fields(type(instance)):
         value = getattr(instance, field.name)
-        low, high, choices = (field.metadata[key] for key in ("low", "high", "choices"))
+        choices = field.metadata["choices"]
         if choices is not None:
             if value not in choices:
-                raise ValueError(f"{name}: {field.name} must be one of {', '.join(choices)}, not {value!r}")
-        elif isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"{name}: {field.name} must be a whole number, not {value!r}")
-        elif (low is not None and value < low) or (high is not None and value > high):
-            raise ValueError(f"{name}: {field.name} must be{limits(field)}, not {value}")
+                listing = ", ".join(map(str, choices))
+                raise ValueError(f"{name}: {field.name} must be one of {listing}, not {value!r}")
+        elif isinstance(field.default, str):
+            if not isinstance(value, str):
+                raise ValueError(f"{name}: {field.name} must be text, not {value!r}")
+        else:
+            _check_number(f"{name}: {field.name}", value, field)
+
+
+def _check_number(what: str, value: Any, field: dataclasses.Field[Any]) -> None:
+    low, high = field.metadata["low"], field.metadata["high"]
+    takes: tuple[type, ...] = (int, float) if isinstance(field.default, float) else (int,)
+    if isinstance(value, bool) or not isinstance(value, takes):
+        kind = "number" if float in takes else "whole number"
+        raise ValueError(f"{what} must be a {kind}, not {value!r}")
+    if not ((low is None or value >= low) and (high is None or value <= high)):
+        raise ValueError(f"{what} must be{limits(field)}, not {value}")

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from compressors.grid import GridQuantizer
-from compressors.kernels.layout import Layout
+from compressors.kernels.layout import ORDERS, Layout
 from compressors.parameters import parameter
+from compressors.quantizer import BucketQuantizer
 from compressors.registry import register
 
 
 @register("uniform")
 @dataclass(eq=False)
-class Uniform(GridQuantizer):
+class Uniform(BucketQuantizer):
     """Signed multiples of norm / s with s = 2^(bits-1) - 1 levels each side; zero stays zero.
 
     Source: Alistarh et al., "QSGD" (NeurIPS 2017), section 3.1, with one norm per bucket.
@@ -21,7 +21,7 @@ class Uniform(GridQuantizer):
     """
 
     bits: int = parameter(4, "Bits per coordinate.", low=2, high=8)
-    norm: str = parameter("l2", "Norm of a bucket: l2 (QSGD) or linf.", choices=("l2", "linf"))
+    norm: str = parameter("l2", "Norm of a bucket: l2 (QSGD), linf or l1.", choices=tuple(ORDERS))
 
     @property
     def layout(self) -> Layout:
@@ -34,6 +34,5 @@ class Uniform(GridQuantizer):
         A coordinate between two levels has variance at most u^2 / 4 and at most u |x|. For L2,
         ||x||_1 <= sqrt(d) ||x||_2 gives QSGD's min(d / s^2, sqrt(d) / s) ||x||^2.
         """
-        order = 2 if self.norm == "l2" else torch.inf
-        unit = float(torch.linalg.vector_norm(bucket, order)) / self.layout.offset
+        unit = float(torch.linalg.vector_norm(bucket, ORDERS[self.norm])) / self.layout.offset
         return min(len(bucket) / 4 * unit**2, unit * float(bucket.abs().sum()))

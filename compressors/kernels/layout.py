@@ -1,10 +1,10 @@
-"""The wire format of the grid quantizers.
+"""The wire format of the quantizers.
 
 A vector is cut into buckets of ``bucket_size`` coordinates (the last may be shorter). Each bucket
-has an evenly spaced grid of values ``low + unit * (code - offset)``. The payload holds, little
-endian and in this order:
+has a finite set of values, evenly spaced (``low + unit * (code - offset)``) or the layout's
+``points`` times a scale. The payload holds, little endian and in this order:
 
-1. the header: for every bucket ``unit``, and ``low`` where the layout has one, as float32;
+1. the header: for every bucket its unit or scale, and ``low`` where the layout has one, as float32;
 2. the codes: for every bucket ``bits`` times ceil(n / 8) bytes, n being its length.
 
 The codes of a bucket are padded to a multiple of 8 with zeros and split into planes of 8, 4, 2 or
@@ -13,8 +13,12 @@ A plane of p bits puts 8 / p codes in a byte: with m bytes in the plane, byte i 
 i + m, i + 2m, ..., lowest bits first. So packing is a few shifts of whole vectors, for every width.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
+
+ORDERS = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
+"""The norms a bucket can be divided by."""
 
 
 class Layout(NamedTuple):
@@ -23,11 +27,17 @@ class Layout(NamedTuple):
     bits: int
     bucket_size: int
     levels: int
-    """Number of steps in the grid: codes run from 0 to ``levels``."""
-    offset: int
-    """The code of the value ``low``."""
+    """Number of steps between values: codes run from 0 to ``levels``."""
+    offset: float
+    """The code of the value ``low``, or of zero; a half-integer if zero is none of the values."""
     norm: str
-    """What spans the grid: ``l2`` or ``linf`` (symmetric about 0), or ``range`` (low is sent)."""
+    """What spans the values: ``l1``, ``l2`` or ``linf`` (symmetric about 0), ``range`` (low is sent),
+    or ``projection``: the scale that makes the decoded bucket's inner product with the bucket its
+    squared norm; codes are then those of the nearest points to the bucket over its root mean square."""
+    points: tuple[float, ...] = ()
+    """The values for a scale of 1, increasing, exact in float32; empty for an evenly spaced grid."""
+    dithered: bool = False
+    """Does the decoder subtract the random number that rounded a coordinate?"""
 
     @property
     def header_floats(self) -> int:

@@ -1,10 +1,12 @@
 """The quantizers in plain torch: slow, short, and the definition of every bit."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from compressors.kernels.layout import Layout
-from compressors.random import GOLDEN, mix64
+from compressors.random import GOLDEN, derive, mix64
 
 MASK32 = 0xFFFFFFFF
 
@@ -18,19 +20,47 @@ def encode(vector: Tensor, layout: Layout, key: int) -> Tensor:
     return torch.cat([*headers, *codes]) if codes else vector.new_empty(0, dtype=torch.uint8)
 
 
-def decode(payload: Tensor, layout: Layout, numel: int) -> Tensor:
+def decode(payload: Tensor, layout: Layout, numel: int, key: int = 0) -> Tensor:
     split = layout.header_bytes(numel)
     header = payload[:split].clone().view(torch.float32).view(-1, layout.header_floats)
     vector = payload.new_empty(numel, dtype=torch.float32)
-    for first, rows in _bucket_rows(vector, layout):
-        stop = split + len(rows) * layout.code_bytes(rows.shape[1])
-        codes = _unpack(payload[split:stop].view(len(rows), -1), layout, rows.shape[1])
+    codes = unpack(payload[split:], layout, numel)
+    for (first, rows), (_, row_codes) in zip(_bucket_rows(vector, layout), _bucket_rows(codes, layout), strict=True):
         unit, *low = header[first : first + len(rows)].split(1, dim=1)
-        rows.copy_((codes - layout.offset) * unit)
+        rows.copy_(_values(row_codes.long(), layout, key, first) * unit)
         if low:
             rows += low[0]
-        split = stop
     return vector
+
+
+def unpack(packed: Tensor, layout: Layout, numel: int) -> Tensor:
+    codes = packed.new_empty(numel, dtype=torch.uint8)
+    start = 0
+    for _, rows in _bucket_rows(codes, layout):
+        stop = start + len(rows) * layout.code_bytes(rows.shape[1])
+        rows.copy_(_unpack(packed[start:stop].view(len(rows), -1), layout, rows.shape[1]))
+        start = stop
+    return codes
+
+
+def pack(codes: Tensor, layout: Layout) -> Tensor:
+    parts = [_pack(rows.long(), layout).flatten() for _, rows in _bucket_rows(codes, layout)]
+    return torch.cat(parts) if parts else codes.new_empty(0)
+
+
+def rotate(rows: Tensor, key: int, first: int = 0) -> Tensor:
+    exponents = _exponents(rows)
+    rows.copy_((rows.double() * torch.exp2(-exponents.double())).float())
+    for turn in (1, 2):
+        rows.mul_(_signs(rows, derive(key, turn), first))
+        _hadamard(rows)
+    return exponents.squeeze(1)
+
+
+def unrotate(rows: Tensor, key: int, first: int = 0) -> None:
+    for turn in (2, 1):
+        _hadamard(rows)
+        rows.mul_(_signs(rows, derive(key, turn), first))
 
 
 def _bucket_rows(vector: Tensor, layout: Layout) -> list[tuple[int, Tensor]]:
@@ -43,44 +73,92 @@ def _bucket_rows(vector: Tensor, layout: Layout) -> list[tuple[int, Tensor]]:
 
 def _quantize(rows: Tensor, layout: Layout, key: int, first: int) -> tuple[Tensor, Tensor]:
     """Header (float32) and codes (int64) of a matrix of buckets; ``first`` is the first's index."""
+    finite = (rows - rows == 0).all(dim=1, keepdim=True)
+    if layout.norm == "projection":
+        header, codes = _project(rows, layout)
+    else:
+        chance = _uniform(rows.shape, key, first, rows.device)
+        header, codes = (_round_to_points if layout.points else _round_to_grid)(rows, layout, chance)
+    finite &= header[:, :1].isfinite()
+    return torch.where(finite, header, torch.nan), torch.where(finite, codes, 0).long()
+
+
+def _round_to_grid(rows: Tensor, layout: Layout, chance: Tensor) -> tuple[Tensor, Tensor]:
     if layout.norm == "range":
         low = rows.amin(dim=1, keepdim=True) + 0.0  # -0.0 becomes 0.0
         span = rows.amax(dim=1, keepdim=True).double() - low.double()
     else:
         low = torch.zeros_like(rows[:, :1])
-        span = 2 * (_l2_norm(rows) if layout.norm == "l2" else rows.abs().amax(dim=1, keepdim=True).double())
+        span = 2 * _norm(rows, layout.norm)
     unit = _round_up(span / layout.levels)
-
-    # A power of two that keeps 1 / unit and the differences within float32's range. It is exact.
-    boost = torch.ones_like(unit)
-    boost[(unit > 0) & (unit < 2.0**-100)] = 2.0**64
-    boost[unit > 2.0**100] = 2.0**-64
-    inverse = torch.where(unit > 0, 1 / (unit * boost), 0)
-    t = (rows * boost - low * boost) * inverse
+    boost, inverse = _boosted_inverse(unit)
+    whole = math.floor(layout.offset)
+    t = (rows * boost - low * boost) * inverse + (layout.offset - whole)
     floor = t.floor()
-    finite = (rows - rows == 0).all(dim=1, keepdim=True) & unit.isfinite()
-    up = _uniform(rows.shape, key, first, rows.device) < t - floor
-    codes = torch.where(finite, floor + up + layout.offset, 0).clamp(0, layout.levels).long()
-
-    header = torch.cat([unit, low], dim=1)[:, : layout.header_floats]
-    return torch.where(finite, header, torch.nan), codes
+    codes = (floor + (chance < t - floor) + whole).clamp(0, layout.levels)
+    return torch.cat([unit, low], dim=1)[:, : layout.header_floats], codes
 
 
-def _l2_norm(rows: Tensor) -> Tensor:
-    """Norm of every row in float64, summed by folding halves: one order of additions everywhere."""
+def _round_to_points(rows: Tensor, layout: Layout, chance: Tensor) -> tuple[Tensor, Tensor]:
+    points = torch.tensor(layout.points, dtype=torch.float32, device=rows.device)
+    scale = _round_up(_norm(rows, layout.norm))
+    boost, inverse = _boosted_inverse(scale)
+    t = rows * boost * inverse
+    lower = (torch.searchsorted(points, t.contiguous(), right=True) - 1).clamp(0, layout.levels - 1)
+    up = chance * (points[lower + 1] - points[lower]) < t - points[lower]
+    return scale, lower + up
+
+
+def _project(rows: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    points = torch.tensor(layout.points, dtype=torch.float32, device=rows.device)
+    thresholds = (points[1:] + points[:-1]) / 2
+    norm = _norm(rows, "l2")
+    t = rows * torch.where(norm > 0, math.sqrt(rows.shape[1]) / norm, 0).float()
+    codes = torch.searchsorted(thresholds, t.contiguous(), right=True)
+    inner = _fold(rows.double() * points[codes].double())
+    return torch.where(norm > 0, norm * norm / inner, 0).float(), codes
+
+
+def _values(codes: Tensor, layout: Layout, key: int, first: int) -> Tensor:
+    """The values of a matrix of codes for a unit, or a scale, of 1."""
+    if layout.points:
+        return torch.tensor(layout.points, dtype=torch.float32, device=codes.device)[codes.clamp(max=layout.levels)]
+    values = codes - layout.offset
+    if layout.dithered:
+        values = values + (_uniform(codes.shape, key, first, codes.device) - 0.5)
+    return values
+
+
+def _norm(rows: Tensor, norm: str) -> Tensor:
+    """Norm of every row in float64, (rows, 1)."""
+    if norm == "linf":
+        return rows.abs().amax(dim=1, keepdim=True).double()
+    return _fold(rows.double().abs()) if norm == "l1" else _fold(rows.double().square()).sqrt()
+
+
+def _fold(rows: Tensor) -> Tensor:
+    """Sum of every row, (rows, 1), by folding halves: one order of additions everywhere."""
     width = 1 << (rows.shape[1] - 1).bit_length()
-    squares = torch.nn.functional.pad(rows.double(), (0, width - rows.shape[1])).square()
+    rows = torch.nn.functional.pad(rows, (0, width - rows.shape[1]))
     while width > 1:
         width //= 2
-        squares = squares[:, :width] + squares[:, width:]
-    return squares.sqrt()
+        rows = rows[:, :width] + rows[:, width:]
+    return rows
 
 
 def _round_up(x: Tensor) -> Tensor:
-    """The least float32 that is not below x, so that the grid always reaches the largest value."""
+    """The least float32 that is not below x, so that the values always reach the largest coordinate."""
     rounded = x.float()
     above = torch.nextafter(rounded, torch.full_like(rounded, torch.inf))
     return torch.where(rounded.double() < x, above, rounded)
+
+
+def _boosted_inverse(unit: Tensor) -> tuple[Tensor, Tensor]:
+    """A power of two that keeps 1 / unit and the differences within float32's range, and 1 / (unit * it)."""
+    boost = torch.ones_like(unit)
+    boost[(unit > 0) & (unit < 2.0**-100)] = 2.0**64
+    boost[unit > 2.0**100] = 2.0**-64
+    return boost, torch.where(unit > 0, 1 / (unit * boost), 0)
 
 
 def _uniform(shape: torch.Size, key: int, first: int, device: torch.device) -> Tensor:
@@ -98,6 +176,29 @@ def _uniform(shape: torch.Size, key: int, first: int, device: torch.device) -> T
     x = ((x ^ (x >> 15)) * 0xD35A2D97) & MASK32
     x = x ^ (x >> 15)
     return (x >> 8).float() * 2**-24
+
+
+def _exponents(rows: Tensor) -> Tensor:
+    """The exponent of the largest magnitude of every row, (rows, 1) int32; 0 for zeros and non-finite rows."""
+    most = rows.abs().amax(dim=1, keepdim=True).double()
+    exponents = torch.frexp(most).exponent
+    return torch.where((most > 0) & most.isfinite(), exponents, 0).int()
+
+
+def _signs(rows: Tensor, key: int, first: int) -> Tensor:
+    """Random signs: minus where the position's random number is below one half."""
+    return torch.where(_uniform(rows.shape, key, first, rows.device) < 0.5, -1.0, 1.0)
+
+
+def _hadamard(rows: Tensor) -> None:
+    """Every row times the Hadamard matrix of its length (a power of two), not normalised, in place."""
+    half = 1
+    while half < rows.shape[1]:
+        pairs = rows.view(len(rows), -1, 2, half)
+        upper, lower = pairs[:, :, 0].clone(), pairs[:, :, 1]
+        pairs[:, :, 0] = upper + lower
+        pairs[:, :, 1] = upper - lower
+        half *= 2
 
 
 def _pack(codes: Tensor, layout: Layout) -> Tensor:

@@ -30,8 +30,18 @@ def compressor_options(function: F) -> F:
         field = owners[0][1]
         users = ", ".join(f"{owner}{parameters.limits(own)}" for owner, own in owners)
         text = f"{field.metadata['help']} For {users}.  [default: {field.default}]"
-        function = click.option(f"--{name.replace('_', '-')}", name, type=type(field.default), help=text)(function)
+        fraction = any(isinstance(own.default, float) for _, own in owners)
+        kind = number if fraction else type(field.default)
+        function = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)(function)
     return function
+
+
+def number(text: str) -> float:
+    """A number; an int if it is written as one."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def take_compressor_parameters(values: dict[str, Any]) -> dict[str, Any]:

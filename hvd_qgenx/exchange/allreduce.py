@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from compressors import Compressor, Context
-from hvd_qgenx.exchange.base import Exchange, Pending, Report, encode
+from hvd_qgenx.exchange.base import Encoder, Exchange, Pending, Report
 
 
 class AllReduce(Exchange):
@@ -11,10 +11,13 @@ class AllReduce(Exchange):
 
     adds_payloads = True
 
-    def start(self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False) -> Pending:
+    def start(
+        self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False, own: bool = False
+    ) -> Pending:
         self.check(compressor)
         report = Report()
-        payload = encode(compressor, vector, report, measure)
+        encode = Encoder(compressor, report, measure, own)
+        payload = encode(vector)
         work = self.transport.all_reduce_mean(payload, name)
 
         def wait() -> Tensor:
@@ -22,4 +25,4 @@ class AllReduce(Exchange):
             with report.clock("decode"):
                 return compressor.decompress(mean, Context(vector.shape, vector.dtype))
 
-        return Pending(wait, report)
+        return Pending(wait, report, encode.own)

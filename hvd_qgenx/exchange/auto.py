@@ -18,8 +18,10 @@ class Auto(Exchange):
     With two ranks all-gather and two-phase send the same bytes, and all-gather quantizes once.
     """
 
-    def start(self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False) -> Pending:
-        return self.choose(compressor).start(vector, compressor, name, measure)
+    def start(
+        self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False, own: bool = False
+    ) -> Pending:
+        return self.choose(compressor).start(vector, compressor, name, measure, own)
 
     def choose(self, compressor: Compressor) -> Exchange:
         if compressor.summable:

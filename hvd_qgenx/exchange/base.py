@@ -70,6 +70,8 @@ class Pending:
     """Blocks until it is done and returns the mean; to be called once, in the same order on all ranks."""
     report: Report
     """Complete once ``wait`` has returned."""
+    own: Tensor | None = None
+    """This rank's vector as decoded from what it sent, if asked for; here at once."""
 
 
 class Exchange(ABC):
@@ -91,12 +93,15 @@ class Exchange(ABC):
             raise ConfigurationError(f"payloads of {compressor.name} cannot be added; use allgather or two-phase")
 
     @abstractmethod
-    def start(self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False) -> Pending:
+    def start(
+        self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False, own: bool = False
+    ) -> Pending:
         """Encodes ``vector`` (1-D float, of equal length on all ranks) and sets it on its way.
 
         Args:
             name: names the collectives; equal on all ranks.
-            measure: also find the error of this rank's own compression (costs one more decode).
+            measure: also find the error of this rank's own compression.
+            own: also keep this rank's vector as the others decode it. Either costs one more decode.
         """
 
     def mean(self, vector: Tensor, compressor: Compressor, name: str) -> Tensor:
@@ -104,15 +109,30 @@ class Exchange(ABC):
         return self.start(vector, compressor, name).wait()
 
 
-def encode(compressor: Compressor, vector: Tensor, report: Report, measure: bool) -> Tensor:
-    """One payload as it goes on the wire, timed, and its error measured if asked for."""
-    with report.clock("encode"):
-        payload, context = compressor.compress(vector)
-    if measure:
-        error = compressor.decompress(payload, context) - vector
-        report.squared_error += float(error.double().square().sum())
-        report.squared_norm += float(vector.double().square().sum())
-    return payload
+class Encoder:
+    """Encodes one vector of this rank, in parts; with ``decodes`` it also decodes what it made."""
+
+    def __init__(self, compressor: Compressor, report: Report, measure: bool = False, own: bool = False) -> None:
+        self.compressor, self.report, self.measure = compressor, report, measure
+        self.decodes = measure or own
+        self._own: list[Tensor] = []
+
+    def __call__(self, part: Tensor, start: int = 0) -> Tensor:
+        """The payload, as it goes on the wire, of the coordinates from ``start`` on."""
+        with self.report.clock("encode"):
+            payload, context = self.compressor.compress_part(part, start)
+        if self.decodes:
+            self._own.append(self.compressor.decompress(payload, context))
+        if self.measure:
+            error = self._own[-1] - part
+            self.report.squared_error += float(error.double().square().sum())
+            self.report.squared_norm += float(part.double().square().sum())
+        return payload
+
+    @property
+    def own(self) -> Tensor | None:
+        """All parts as decoded, end to end."""
+        return torch.cat(self._own) if self.decodes else None
 
 
 def decode_mean(compressor: Compressor, payloads: list[Tensor], context: Context) -> Tensor:

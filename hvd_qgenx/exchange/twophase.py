@@ -1,10 +1,12 @@
 """Compressed scatter-reduce, then compressed all-gather."""
 
+import itertools
+
 import torch
 from torch import Tensor
 
 from compressors import Compressor, Context
-from hvd_qgenx.exchange.base import Exchange, Pending, Report, as_bytes, decode_mean, encode
+from hvd_qgenx.exchange.base import Encoder, Exchange, Pending, Report, as_bytes, decode_mean
 
 
 class TwoPhase(Exchange):
@@ -16,10 +18,15 @@ class TwoPhase(Exchange):
     Alistarh et al. (QSGD) and Markov et al. (CGX), there called scatter-reduce-all-gather.
     """
 
-    def start(self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False) -> Pending:
+    def start(
+        self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False, own: bool = False
+    ) -> Pending:
         report = Report()
+        rank = self.transport.rank
         chunks = cut(vector, self.transport.size, compressor.alignment)
-        payloads = [encode(compressor, chunk, report, measure) for chunk in chunks]
+        starts = list(itertools.accumulate((len(chunk) for chunk in chunks), initial=0))
+        encode = Encoder(compressor, report, measure, own)
+        payloads = [encode(chunk, start) for chunk, start in zip(chunks, starts, strict=False)]
         dtype = payloads[0].dtype
         work = self.transport.all_to_all([as_bytes(payload) for payload in payloads], f"{name}.scatter")
 
@@ -27,15 +34,18 @@ class TwoPhase(Exchange):
             received = [part.view(dtype) for part in report.wait(work)]
             contexts = [Context(chunk.shape, chunk.dtype) for chunk in chunks]
             with report.clock("decode"):
-                own = decode_mean(compressor, received, contexts[self.transport.rank])
-            payload = encode(compressor, own, report, measure=False)
+                mean = decode_mean(compressor, received, contexts[rank])
+            payload = Encoder(compressor, report)(mean, starts[rank])
             sizes = [compressor.payload_bytes(len(chunk), chunk.dtype) for chunk in chunks]
-            gathered = report.wait(self.transport.all_gather(as_bytes(payload), sizes, f"{name}.gather"))
+            gather = self.transport.all_gather(
+                as_bytes(payload), sizes if compressor.exact_size else None, f"{name}.gather"
+            )
+            gathered = report.wait(gather)
             with report.clock("decode"):
                 parts = zip(gathered, contexts, strict=True)
                 return torch.cat([compressor.decompress(part.view(dtype), context) for part, context in parts])
 
-        return Pending(wait, report)
+        return Pending(wait, report, encode.own)
 
 
 def cut(vector: Tensor, parts: int, alignment: int) -> list[Tensor]:

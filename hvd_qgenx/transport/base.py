@@ -12,6 +12,9 @@ from torch import Tensor
 
 T = TypeVar("T")
 
+LENGTH_BYTES = 8
+"""Of the length in front of a tensor whose length only its rank knows."""
+
 
 @dataclass(frozen=True)
 class Work(Generic[T]):
@@ -50,8 +53,11 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    def all_gather(self, tensor: Tensor, sizes: Sequence[int], name: str) -> Work[list[Tensor]]:
-        """The 1-D tensors of all ranks, in rank order; ``sizes[k]`` is the length of rank k's."""
+    def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
+        """The 1-D tensors of all ranks, in rank order; ``sizes[k]`` is the length of rank k's.
+
+        Without ``sizes`` the tensors are uint8 and each carries its own length (8 bytes) in front.
+        """
 
     @abstractmethod
     def all_to_all(self, tensors: Sequence[Tensor], name: str) -> Work[list[Tensor]]:
@@ -80,6 +86,9 @@ class Transport(ABC):
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("hvd-qgenx", "torch", "numpy")},
         }
+
+    def _gather_bytes(self, tensor: Tensor, sizes: Sequence[int] | None) -> int:
+        return (self.size - 1) * (tensor.nbytes + (LENGTH_BYTES if sizes is None else 0))
 
     def _scatter_bytes(self, tensors: Sequence[Tensor]) -> int:
         return sum(tensor.nbytes for rank, tensor in enumerate(tensors) if rank != self.rank)

@@ -11,7 +11,7 @@ import torch
 from horovod.torch.optimizer import _DistributedOptimizer
 from torch import Tensor
 
-from hvd_qgenx.transport.base import Transport, Work
+from hvd_qgenx.transport.base import LENGTH_BYTES, Transport, Work
 
 mpi4py.rc.initialize = mpi4py.rc.finalize = False  # Horovod does both
 from mpi4py import MPI  # noqa: E402
@@ -36,9 +36,14 @@ class Horovod(Transport):
             handle = hvd.allreduce_async(tensor, name=name, op=hvd.Average)
         return Work(_wait(handle), self._ring_bytes(tensor))
 
-    def all_gather(self, tensor: Tensor, sizes: Sequence[int], name: str) -> Work[list[Tensor]]:
-        wait = _wait(hvd.allgather_async(tensor, name=name))
-        return Work(lambda: list(wait().split(list(sizes))), (self.size - 1) * tensor.nbytes)
+    def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
+        sent = with_length(tensor) if sizes is None else tensor
+        wait = _wait(hvd.allgather_async(sent, name=name))
+
+        def parts() -> list[Tensor]:
+            return split_by_length(wait(), self.size) if sizes is None else list(wait().split(list(sizes)))
+
+        return Work(parts, self._gather_bytes(tensor, sizes))
 
     def all_to_all(self, tensors: Sequence[Tensor], name: str) -> Work[list[Tensor]]:
         splits = torch.tensor([len(tensor) for tensor in tensors], dtype=torch.int32)
@@ -59,6 +64,23 @@ class Horovod(Transport):
 
     def optimizer_bases(self) -> tuple[type, ...]:
         return (_DistributedOptimizer,)
+
+
+def with_length(tensor: Tensor) -> Tensor:
+    """A uint8 tensor with its length, an int64, in front."""
+    length = torch.tensor([len(tensor)], dtype=torch.int64).view(torch.uint8)
+    return torch.cat([length.to(tensor.device), tensor])
+
+
+def split_by_length(gathered: Tensor, count: int) -> list[Tensor]:
+    """The ``count`` tensors of ``with_length`` that lie end to end."""
+    parts, start = [], 0
+    for _ in range(count):
+        length = int(gathered[start : start + LENGTH_BYTES].clone().view(torch.int64))
+        start += LENGTH_BYTES
+        parts.append(gathered[start : start + length])
+        start += length
+    return parts
 
 
 def _wait(handle: Any) -> Callable[[], Any]:

@@ -73,8 +73,8 @@ class InProcess(Transport):
 
         return Work(wait, self._ring_bytes(tensor))
 
-    def all_gather(self, tensor: Tensor, sizes: Sequence[int], name: str) -> Work[list[Tensor]]:
-        return Work(self._share(tensor.clone(), name), (self.size - 1) * tensor.nbytes)
+    def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
+        return Work(self._share(tensor.clone(), name), self._gather_bytes(tensor, sizes))
 
     def all_to_all(self, tensors: Sequence[Tensor], name: str) -> Work[list[Tensor]]:
         collect = self._share([tensor.clone() for tensor in tensors], name)

@@ -10,37 +10,46 @@ import compressors
 from compressors import Compressor, parameters
 
 DRAWS = 4000
-LENGTH = 63
+LENGTH = 64
 """Coordinates of every distribution; also the bucket size, so that each has a bucket of its own."""
 
+TOGETHER = {"levels": {"bits", "level_set"}}
+"""Parameters that cannot vary alone."""
 
-def configurations() -> Iterator[tuple[str, dict[str, int | str]]]:
+SHARING = {"variable"}
+"""Compressors whose buckets share a budget."""
+
+
+def configurations() -> Iterator[tuple[str, dict[str, int | float | str]]]:
     """Every registered compressor, each parameter varied over its limits with the others at their default."""
     for name in compressors.names():
         yield name, {}
         for field in parameters.fields(compressors.get(name)):
-            for value in _values(field):
-                yield name, {field.name: value}
+            if field.name not in TOGETHER.get(name, ()):
+                for value in _values(field):
+                    yield name, {field.name: value}
 
 
-def _values(field: "dataclasses.Field[object]") -> list[int | str]:
+def _values(field: "dataclasses.Field[object]") -> list[int | float | str]:
+    low, high = field.metadata["low"], field.metadata["high"]
     if field.metadata["choices"]:
-        return list(field.metadata["choices"])
-    if field.metadata["high"] is not None:
-        return list(range(field.metadata["low"], field.metadata["high"] + 1))
-    return [1, 7, 21]
+        return list(field.metadata["choices"])[: 2 if isinstance(field.default, int) else None]
+    if isinstance(field.default, float):
+        return [low, (low + high) / 2, high]
+    return [1, 4, 32] if high is None else list(range(low, high + 1))
 
 
-def label(configuration: tuple[str, dict[str, int | str]]) -> str:
+def label(configuration: tuple[str, dict[str, int | float | str]]) -> str:
     name, values = configuration
     return "-".join([name, *(f"{key}={value}" for key, value in values.items())])
 
 
-def make(configuration: tuple[str, dict[str, int | str]], **more: int) -> Compressor:
-    """The compressor, with buckets of LENGTH unless the configuration says otherwise."""
+def make(configuration: tuple[str, dict[str, int | float | str]], **more: int) -> Compressor:
+    """The compressor, with the smallest buckets that hold LENGTH unless the configuration says otherwise."""
     name, values = configuration
-    if "bucket_size" in parameters.names(compressors.get(name)):
-        values = {"bucket_size": LENGTH, **values}
+    for field in parameters.fields(compressors.get(name)):
+        if field.name == "bucket_size":
+            values = {"bucket_size": min(field.metadata["choices"] or [LENGTH]), **values}
     return compressors.make(name, **values, **more)
 
 
@@ -77,6 +86,23 @@ def draw(compressor: Compressor, vector: Tensor, draws: int = DRAWS) -> Tensor:
     return torch.stack([compressor.decompress(*compressor.compress(vector)).double() for _ in range(draws)])
 
 
+def draw_all(compressor: Compressor) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Name, vector and draws of every distribution.
+
+    Compressed together, each in buckets of its own; one by one where buckets share something.
+    """
+    vectors = distributions()
+    if compressor.name in SHARING:
+        for name, vector in vectors.items():
+            yield name, vector, draw(compressor, vector, DRAWS // 16)
+    else:
+        slot = max(LENGTH, compressor.alignment)
+        spread = torch.cat([torch.nn.functional.pad(vector, (0, slot - LENGTH)) for vector in vectors.values()])
+        decoded = draw(compressor, spread).split(slot, dim=1)
+        for (name, vector), draws in zip(vectors.items(), decoded, strict=True):
+            yield name, vector, draws[:, :LENGTH]
+
+
 def check_unbiased(decoded: Tensor, vector: Tensor) -> None:
     """The mean of the draws is within 5 standard errors of the vector, coordinate by coordinate.
 
@@ -89,6 +115,17 @@ def check_unbiased(decoded: Tensor, vector: Tensor) -> None:
     rounding = 4 * 2**-24 * decoded.abs().max() + 4 * 2.0**-149
     excess = (decoded.mean(dim=0) - vector.double()).abs() - 5 * (variance / draws).sqrt() - rounding
     assert (excess <= 0).all(), f"biased by {excess.max():.3g} beyond 5 standard errors"
+
+
+def check_residual_bias(decoded: Tensor, vector: Tensor, share: float) -> None:
+    """The squared bias is at most this share of the squared error, up to 5 standard errors and float32 rounding."""
+    draws = len(decoded)
+    errors = (decoded - vector.double()).square().sum(dim=1).mean()
+    noise = decoded.var(dim=0) / draws
+    squared_bias = (decoded.mean(dim=0) - vector.double()).square().sum() - noise.sum()
+    sampling = 5 * (2 * noise.square().sum()).sqrt()
+    rounding = len(vector) * (4 * 2**-24 * decoded.abs().max() + 4 * 2.0**-149) ** 2
+    assert squared_bias <= share * errors + sampling + rounding, f"biased: {squared_bias / errors:.3g} of the error"
 
 
 def check_variance(decoded: Tensor, vector: Tensor, bound: float) -> None:

@@ -19,8 +19,14 @@ LAYOUTS = [
     ),
     *(
         compressors.make("uniform", bits=bits, bucket_size=size, norm=norm).layout
-        for bits, size, norm in itertools.product(range(2, 9), (1, 3, 8, 100, 1024), ("l2", "linf"))
+        for bits, size, norm in itertools.product(range(2, 9), (1, 3, 8, 100, 1024), ("l1", "l2", "linf"))
     ),
+    *(compressors.make("dither", bits=bits, bucket_size=size).layout for bits in range(1, 9) for size in (3, 8, 100)),
+    *(
+        compressors.make("alq", bits=bits, bucket_size=size, norm=norm, zero=zero).layout
+        for bits, size, norm, zero in itertools.product((2, 3, 5, 8), (3, 100), ("l1", "l2", "linf"), ("yes", "no"))
+    ),
+    *(compressors.make("rotated", bits=bits, bucket_size=256).layout for bits in range(1, 9)),
 ]
 
 
@@ -34,14 +40,64 @@ def wild(numel: int) -> torch.Tensor:
     return vector
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: "-".join(map(str, layout)))
+def name(layout: Layout) -> str:
+    kind = "points" if layout.points else "dither" if layout.dithered else "grid"
+    return f"{kind}-{layout.bits}-{layout.bucket_size}-{layout.norm}-{layout.levels}"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=name)
 def test_cpu_kernel_has_the_bits_of_the_reference(layout: Layout):
     for numel in (0, 1, 7, 8, 9, 99, 100, 101, 1023, 1025):
         vector, key = wild(numel), derive(numel, layout.bits)
         payload = cpu.encode(vector, layout, key)
         assert torch.equal(payload, reference.encode(vector, layout, key))
-        decoded = cpu.decode(payload, layout, numel)
-        assert torch.equal(decoded.view(torch.int32), reference.decode(payload, layout, numel).view(torch.int32))
+        decoded, expected = (kernel.decode(payload, layout, numel, key) for kernel in (cpu, reference))
+        assert torch.equal(decoded.view(torch.int32), expected.view(torch.int32))
+        packed = payload[layout.header_bytes(numel) :]
+        codes = cpu.unpack(packed, layout, numel)
+        assert torch.equal(codes, reference.unpack(packed, layout, numel))
+        assert torch.equal(cpu.pack(codes, layout), packed)
+        assert torch.equal(reference.pack(codes, layout), packed)
+
+
+@pytest.mark.parametrize("length", [1, 2, 64, 256, 2048])
+def test_rotations_have_the_bits_of_the_reference(length):
+    rows = wild(5 * length).view(5, length)
+    rows[3] = 0
+    rows[4, 0] = float("inf")
+    rotated = [rows.clone(), rows.clone()]
+    exponents = [kernel.rotate(r, 77, first=3) for kernel, r in zip((cpu, reference), rotated, strict=True)]
+    assert torch.equal(*exponents)
+    assert torch.equal(rotated[0][:4].view(torch.int32), rotated[1][:4].view(torch.int32))
+    assert not rotated[0][4].isfinite().any()
+    for kernel, r in zip((cpu, reference), rotated, strict=True):
+        kernel.unrotate(r, 77, first=3)
+    assert torch.equal(rotated[0][:4].view(torch.int32), rotated[1][:4].view(torch.int32))
+
+
+def test_rotating_back_gives_the_rows_times_the_square_of_their_length():
+    rows = torch.randn(3, 512, generator=torch.Generator().manual_seed(1))
+    rotated = rows.clone()
+    exponents = cpu.rotate(rotated, 5)
+    scaled = rows / torch.exp2(exponents.float()).unsqueeze(1)
+    assert ((scaled.abs().amax(dim=1) >= 0.5) & (scaled.abs().amax(dim=1) < 1)).all()
+    energy = scaled.square().sum(dim=1)
+    torch.testing.assert_close(rotated.square().sum(dim=1), energy * 512**2, rtol=1e-5, atol=0)
+    cpu.unrotate(rotated, 5)
+    torch.testing.assert_close(rotated / 512**2, scaled, rtol=0, atol=1e-6)
+
+
+def test_rotation_by_hand():
+    """Signs, Hadamard, signs, Hadamard: the matrix is orthogonal but for its scale, and not symmetric."""
+    identity = torch.eye(4)
+    matrix = identity.clone()
+    exponents = reference.rotate(matrix, 9)
+    assert exponents.tolist() == [1, 1, 1, 1]
+    hadamard = torch.tensor([[1.0, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]])
+    for row in range(4):
+        first, second = (reference._signs(identity, derive(9, turn), 0)[row] for turn in (1, 2))
+        expected = hadamard @ (second * (hadamard @ (first * identity[row] / 2)))
+        assert torch.equal(matrix[row], expected)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

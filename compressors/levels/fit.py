@@ -1,0 +1,58 @@
+"""Choosing a level set for a distribution of magnitudes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from compressors.levels import Array, multiplier, sets, starts
+from compressors.levels.descent import coordinate_descent, gradient_descent
+from compressors.levels.distribution import Distribution, Histogram
+from compressors.levels.objective import variance
+from compressors.naming import unknown
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The levels chosen, and what they and others cost (see ``objective.variance``)."""
+
+    levels: Array
+    variance: float
+    previous: float
+    """Variance of the set in use before."""
+    starts: dict[str, float]
+    """Variance of every set that the search started from; none is below ``variance``."""
+
+
+def fit(method: str, distribution: Distribution, previous: Array) -> Fit:
+    """The cheapest set found, of as many levels as ``previous``, and with a zero if that has one.
+
+    Deterministic. The levels are float32 numbers. If the distribution is empty, ``previous`` stays.
+
+    Args:
+        method: one of ``METHODS``.
+        distribution: of the normalised magnitudes.
+        previous: the set in use, valid (``sets.check``). The search starts from it too, unless
+            ``amq`` could not have made it.
+
+    Raises:
+        ValueError: unknown method.
+    """
+    if method not in METHODS:
+        raise ValueError(unknown("method", method, METHODS))
+    old = variance(previous, distribution)
+    if distribution.empty:
+        return Fit(previous, old, old, {})
+    begin, improve = METHODS[method]
+    histogram = distribution.histogram()
+    begun = begin(previous, histogram)
+    ended = [sets.to_float32(improve(levels, histogram)) for levels in begun.values()]
+    best = min([*begun.values(), *ended], key=lambda levels: variance(levels, distribution))
+    costs = {name: variance(levels, distribution) for name, levels in begun.items()}
+    return Fit(best, variance(best, distribution), old, costs)
+
+
+METHODS: dict[str, tuple[Callable[[Array, Histogram], dict[str, Array]], Callable[[Array, Histogram], Array]]] = {
+    "alq": (starts.free, coordinate_descent),
+    "alq-gd": (starts.free, gradient_descent),
+    "amq": (multiplier.starts, multiplier.improve),
+}
+"""By name: what gives the starts, and what improves each."""

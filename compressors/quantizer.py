@@ -1,0 +1,113 @@
+"""What the quantizers that round every coordinate to one of a bucket's values share."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from compressors import kernels
+from compressors.base import Context, Shape, flatten, numel
+from compressors.kernels.layout import Layout
+from compressors.parameters import parameter
+from compressors.symbols import SymbolCompressor
+
+
+@dataclass(eq=False)
+class BucketQuantizer(SymbolCompressor):
+    """Stochastic rounding to the values of a bucket; codes are bit-packed. Works in float32.
+
+    A coordinate between two values goes to the upper one with a probability equal to its relative
+    distance from the lower one, so its expectation stays.
+    """
+
+    bits: int = parameter(4, "Bits per coordinate.", low=1, high=8)
+    bucket_size: int = parameter(1024, "Coordinates that share one norm or range.", low=1)
+
+    preamble_bytes: ClassVar[int] = 0
+    """Bytes before the header, the same for all buckets."""
+
+    @property
+    @abstractmethod
+    def layout(self) -> Layout:
+        """The wire format of what follows the preamble."""
+
+    def preamble(self, key: int) -> bytes:
+        """What the decoder must know beside header and codes; ``key`` is that of this payload."""
+        return b""
+
+    def read_preamble(self, preamble: bytes) -> int:
+        """The key, where the decoder needs it.
+
+        Raises:
+            ValueError: this compressor cannot decode such a payload.
+        """
+        return 0
+
+    @property
+    def alignment(self) -> int:
+        return self.bucket_size
+
+    @property
+    def alphabet(self) -> int:
+        return self.layout.levels + 1
+
+    @property
+    def center(self) -> int | None:
+        layout = self.layout
+        symmetric = 2 * layout.offset == layout.levels and layout.offset == int(layout.offset)
+        return int(layout.offset) if symmetric else None
+
+    def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
+        vector, context = flatten(tensor, torch.float32)
+        key = self.stream.next_key()
+        body = kernels.for_device(vector.device).encode(vector, self.layout, key)
+        return self.with_preamble(key, body), context
+
+    def decompress(self, payload: Tensor, context: Context) -> Tensor:
+        size = numel(context.shape)
+        key, body = self.open(payload, size)
+        vector = kernels.for_device(payload.device).decode(body, self.layout, size, key)
+        return vector.to(context.dtype).view(context.shape)
+
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
+        return self.preamble_bytes + self.layout.payload_bytes(numel(shape))
+
+    def split(self, payload: Tensor, numel: int) -> tuple[Tensor, Tensor]:
+        self.open(payload, numel)
+        count = self.symbol_count(numel)
+        head = self.preamble_bytes + self.layout.header_bytes(count)
+        return payload[:head], kernels.for_device(payload.device).unpack(payload[head:], self.layout, count)
+
+    def join(self, head: Tensor, symbols: Tensor, numel: int) -> Tensor:
+        return torch.cat([head, kernels.for_device(symbols.device).pack(symbols, self.layout)])
+
+    def symbol_count(self, numel: int) -> int:
+        return numel
+
+    def variance_bound(self, tensor: Tensor) -> float:
+        """The sum over buckets of ``bucket_bound``."""
+        return sum((self.bucket_bound(bucket) for bucket in tensor.double().flatten().split(self.bucket_size)), 0.0)
+
+    @abstractmethod
+    def bucket_bound(self, bucket: Tensor) -> float:
+        """Upper bound on E||Q(x) - x||^2 for one bucket (float64)."""
+
+    def with_preamble(self, key: int, body: Tensor) -> Tensor:
+        """The payload of header and codes."""
+        if not self.preamble_bytes:
+            return body
+        preamble = torch.frombuffer(bytearray(self.preamble(key)), dtype=torch.uint8)
+        return torch.cat([preamble.to(body.device), body])
+
+    def open(self, payload: Tensor, size: int) -> tuple[int, Tensor]:
+        """The key, and header and codes, of the payload of so many coordinates.
+
+        Raises:
+            ValueError: it is not such a payload.
+        """
+        if payload.numel() != self.payload_bytes(size):
+            raise ValueError(f"{self.name}: a payload of {payload.numel()} bytes cannot hold {size} coordinates")
+        preamble = bytes(payload[: self.preamble_bytes].tolist())
+        return self.read_preamble(preamble), payload[self.preamble_bytes :]

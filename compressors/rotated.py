@@ -1,0 +1,158 @@
+"""Quantizers of randomly rotated blocks."""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from compressors import kernels
+from compressors.base import Context, Shape, flatten, numel
+from compressors.dither import SeededQuantizer, even_layout
+from compressors.kernels.layout import Layout
+from compressors.lloyd_max import codebook
+from compressors.parameters import parameter
+from compressors.registry import register
+
+LENGTHS = (256, 512, 1024, 2048, 4096, 8192)
+"""Of blocks. In shorter ones rotated coordinates are not Gaussian enough for Lloyd-Max points: at 64 a squared
+bias of 6 % of the squared error was seen on heavy tails, at 256 of 0.4 %, at 1024 of 0.01 %."""
+
+RESIDUAL_BIAS = 0.01
+
+
+@dataclass(eq=False)
+class RotatedQuantizer(SeededQuantizer):
+    """Quantizes every bucket in a random basis, in which any vector looks Gaussian.
+
+    The basis: random signs and a Hadamard transform, twice; once would leave a vector of two spikes
+    with four different values. The last bucket is filled with zeros to a power of two of at
+    least 256 coordinates. Source: Ailon and Chazelle (2009); Suresh et al. (ICML 2017).
+    """
+
+    bucket_size: int = parameter(1024, "Coordinates rotated together.", choices=LENGTHS)
+
+    @property
+    @abstractmethod
+    def layout(self) -> Layout:
+        """That of the rotated coordinates."""
+
+    def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
+        vector, context = flatten(tensor, torch.float32)
+        key = self.stream.next_key()
+        kernel = kernels.for_device(vector.device)
+        blocks = filled(vector, self.bucket_size)
+        exponents = [kernel.rotate(rows, key, first).double() for first, rows in block_rows(blocks, self.bucket_size)]
+        body = kernel.encode(blocks, self.layout, key)
+        if exponents:
+            header = self._header(body, len(blocks))
+            header.copy_((header.double() * torch.exp2(torch.cat(exponents))).float())
+        return self.with_preamble(key, body), context
+
+    def decompress(self, payload: Tensor, context: Context) -> Tensor:
+        size = numel(context.shape)
+        key, body = self.open(payload, size)
+        kernel = kernels.for_device(payload.device)
+        body = body.clone()
+        header = self._header(body, padded(size, self.bucket_size))
+        scales = header.clone()
+        header.fill_(1)
+        vector = kernel.decode(body, self.layout, padded(size, self.bucket_size), key)
+        for first, rows in block_rows(vector, self.bucket_size):
+            kernel.unrotate(rows, key, first)
+            rows.mul_(rows.shape[1] ** -2).mul_(scales[first : first + len(rows)].unsqueeze(1))
+        return vector[:size].to(context.dtype).view(context.shape)
+
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
+        return super().payload_bytes(padded(numel(shape), self.bucket_size))
+
+    def symbol_count(self, numel: int) -> int:
+        return padded(numel, self.bucket_size)
+
+    def _header(self, body: Tensor, size: int) -> Tensor:
+        return body[: self.layout.header_bytes(size)].view(torch.float32)
+
+
+@register("rotated")
+@dataclass(eq=False)
+class Rotated(RotatedQuantizer):
+    """The nearest of 2^bits Lloyd-Max points, scaled to keep the inner product with the vector.
+
+    That scale makes it unbiased where the rotated coordinates are Gaussian; in blocks of 256 and more
+    the squared bias is below a hundredth of the squared error, in longer ones far below. Least
+    error of all at a fixed width. Source: Vargaftik et al., "DRIVE" (NeurIPS 2021) and "EDEN" (ICML
+    2022). Header: the scale of every bucket.
+    """
+
+    residual_bias = RESIDUAL_BIAS
+
+    @property
+    def layout(self) -> Layout:
+        return projection_layout(self.bits, self.bucket_size)
+
+    def bucket_bound(self, bucket: Tensor) -> float:
+        """||x||^2 (1 / (1 - D) - 1), D being Lloyd-Max's distortion, and 5 % for what blocks lack of Gaussian."""
+        return 1.05 * relative_error(self.bits) * float(bucket.square().sum())
+
+
+@register("rotated-dither")
+@dataclass(eq=False)
+class RotatedDither(RotatedQuantizer):
+    """Subtractive dither in a random basis: exactly unbiased, and no outlier widens the step.
+
+    Header: the step of every bucket.
+    """
+
+    @property
+    def layout(self) -> Layout:
+        return even_layout(self.bits, self.bucket_size)
+
+    def bucket_bound(self, bucket: Tensor) -> float:
+        """2 (ln(2 m) + 1) / (3 (2^bits - 1)^2) ||x||^2, m being the length of the block.
+
+        The rotated coordinates are sub-Gaussian with variance ||x||^2 / m (Hoeffding), so their
+        largest square is at most 2 (ln(2 m) + 1) ||x||^2 / m on average; the error is step^2 / 12
+        in each of m coordinates, with a step of 2 max / (2^bits - 1).
+        """
+        block = padded(len(bucket), self.bucket_size)
+        widest = 2 * (math.log(2 * block) + 1) if block else 0.0
+        return widest / 3 / self.layout.levels**2 * float(bucket.square().sum())
+
+
+def projection_layout(bits: int, bucket_size: int) -> Layout:
+    """2^bits Lloyd-Max points and a scale that keeps the inner product."""
+    steps = 2**bits - 1
+    points = codebook(bits).points
+    return Layout(bits, bucket_size, levels=steps, offset=steps / 2, norm="projection", points=points)
+
+
+def relative_error(bits: int) -> float:
+    """E||Q(x) - x||^2 / ||x||^2 of ``Rotated``, in the limit of long blocks.
+
+    With y the rotated block, q its points and s = ||y||^2 / <y, q>: ||s q - y||^2 / ||y||^2 =
+    ||y||^2 ||q||^2 / <y, q>^2 - 1, where ||q||^2 = <y, q> = (1 - D) ||y||^2 since points are the means of their cells.
+    """
+    kept = 1 - codebook(bits).distortion
+    return 1 / kept - 1
+
+
+def padded(numel: int, bucket_size: int) -> int:
+    """Coordinates after the last block is filled."""
+    full, tail = divmod(numel, bucket_size)
+    return full * bucket_size + (max(LENGTHS[0], 1 << (tail - 1).bit_length()) if tail else 0)
+
+
+def filled(vector: Tensor, bucket_size: int) -> Tensor:
+    """A copy of the vector with zeros up to ``padded``."""
+    return torch.nn.functional.pad(vector, (0, padded(len(vector), bucket_size) - len(vector))).clone()
+
+
+def block_rows(blocks: Tensor, bucket_size: int) -> list[tuple[int, Tensor]]:
+    """Views: the full blocks as a matrix, and the shorter last one; each with the number of its first block."""
+    full = len(blocks) // bucket_size
+    parts = [
+        (0, blocks[: full * bucket_size].view(full, bucket_size)),
+        (full, blocks[full * bucket_size :].view(1, -1)),
+    ]
+    return [(first, rows) for first, rows in parts if rows.numel()]

@@ -1,0 +1,238 @@
+"""A width of its own for every bucket."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from compressors import kernels
+from compressors.base import Compressor, Context, Shape, flatten, numel
+from compressors.dither import KEY
+from compressors.parameters import parameter
+from compressors.random import derive
+from compressors.registry import register
+from compressors.rotated import LENGTHS, RESIDUAL_BIAS, padded, projection_layout, relative_error
+
+Array = NDArray[np.float64]
+
+WIDEST = 8
+NOT_FINITE = 15
+"""What stands for the width of a bucket that holds Inf or NaN."""
+RAREST = 2.0**-20
+"""Least probability of sending a bucket that is not zero."""
+
+
+@register("variable")
+@dataclass(eq=False)
+class Variable(Compressor):
+    """Spends bits where they lower the error most: 0 to 8 for every bucket, so many on average.
+
+    Buckets are rotated and quantized as in ``Rotated``, whose error is a known fraction of the
+    bucket's energy. Widths minimise the sum of errors (reverse water-filling, in whole bits). A
+    bucket not worth one bit is sent with a probability, at one bit and scaled up by its inverse,
+    so its expectation stays.
+
+    Weighting ``global`` minimises ||Q(x) - x||^2; ``per-layer`` the sum over tensors of
+    ||Q(x) - x||^2 / ||x||^2, so that no layer's error drowns in that of a larger one. The tensors
+    are those of ``lay_out``; without it the vector counts as one. A bucket across two layers spreads
+    its error over both.
+
+    Payload: the random key (8 bytes); the widths, two in a byte; then for every width from 1 to 8
+    the buckets that have it, as in ``Rotated``; then zeros up to the fixed size. The last bucket is
+    filled with zeros to the length of the others.
+    """
+
+    residual_bias = RESIDUAL_BIAS
+
+    bits: float = parameter(3.0, "Bits per coordinate on average; may be a fraction.", low=0.25, high=8.0)
+    bucket_size: int = parameter(1024, "Coordinates that share one width.", choices=LENGTHS)
+    weighting: str = parameter("global", "Which error is made least.", choices=("global", "per-layer"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._sizes: tuple[int, ...] = ()
+
+    @property
+    def alignment(self) -> int:
+        return self.bucket_size
+
+    def lay_out(self, sizes: Sequence[int]) -> None:
+        self._sizes = tuple(sizes)
+
+    def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
+        return self.compress_part(tensor, 0)
+
+    def compress_part(self, part: Tensor, start: int) -> tuple[Tensor, Context]:
+        vector, context = flatten(part, torch.float32)
+        key = self.stream.next_key()
+        rows = self._rows(vector)
+        chances, widths = self._allocate(rows, vector, start)
+        widths = np.where(drawn(chances, key), widths, 0)
+        widths[~np.isfinite(chances)] = NOT_FINITE
+        kernel = kernels.for_device(rows.device)
+        exponents = kernel.rotate(rows, key).double()
+        payload = torch.zeros(self.payload_bytes(len(vector)), dtype=torch.uint8, device=rows.device)
+        stop = self._head_bytes(len(rows))
+        payload[:stop] = _to_bytes(KEY.pack(key) + _pack(widths)).to(rows.device)
+        for width, chosen in _groups(widths, rows.device):
+            layout = projection_layout(width, rows.shape[1])
+            body = kernel.encode(rows[chosen].flatten(), layout, key)
+            header = body[: layout.header_bytes(len(chosen) * rows.shape[1])].view(torch.float32)
+            scales = torch.exp2(exponents[chosen]) / torch.from_numpy(chances).to(rows.device)[chosen]
+            header.copy_((header.double() * scales).float())
+            payload[stop : stop + len(body)] = body
+            stop += len(body)
+        return payload, context
+
+    def decompress(self, payload: Tensor, context: Context) -> Tensor:
+        size = numel(context.shape)
+        if payload.numel() != self.payload_bytes(size):
+            raise ValueError(f"{self.name}: a payload of {payload.numel()} bytes cannot hold {size} coordinates")
+        rows = self._rows(payload.new_zeros(size, dtype=torch.float32))
+        stop = self._head_bytes(len(rows))
+        head = bytes(payload[:stop].tolist())
+        key, widths = KEY.unpack(head[: KEY.size])[0], _unpack(head[KEY.size :], len(rows))
+        kernel = kernels.for_device(payload.device)
+        scales = rows.new_zeros(len(rows))
+        for width, chosen in _groups(widths, rows.device):
+            layout = projection_layout(width, rows.shape[1])
+            count = len(chosen) * rows.shape[1]
+            body = payload[stop : stop + layout.payload_bytes(count)].clone()
+            header = body[: layout.header_bytes(count)].view(torch.float32)
+            scales[chosen] = header
+            header.fill_(1)
+            rows[chosen] = kernel.decode(body, layout, count).view(len(chosen), -1)
+            stop += len(body)
+        kernel.unrotate(rows, key)
+        scales[torch.from_numpy(widths == NOT_FINITE).to(rows.device)] = torch.nan
+        rows.mul_(rows.shape[1] ** -2).mul_(scales.unsqueeze(1))
+        return rows.flatten()[:size].to(context.dtype).view(context.shape)
+
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
+        length, count = self._blocks(numel(shape))
+        return self._head_bytes(count) + 4 * count + self._budget(numel(shape)) * length // 8
+
+    def variance_bound(self, tensor: Tensor) -> float:
+        """The sum over buckets of its fraction of their energy, and 5 % as in ``Rotated``."""
+        vector = flatten(tensor, torch.float32)[0]
+        rows = self._rows(vector)
+        chances, widths = self._allocate(rows, vector, 0)
+        fractions = np.array([0.0] + [relative_error(width) for width in range(1, WIDEST + 1)])[widths]
+        chances = np.where(chances > 0, chances, 1.0)
+        return 1.05 * float(_energies(rows) @ ((1 + fractions) / chances - 1))
+
+    def _allocate(self, rows: Tensor, vector: Tensor, start: int) -> tuple[Array, NDArray[np.int64]]:
+        costs = _energies(rows)
+        if self.weighting == "per-layer" and self._sizes:
+            costs = costs * self._layer_weights(vector, start, len(rows), rows.shape[1])
+        return allocate(costs, self._budget(len(vector)))
+
+    def _layer_weights(self, vector: Tensor, start: int, count: int, length: int) -> Array:
+        """For every bucket the mean over its coordinates of 1 / ||x_layer||^2, as far as this part shows it."""
+        sizes = np.array(self._sizes)
+        stops = np.cumsum(sizes)
+        first, last = np.searchsorted(stops, [start, start + len(vector) - 1], side="right")
+        sizes, edges = sizes[first : last + 1], np.clip(stops[first : last + 1] - start, 0, len(vector))
+        edges = np.concatenate([[0], edges])
+        lengths = np.diff(edges)
+        energies = np.add.reduceat(vector.double().square().cpu().numpy(), edges[:-1])
+        with np.errstate(divide="ignore"):
+            weights = np.where(energies > 0, lengths / (energies * sizes), 0.0)
+        cumulated = np.concatenate([[0.0], np.cumsum(weights * lengths)])
+        means: Array = np.diff(np.interp(np.arange(count + 1) * length, edges, cumulated)) / length
+        return means
+
+    def _blocks(self, size: int) -> tuple[int, int]:
+        """(length, number) of the blocks that hold so many coordinates."""
+        if 0 < size <= self.bucket_size:
+            return padded(size, self.bucket_size), 1
+        return self.bucket_size, -(-size // self.bucket_size)
+
+    def _rows(self, vector: Tensor) -> Tensor:
+        """A copy as a matrix of blocks, filled with zeros."""
+        length, count = self._blocks(len(vector))
+        return torch.nn.functional.pad(vector, (0, length * count - len(vector))).clone().view(count, length)
+
+    def _budget(self, size: int) -> int:
+        """The sum of the widths of all blocks."""
+        length, count = self._blocks(size)
+        return min(WIDEST * count, max(1, round(self.bits * size / length))) if count else 0
+
+    def _head_bytes(self, count: int) -> int:
+        return KEY.size + (count + 1) // 2
+
+
+def allocate(costs: Array, budget: int) -> tuple[Array, NDArray[np.int64]]:
+    """Probabilities of sending, and widths, that make the sum of costs times relative errors least.
+
+    A block of cost c has the error c (r(1) + 1) / p - c if sent with probability p at one bit, and
+    c r(b) at b bits. At the optimum all gains per bit are equal: p = sqrt(c (r(1) + 1) / level)
+    while that is below 1, and a further bit wherever c (r(b) - r(b + 1)) reaches the level.
+
+    Args:
+        costs: (count,), not negative; NaN or Inf gives a NaN probability.
+        budget: the sum over blocks of probability or width is at most this.
+    """
+    errors = np.array([relative_error(width) for width in range(1, WIDEST + 1)])
+    gains = errors[:-1] - errors[1:]
+    finite = np.where(np.isfinite(costs), costs, 0.0)
+
+    def spend(level: float) -> tuple[Array, NDArray[np.int64]]:
+        chances = np.clip(np.sqrt(finite * ((1 + errors[0]) / level)), RAREST, 1.0)
+        widths = 1 + (finite[:, None] * gains >= level).sum(axis=1)
+        return np.where(finite > 0, chances, 0.0), widths
+
+    def total(level: float) -> float:
+        chances, widths = spend(level)
+        return float(np.where(chances < 1, chances, widths).sum())
+
+    positive = finite[finite > 0]
+    level = 1.0
+    if len(positive):
+        low, high = np.log2(positive.min() * gains[-1]) - 1, np.log2(positive.max()) + 42
+        for _ in range(40):
+            middle = (low + high) / 2
+            spent = total(2.0**middle)
+            if spent <= budget - 1e-9 or spent == budget:
+                high = middle
+            else:
+                low = middle
+        level = 2.0**high
+    chances, widths = spend(level)
+    return np.where(np.isfinite(costs), chances, np.nan), widths
+
+
+def drawn(chances: Array, key: int) -> NDArray[np.bool_]:
+    """Which blocks are sent: systematic sampling, so that their number is the expected one, rounded."""
+    below = np.where(chances < 1, chances, 0.0)
+    marks = np.floor(np.concatenate([[0.0], np.cumsum(below)]) + derive(key, 3) / 2.0**64)
+    chosen: NDArray[np.bool_] = (np.diff(marks) > 0) | (chances >= 1)
+    return chosen
+
+
+def _energies(rows: Tensor) -> Array:
+    energies: Array = rows.double().square().sum(dim=1).cpu().numpy()
+    return energies
+
+
+def _groups(widths: NDArray[np.int64], device: torch.device) -> list[tuple[int, Tensor]]:
+    """(width, indices of the blocks that have it) for every width that codes something."""
+    found = [width for width in np.unique(widths).tolist() if 1 <= width <= WIDEST]
+    return [(width, torch.from_numpy(np.flatnonzero(widths == width)).to(device)) for width in found]
+
+
+def _pack(widths: NDArray[np.int64]) -> bytes:
+    even = np.append(widths, 0)[: (len(widths) + 1) // 2 * 2].astype(np.uint8)
+    return (even[::2] | even[1::2] << 4).tobytes()
+
+
+def _unpack(packed: bytes, count: int) -> NDArray[np.int64]:
+    both = np.frombuffer(packed, np.uint8)
+    return np.stack([both & 15, both >> 4], axis=1).reshape(-1)[:count].astype(np.int64)
+
+
+def _to_bytes(data: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)

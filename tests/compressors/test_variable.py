@@ -1,0 +1,148 @@
+"""Variable width: the allocation is optimal, in budget and unbiased."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+import compressors
+from compressors.rotated import relative_error
+from compressors.variable import allocate, drawn
+from tests.compressors import conformance
+
+ERRORS = [relative_error(width) for width in range(1, 9)]
+
+
+def cost_of(costs, chances, widths):
+    fractions = np.array(ERRORS)[widths - 1]
+    return float((costs * ((1 + fractions) / chances - 1)).sum())
+
+
+def blocks(scales, length=256, seed=0):
+    """A vector of one block for every scale."""
+    random = torch.Generator().manual_seed(seed)
+    return torch.cat([scale * torch.randn(length, generator=random) for scale in scales])
+
+
+class TestAllocation:
+    def test_whole_bits_are_the_best_of_all_choices(self):
+        """Costs so near each other that no block is worth less than a bit: exhaustive search."""
+        costs, budget = np.array([1.0, 2.0, 5.0, 0.7]), 10
+        chances, widths = allocate(costs, budget)
+        assert (chances == 1).all()
+        assert widths.sum() == budget
+        best = min(
+            cost_of(costs, np.ones(4), np.array(choice))
+            for choice in itertools.product(range(1, 9), repeat=4)
+            if sum(choice) <= budget
+        )
+        assert cost_of(costs, chances, widths) == pytest.approx(best)
+
+    def test_no_shift_of_probability_lowers_the_cost(self):
+        costs = 10.0 ** np.random.default_rng(0).uniform(-8, 0, 200)
+        chances, widths = allocate(costs, 150)
+        assert np.where(chances < 1, chances, widths).sum() == pytest.approx(150, abs=1)
+        rare = np.flatnonzero((chances < 1) & (chances > 2.0**-20))
+        assert len(rare) > 10
+        here = cost_of(costs, chances, widths)
+        for i, j in itertools.pairwise(rare):
+            other = chances.copy()
+            step = 0.01 * min(chances[i], chances[j])
+            other[i], other[j] = other[i] - step, other[j] + step
+            assert cost_of(costs, other, widths) > here
+
+    @pytest.mark.parametrize("budget", [1, 3, 50, 200, 799, 800])
+    def test_the_budget_is_kept_and_used(self, budget):
+        costs = np.random.default_rng(1).exponential(size=100)
+        chances, widths = allocate(costs, budget)
+        used = np.where(chances < 1, chances, widths).sum()
+        assert used <= budget
+        assert used > budget - 1
+
+    def test_zeros_get_nothing_and_equal_costs_equal_widths(self):
+        chances, widths = allocate(np.array([0.0, 1.0, 1.0]), 8)
+        assert chances.tolist() == [0, 1, 1]
+        assert widths.tolist()[1:] == [4, 4]
+        assert (allocate(np.zeros(3), 6)[0] == 0).all()
+
+    def test_sampling_has_the_probabilities_and_a_fixed_number(self):
+        chances = np.array([0.25, 1.0, 0.5, 0.125, 0.0, 0.625])
+        draws = np.stack([drawn(chances, key) for key in range(4000)])
+        np.testing.assert_allclose(draws.mean(axis=0), chances, atol=5 * 0.5 / 4000**0.5)
+        assert set((draws.sum(axis=1) - 1).tolist()) <= {1, 2}
+
+
+class TestCompressor:
+    @pytest.mark.parametrize("bits", [0.25, 0.5, 1.0, 2.5, 4.0])
+    def test_unbiased_where_buckets_compete(self, bits):
+        vector = blocks([3.0, 1.0, 0.3, 0.1, 0.03])
+        compressor = compressors.make("variable", bits=bits, bucket_size=256)
+        draws = conformance.draw(compressor, vector, 3000)
+        for part, piece in zip(draws.split(256, dim=1), vector.split(256), strict=True):
+            conformance.check_residual_bias(part, piece, compressor.residual_bias)
+        conformance.check_variance(draws, vector, compressor.variance_bound(vector))
+
+    def test_far_less_error_than_equal_widths_where_energies_differ(self):
+        vector = blocks(np.logspace(-3, 0, 40))
+        fixed, variable = (
+            float(
+                (conformance.draw(compressors.make(name, bits=3, bucket_size=256), vector, 20) - vector).square().sum()
+            )
+            for name in ("rotated", "variable")
+        )
+        assert variable < fixed / 10
+
+    def test_the_error_is_what_the_allocation_says(self):
+        vector = blocks(np.logspace(-3, 0, 40))
+        compressor = compressors.make("variable", bits=2.5, bucket_size=256)
+        draws = conformance.draw(compressor, vector, 300)
+        error = float((draws - vector.double()).square().sum(dim=1).mean())
+        assert error == pytest.approx(compressor.variance_bound(vector) / 1.05, rel=0.05)
+
+    @pytest.mark.parametrize("bits", [0.25, 1.0, 2.5, 8.0])
+    def test_bytes_are_the_budget(self, bits):
+        numel = 1024 * 40
+        compressor = compressors.make("variable", bits=bits)
+        assert compressor.payload_bytes(numel) == 8 + 20 + 4 * 40 + bits * numel / 8
+
+    def test_per_layer_keeps_small_layers(self):
+        """Relative errors of two layers, one a thousand times the other."""
+        sizes = (2048, 3072)
+        vector = torch.cat([torch.randn(2048), 1e-3 * torch.randn(3072)])
+        errors = {}
+        for weighting in ("global", "per-layer"):
+            compressor = compressors.make("variable", bits=3, bucket_size=256, weighting=weighting)
+            compressor.lay_out(sizes)
+            draws = conformance.draw(compressor, vector, 30)
+            parts = zip((draws - vector).split(sizes, dim=1), vector.split(sizes), strict=True)
+            errors[weighting] = [float(e.square().sum(dim=1).mean() / x.square().sum()) for e, x in parts]
+        assert errors["per-layer"][1] < 0.1 < errors["global"][1]
+        assert errors["global"][0] < errors["per-layer"][0]
+
+    def test_per_layer_knows_where_a_part_begins(self):
+        """A part that is all of one layer has one weight: it is coded as by global weighting."""
+        layers = torch.randn(1024), 1e-3 * blocks([1.0, 0.1, 3.0, 0.3])
+        whole = compressors.make("variable", bits=2, bucket_size=256, weighting="per-layer")
+        whole.lay_out([1024, 1024])
+        alone = compressors.make("variable", bits=2, bucket_size=256)
+        assert torch.equal(whole.compress_part(layers[1], 1024)[0], alone.compress(layers[1])[0])
+
+    def test_weights_of_a_part_are_those_of_the_whole(self):
+        compressor = compressors.make("variable", bucket_size=256, weighting="per-layer")
+        compressor.lay_out([300, 500, 224])
+        vector = torch.cat([torch.ones(300), 2 * torch.ones(500), 3 * torch.ones(224)])
+        whole = compressor._layer_weights(vector, 0, 4, 256)
+        by_hand = [1 / 300, 44 / 256 / 300 + 212 / 256 / 2000, 1 / 2000, 32 / 256 / 2000 + 224 / 256 / 2016]
+        np.testing.assert_allclose(whole, by_hand, rtol=1e-12)
+        np.testing.assert_allclose(compressor._layer_weights(vector[512:], 512, 2, 256), by_hand[2:], rtol=1e-12)
+
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+    def test_only_the_bucket_concerned_becomes_nan(self, bad):
+        vector = blocks([1.0, 1.0, 1.0])
+        vector[300] = bad
+        compressor = compressors.make("variable", bits=1, bucket_size=256)
+        decoded = compressor.decompress(*compressor.compress(vector))
+        assert decoded[256:512].isnan().all()
+        assert decoded[:256].isfinite().all()
+        assert decoded[512:].isfinite().all()
