@@ -11,6 +11,8 @@ torch.Size([3, 1000])
 
 from compressors.adaptive import AdaptiveLevels, CoordinateDescent, GradientDescent, Multiplier
 from compressors.base import Compressor, Context
+from compressors.coded import Coded
+from compressors.coding import CorruptPayloadError
 from compressors.dither import Dither
 from compressors.exempt import Exempt
 from compressors.half import Half

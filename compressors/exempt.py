@@ -11,6 +11,7 @@ from typing_extensions import Self
 from compressors import parameters
 from compressors.base import Compressor, Context, Shape, numel
 from compressors.identity import Identity
+from compressors.learning import Learner
 
 
 @dataclass(eq=False)
@@ -31,6 +32,10 @@ class Exempt(Compressor):
     def route(self, shape: Sequence[int]) -> Compressor:
         small = len(shape) < 2 or numel(shape) < self.min_numel
         return self.rest if small else self.inner
+
+    @property
+    def learner(self) -> Learner | None:
+        return self.inner.learner
 
     def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
         return self.route(tensor.shape).compress(tensor)

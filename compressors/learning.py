@@ -22,12 +22,25 @@ class Lesson(NamedTuple):
     """Expected squared error of the levels before, in units of the squared norm of a bucket."""
     new_variance: float
 
+    def to_bytes(self) -> bytes:
+        return np.array([self.version, self.old_variance, self.new_variance, *self.levels], np.float64).tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Lesson":
+        version, old_variance, new_variance, *levels = np.frombuffer(data, np.float64).tolist()
+        return cls(int(version), tuple(levels), old_variance, new_variance)
+
 
 class Learner(ABC):
     """What a compressor that learns adds to its interface.
 
     ``lesson = one_rank.study([rank.observe(vector) for every rank]); every_rank.learn(lesson)``
     """
+
+    @property
+    @abstractmethod
+    def levels(self) -> tuple[float, ...]:
+        """What it learns, as it is now."""
 
     @abstractmethod
     def observe(self, vector: Tensor) -> Statistics:

@@ -126,7 +126,7 @@ class Variable(Compressor):
 
     def _allocate(self, rows: Tensor, vector: Tensor, start: int) -> tuple[Array, NDArray[np.int64]]:
         costs = _energies(rows)
-        if self.weighting == "per-layer" and self._sizes:
+        if self.weighting == "per-layer" and len(vector) and start + len(vector) <= sum(self._sizes):
             costs = costs * self._layer_weights(vector, start, len(rows), rows.shape[1])
         return allocate(costs, self._budget(len(vector)))
 

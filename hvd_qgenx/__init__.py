@@ -3,6 +3,24 @@
 >>> from hvd_qgenx import DistributedOptimizer, ExtraAdam
 """
 
-from hvd_qgenx.optim import DistributedOptimizer, ExtraAdam, ExtraSGD
+from hvd_qgenx.optim import (
+    DistributedOptimizer,
+    ExtraAdam,
+    ExtraSGD,
+    OptimisticAdam,
+    OptimisticSGD,
+    PastExtraAdam,
+    PastExtraSGD,
+    QGenX,
+)
 
-__all__ = ["DistributedOptimizer", "ExtraAdam", "ExtraSGD"]
+__all__ = [
+    "DistributedOptimizer",
+    "ExtraAdam",
+    "ExtraSGD",
+    "OptimisticAdam",
+    "OptimisticSGD",
+    "PastExtraAdam",
+    "PastExtraSGD",
+    "QGenX",
+]

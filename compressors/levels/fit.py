@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from compressors.levels import Array, multiplier, sets, starts
+from compressors.levels import Array, multiplier, sets
 from compressors.levels.descent import coordinate_descent, gradient_descent
 from compressors.levels.distribution import Distribution, Histogram
 from compressors.levels.objective import variance
+from compressors.levels.starts import free_starts
 from compressors.naming import unknown
 
 
@@ -43,16 +44,17 @@ def fit(method: str, distribution: Distribution, previous: Array) -> Fit:
         return Fit(previous, old, old, {})
     begin, improve = METHODS[method]
     histogram = distribution.histogram()
-    begun = begin(previous, histogram)
-    ended = [sets.to_float32(improve(levels, histogram)) for levels in begun.values()]
-    best = min([*begun.values(), *ended], key=lambda levels: variance(levels, distribution))
-    costs = {name: variance(levels, distribution) for name, levels in begun.items()}
-    return Fit(best, variance(best, distribution), old, costs)
+    starts = begin(previous, histogram)
+    ends = {f"{name}, improved": sets.to_float32(improve(levels, histogram)) for name, levels in starts.items()}
+    candidates = starts | ends
+    costs = {name: variance(levels, distribution) for name, levels in candidates.items()}
+    best = min(candidates, key=lambda name: costs[name])
+    return Fit(candidates[best], costs[best], old, {name: costs[name] for name in starts})
 
 
 METHODS: dict[str, tuple[Callable[[Array, Histogram], dict[str, Array]], Callable[[Array, Histogram], Array]]] = {
-    "alq": (starts.free, coordinate_descent),
-    "alq-gd": (starts.free, gradient_descent),
+    "alq": (free_starts, coordinate_descent),
+    "alq-gd": (free_starts, gradient_descent),
     "amq": (multiplier.starts, multiplier.improve),
 }
 """By name: what gives the starts, and what improves each."""

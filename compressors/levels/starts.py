@@ -9,7 +9,7 @@ POINTS = 257
 """Of the grid for ``_best_on_grid``."""
 
 
-def free(previous: Array, histogram: Histogram) -> dict[str, Array]:
+def free_starts(previous: Array, histogram: Histogram) -> dict[str, Array]:
     """Sets of the same size as ``previous``, and with a zero if that has one."""
     bits, zero = sets.kind(previous)
     return {

@@ -17,9 +17,10 @@ from hvd_qgenx import exchange
 from hvd_qgenx.cli import options
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gan import data
-from hvd_qgenx.gan.config import MAY_CHANGE, OPTIMIZERS, GanConfig
+from hvd_qgenx.gan.config import CODINGS, MAY_CHANGE, GanConfig
 from hvd_qgenx.gan.losses import LOSSES
 from hvd_qgenx.gan.models import NORMS
+from hvd_qgenx.gan.optimizers import METHODS
 from hvd_qgenx.gan.run import KIND, Run
 from hvd_qgenx.gan.trainer import Trainer
 from hvd_qgenx.runs import RunFolder, checkpoint
@@ -27,6 +28,7 @@ from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.transport import Transport, launched
 from hvd_qgenx.transport.agreement import require_same, require_size, together
 
+OWN = "the optimizer's own"
 SETTINGS = {field.name for field in fields(GanConfig)}
 
 option = options.option_from(GanConfig)
@@ -51,13 +53,21 @@ option = options.option_from(GanConfig)
 @option("--latent", "Length of a latent vector.")
 @option("--generator-norm", f"One of {', '.join(NORMS)}.")
 @option("--discriminator-norm", f"One of {', '.join(NORMS)}.")
-@option("--optimizer", f"One of {', '.join(OPTIMIZERS)}; extra-adam makes two exchanges an update.")
-@option("--generator-lr", "Step size of the generator.")
-@option("--discriminator-lr", "Step size of the discriminator.")
+@option("--optimizer", f"One of {', '.join(METHODS)}. extra-... and qgenx-de make two exchanges an update.")
+@option("--generator-lr", "Step size of the generator, on Q-GenX's adaptive one.", type=float, show_default=OWN)
+@option("--discriminator-lr", "Step size of the discriminator.", type=float, show_default=OWN)
 @option("--beta1", "Decay of Adam's first moment.")
 @option("--beta2", "Decay of Adam's second moment.")
+@option("--amsgrad", "Adam divides by the largest second moment so far.", is_flag=True)
+@option("--momentum", "Of SGD and its kin.")
+@option("--nesterov", "SGD looks ahead; needs a momentum.", is_flag=True)
+@option("--delta", "Q-GenX's step begins at ranks / sqrt(delta).")
+@option("--critic-steps", "Steps of the discriminator before one of the generator; 0: both move at once.")
 @option("--compressor", f"One of {', '.join(compressors.names())}.")
 @options.compressor_options
+@option("--coding", f"Entropy code of the compressor's symbols: {', '.join(CODINGS)}.")
+@option("--levels-at", "Updates before which levels adapt, where the compressor has such.")
+@option("--levels-every", "Levels adapt at every multiple of this too, after the last of --levels-at; 0: never.")
 @option("--compress-from", "Send tensors with fewer elements, and all with one dimension, uncompressed.")
 @option("--exchange", f"One of {', '.join(exchange.NAMES)}; auto chooses by the number of ranks.")
 @click.option(
@@ -70,6 +80,7 @@ option = options.option_from(GanConfig)
 @option("--log-every", "Updates between two rows of metrics.")
 @option("--sample-every", "Updates between two sample pictures.")
 @option("--checkpoint-every", "Updates between two checkpoints; x.5 falls between the half-steps of extra-adam.")
+@option("--gradients-at", "Updates whose gradients rank 0 saves before compression, like 10,100.", show_default=False)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/gan-TIME]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with the run in this folder.")
 @options.expect_ranks
@@ -96,6 +107,8 @@ def gan(**values: Any) -> None:
         run = _prepare(session.transport, values, given)
         if run.writes:
             click.echo(_announce(run), err=True)
+            if warning := _level_warning(run.config):
+                click.echo(warning, err=True)
         summary = run.train()
         if run.writes:
             click.echo(json.dumps(summary, indent=2) if values["as_json"] else _describe(summary, run.folder))
@@ -184,12 +197,22 @@ def _share_cores(transport: Transport) -> None:
 
 def _announce(run: Run) -> str:
     config, trainer = run.config, run.trainer
-    parameters = ", ".join(f"{name}={value}" for name, value in config.compressor_parameters.items())
+    given = {**config.compressor_parameters, "coding": config.coding}
+    parameters = ", ".join(f"{name}={value}" for name, value in given.items() if value != "none")
     sizes = (sum(p.numel() for p in model.parameters()) for model in (trainer.generator, trainer.discriminator))
     return (
         f"{config.dataset} on {trainer.transport.size} rank(s), {config.compressor}({parameters}); "
         "generator {:,}, discriminator {:,} parameters; ".format(*sizes)
         + f"run in {run.folder.path}"
+    )
+
+
+def _level_warning(config: GanConfig) -> str | None:
+    if config.make_compressor().learner is None or config.level_schedule.fires_within(config.updates):
+        return None
+    return (
+        f"Warning: levels never adapt in {config.updates} updates with --levels-at {config.levels_at!r} "
+        f"--levels-every {config.levels_every}; {config.compressor} keeps those it starts with"
     )
 
 

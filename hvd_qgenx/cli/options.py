@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import click
@@ -38,10 +38,10 @@ def compressor_options(function: F) -> F:
 
 def number(text: str) -> float:
     """A number; an int if it is written as one."""
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    raise click.BadParameter(f"{text!r} is not a number.")
 
 
 def take_compressor_parameters(values: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +83,8 @@ def option_from(config: type) -> Callable[..., Callable[[F], F]]:
     def option(flag: str, help: str, **settings: Any) -> Callable[[F], F]:
         name = flag.lstrip("-").replace("-", "_")
         default = defaults[name]
-        return click.option(flag, name, type=type(default), default=default, show_default=True, help=help, **settings)
+        settings = {"type": type(default), "show_default": True, **settings}
+        return click.option(flag, name, default=default, help=help, **settings)
 
     return option
 

@@ -1,26 +1,30 @@
 """Everything that decides the outcome of a GAN run."""
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, cast
 
 import torch
 
 import compressors
-from compressors import Exempt, parameters
+from compressors import Coded, Exempt, SymbolCompressor, parameters
+from compressors.coding import CODES
 from compressors.naming import unknown
+from compressors.random import derive
 from hvd_qgenx import exchange
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gan.data import DATASETS
 from hvd_qgenx.gan.losses import LOSSES
 from hvd_qgenx.gan.models import NORMS
+from hvd_qgenx.gan.optimizers import METHODS, Method
+from hvd_qgenx.gan.schedule import Schedule, milestones
 
-OPTIMIZERS = ("extra-adam", "adam")
+CODINGS = ("none", *CODES)
 
 POSITIVE = (
     *("updates", "filters", "latent", "log_every", "sample_every"),
-    *("generator_lr", "discriminator_lr", "penalty", "clip"),
+    *("generator_lr", "discriminator_lr", "penalty", "clip", "delta"),
 )
-MAY_CHANGE = ("data_dir", "updates", "log_every", "sample_every", "checkpoint_every")
+MAY_CHANGE = ("data_dir", "updates", "log_every", "sample_every", "checkpoint_every", "gradients_at")
 """What a resumed run may do otherwise: none of it changes an update."""
 
 
@@ -42,19 +46,32 @@ class GanConfig:
     generator_norm: str = "layer"
     discriminator_norm: str = "none"
     optimizer: str = "extra-adam"
-    generator_lr: float = 2e-4
-    discriminator_lr: float = 1e-3
+    generator_lr: float | None = None
+    """None, and so for the discriminator: the optimizer's own (``METHODS``)."""
+    discriminator_lr: float | None = None
     beta1: float = 0.5
     beta2: float = 0.9
+    amsgrad: bool = False
+    momentum: float = 0.0
+    nesterov: bool = False
+    delta: float = 1.0
+    critic_steps: int = 0
+    """0: both players move at once; n: the discriminator moves n times, then the generator."""
     compressor: str = "minmax"
     compressor_parameters: dict[str, Any] = field(default_factory=dict)
     compress_from: int = 256
     """Tensors with fewer elements, and all with one dimension, are sent uncompressed."""
+    coding: str = "none"
+    levels_at: str = "0,200,1000,5000"
+    """Updates before which a compressor that learns does so; those of the experiments of Q-GenX."""
+    levels_every: int = 10000
     exchange: str = "auto"
     device: str = "cpu"
     log_every: int = 10
     sample_every: int = 250
     checkpoint_every: float = 100.0
+    gradients_at: str = ""
+    """Updates whose gradients rank 0 saves, as it computed them."""
 
     def check(self, ranks: int) -> None:
         """Raises ConfigurationError, in one sentence, if this cannot be trained on so many ranks."""
@@ -63,7 +80,8 @@ class GanConfig:
             "loss": LOSSES,
             "generator_norm": NORMS,
             "discriminator_norm": NORMS,
-            "optimizer": OPTIMIZERS,
+            "optimizer": METHODS,
+            "coding": CODINGS,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -73,10 +91,12 @@ class GanConfig:
         if self.batch_size < ranks:
             raise ConfigurationError(f"a batch of {self.batch_size} cannot be split over {ranks} ranks")
         for name in POSITIVE:
-            if not getattr(self, name) > 0:
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} must be positive, not {getattr(self, name)}")
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
             raise ConfigurationError(f"beta1 and beta2 must be at least 0 and below 1, not {self.beta1}, {self.beta2}")
+        self._check_optimizer()
+        self._check_levels()
         moves = self.checkpoint_every * self.moves_per_update
         if moves < 1 or moves != int(moves):
             raise ConfigurationError(
@@ -90,24 +110,79 @@ class GanConfig:
             )
         exchange.get(self.exchange).check(self.make_compressor().inner)
 
+    def _check_optimizer(self) -> None:
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in sorted({name for method in METHODS.values() for name in method.settings}):
+            if name not in self.method.settings and getattr(self, name) != defaults[name]:
+                takes = ", ".join(self.method.settings)
+                raise ConfigurationError(f"{self.optimizer} has no {name}; it takes {takes}")
+        if not 0 <= self.momentum < 1:
+            raise ConfigurationError(f"momentum must be at least 0 and below 1, not {self.momentum}")
+        if self.nesterov and not self.momentum:
+            raise ConfigurationError("nesterov needs a momentum; give --momentum 0.9")
+        if self.critic_steps < 0:
+            raise ConfigurationError(f"critic_steps must not be negative, it is {self.critic_steps}")
+        if self.critic_steps and self.method.moves == 2:
+            raise ConfigurationError(
+                f"{self.optimizer} moves both players at once; critic_steps is for optimizers with one move an update"
+            )
+
+    def _check_levels(self) -> None:
+        milestones(self.gradients_at, "gradients_at")
+        if self.levels_every < 0:
+            raise ConfigurationError(f"levels_every must not be negative, it is {self.levels_every}")
+        changed = self.level_schedule != GanConfig().level_schedule
+        if changed and self.make_compressor().learner is None:
+            learn = [name for name in compressors.names() if issubclass(compressors.get(name), compressors.Learner)]
+            raise ConfigurationError(
+                f"{self.compressor} has no levels to adapt; compressors that have: {', '.join(learn)}"
+            )
+
+    @property
+    def method(self) -> Method:
+        """The optimizer's entry in ``METHODS``."""
+        return METHODS[self.optimizer]
+
+    @property
+    def level_schedule(self) -> Schedule:
+        """When a compressor that learns does so."""
+        return Schedule(milestones(self.levels_at, "levels_at"), self.levels_every)
+
     @property
     def moves_per_update(self) -> int:
         """Exchanges in one update of both players: two for extra-gradient."""
-        return 2 if self.optimizer == "extra-adam" else 1
+        return self.critic_steps + 1 if self.critic_steps else self.method.moves
 
-    def make_compressor(self) -> Exempt:
-        """The compressor of every rank, before it has a rank."""
+    def make_compressor(self, stream: int = 0) -> Exempt:
+        """The compressor of every rank, before it has a rank; ``stream`` selects other random bits."""
+        seed = derive(self.seed, stream) >> 1 if stream else self.seed
         try:
-            inner = compressors.make(self.compressor, seed=self.seed, **self.compressor_parameters)
+            inner = compressors.make(self.compressor, seed=seed, **self.compressor_parameters)
+            if self.coding != "none":
+                inner = Coded(cast("SymbolCompressor", inner), self.coding)  # which checks that it is one
             return Exempt(inner, min_numel=self.compress_from)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
 
     def completed(self) -> "GanConfig":
-        """The same with every parameter of the compressor spelled out."""
-        inner = self.make_compressor().inner
-        given = {name: getattr(inner, name) for name in parameters.names(type(inner))}
-        return replace(self, compressor_parameters=given)
+        """The same with step sizes and every parameter of the compressor spelled out.
+
+        Raises:
+            ConfigurationError: there is no such optimizer or compressor.
+        """
+        if self.optimizer not in METHODS:
+            raise ConfigurationError(unknown("optimizer", self.optimizer, METHODS))
+        try:
+            inner = compressors.make(self.compressor, **self.compressor_parameters)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+        generator_lr, discriminator_lr = self.method.rates
+        return replace(
+            self,
+            generator_lr=generator_lr if self.generator_lr is None else self.generator_lr,
+            discriminator_lr=discriminator_lr if self.discriminator_lr is None else self.discriminator_lr,
+            compressor_parameters={name: getattr(inner, name) for name in parameters.names(type(inner))},
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,11 +1,13 @@
 """Wasserstein losses, and the gradients of both players at one point."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 LOSSES = ("wgan-gp", "wgan")
+PLAYERS = ("generator", "discriminator")
 
 
 class Losses(NamedTuple):
@@ -27,8 +29,9 @@ def fill_gradients(
     mixing: Tensor,
     penalty_weight: float,
     share: float,
+    players: Sequence[str] = PLAYERS,
 ) -> Losses:
-    """Adds the gradients of both players, taken at the same point, to ``.grad``.
+    """Adds the gradients of the players, taken at the same point, to ``.grad``.
 
     Each player's loss reaches that player's parameters only.
 
@@ -40,17 +43,20 @@ def fill_gradients(
         mixing: (N, 1, 1, 1) in [0, 1], where between real and generated the penalty is taken.
         penalty_weight: 0 for none.
         share: weight of this rank's mean in the mean over ranks, 1 for equal batches.
+        players: whose gradients; the penalty is computed for the discriminator only.
     """
     fake = generator(latents)
     fake_score = discriminator(fake).mean()
     loss_generator = -fake_score
     loss_discriminator = fake_score - discriminator(real).mean()
-    if penalty_weight:
+    if penalty_weight and "discriminator" in players:
         penalty = gradient_penalty(discriminator, real, fake.detach(), mixing)
     else:
         penalty = torch.zeros((), device=real.device)
-    (share * loss_generator).backward(inputs=list(generator.parameters()), retain_graph=True)
-    (share * (loss_discriminator + penalty_weight * penalty)).backward(inputs=list(discriminator.parameters()))
+    if "generator" in players:
+        (share * loss_generator).backward(inputs=list(generator.parameters()), retain_graph=True)
+    if "discriminator" in players:
+        (share * (loss_discriminator + penalty_weight * penalty)).backward(inputs=list(discriminator.parameters()))
     return Losses(loss_generator.detach(), loss_discriminator.detach(), penalty.detach())
 
 

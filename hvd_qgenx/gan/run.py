@@ -1,13 +1,16 @@
 """One run from its configuration to its summary."""
 
+import math
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.gan.config import GanConfig
+from hvd_qgenx.gan.schedule import milestones
 from hvd_qgenx.gan.trainer import Trainer
 from hvd_qgenx.runs import MetricsLog, RunFolder, checkpoint, figures
 from hvd_qgenx.runs.folder import write_json
@@ -35,6 +38,8 @@ class Run:
         self.config: GanConfig = trainer.config
         self.writes = trainer.transport.rank == 0
         self._log: MetricsLog | None = None
+        self._level_log: MetricsLog | None = None
+        self._gradients_at = milestones(self.config.gradients_at, "gradients_at")
         self._logged = Report()
         self._logged_compute = 0.0
         self._logged_updates = 0.0
@@ -44,7 +49,7 @@ class Run:
         trainer, config = self.trainer, self.config
         self._remember()
         if self.writes:
-            self._log = MetricsLog(self.folder.metrics, self.folder.events, COLUMNS, trainer.updates)
+            self._open_logs()
         last_move = config.updates * config.moves_per_update
         checkpoint_moves = int(config.checkpoint_every * config.moves_per_update)
         bar = self._progress_bar()
@@ -52,7 +57,10 @@ class Run:
             while trainer.move < last_move:
                 done = (trainer.move + 1) / config.moves_per_update
                 logs = done % config.log_every == 0 or done == config.updates
-                trainer.advance(measure_error=logs)
+                lesson = trainer.lesson
+                trainer.advance(measure_error=logs, save_gradients=self._gradient_file())
+                if trainer.lesson is not lesson:
+                    self._log_lesson()
                 if done == int(done):
                     bar.update()
                 if logs:
@@ -63,8 +71,9 @@ class Run:
                     self.save_checkpoint()
         finally:
             bar.close()
-            if self._log:
-                self._log.close()
+            for log in (self._log, self._level_log):
+                if log:
+                    log.close()
         return self._summarize()
 
     def save_checkpoint(self) -> None:
@@ -73,6 +82,31 @@ class Run:
         state = self.trainer.state_dict()
         if self.writes:
             checkpoint.save(self.folder.checkpoint, KIND, state)
+
+    def _open_logs(self) -> None:
+        start = self.trainer.updates
+        self._log = MetricsLog(self.folder.metrics, self.folder.events, COLUMNS, start)
+        compressor = self.config.make_compressor().inner
+        if compressor.learner is not None:
+            levels = tuple(f"level_{index}" for index in range(len(compressor.learner.levels)))
+            columns = ("version", "old_variance", "new_variance", *levels)
+            self._level_log = MetricsLog(self.folder.levels, self.folder.events / "levels", columns, math.ceil(start))
+
+    def _log_lesson(self) -> None:
+        lesson = self.trainer.lesson
+        if self._level_log and lesson:
+            version, levels, old, new = lesson
+            values = {f"level_{index}": level for index, level in enumerate(levels)}
+            update = math.ceil(self.trainer.updates)
+            self._level_log.write(update, {"version": version, "old_variance": old, "new_variance": new, **values})
+
+    def _gradient_file(self) -> Path | None:
+        """Where this rank saves the gradients of the coming move, if it does."""
+        update, move = divmod(self.trainer.move, self.config.moves_per_update)
+        if not self.writes or move or update + 1 not in self._gradients_at:
+            return None
+        self.folder.gradients.mkdir(exist_ok=True)
+        return self.folder.gradients / f"{update + 1:06d}.pt"
 
     def _progress_bar(self) -> Any:
         terminal = sys.stderr.isatty()

@@ -2,29 +2,32 @@
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from compressors import Compressor
+from compressors import Compressor, Lesson
 from compressors.random import generator
 from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.gan import data, losses
 from hvd_qgenx.gan.config import GanConfig
 from hvd_qgenx.gan.models import Discriminator, Generator, initialize
-from hvd_qgenx.optim import DistributedOptimizer, ExtraAdam
+from hvd_qgenx.optim import DistributedOptimizer
 from hvd_qgenx.transport import Transport
 
 
 class Trainer:
     """Both players, their optimizer, and the position in the run.
 
-    A move is one exchange: with extra-gradient the even moves extrapolate and the odd ones
-    update, each on a batch of its own, both players at once. All randomness is a function of the
-    seed, the rank and the number of the move, so the state is complete between any two moves.
+    A move is one exchange, on a batch of its own: with extra-gradient the even moves extrapolate and
+    the odd ones update, both players at once; with critic steps the players move in turn. All
+    randomness is a function of the seed, the rank and the number of the move, so the state is
+    complete between any two moves.
     """
 
     def __init__(self, config: GanConfig, images: Tensor, transport: Transport) -> None:
@@ -38,7 +41,7 @@ class Trainer:
         initialize(self.discriminator, config.seed, data.DISCRIMINATOR)
         self.generator.to(self.device)
         self.discriminator.to(self.device)
-        self.optimizer = self._make_optimizer()
+        self.optimizers = self._make_optimizers()
         self.move = 0
         self.seconds = {"total": 0.0, "compute": 0.0}
         self.last_losses = losses.Losses(*torch.zeros(3))
@@ -51,24 +54,41 @@ class Trainer:
     @property
     def report(self) -> Report:
         """Bytes and seconds of all exchanges of this rank so far."""
-        report: Report = self.optimizer.report
-        return report
+        total = Report()
+        for optimizer in self.optimizers:
+            total.add(optimizer.report)
+        return total
 
-    def advance(self, measure_error: bool = False) -> None:
-        """One move of both players.
+    @property
+    def lesson(self) -> Lesson | None:
+        """What the compressor learned last."""
+        lessons = [optimizer.lesson for optimizer in self.optimizers if optimizer.lesson]
+        return max(lessons, default=None)
+
+    def advance(self, measure_error: bool = False, save_gradients: Path | None = None) -> None:
+        """One move.
+
+        Args:
+            measure_error: find the error of this rank's compression.
+            save_gradients: where this rank saves its own gradients, by name.
 
         Raises:
             NonFiniteGradientError: on all ranks, if a gradient of any holds Inf or NaN.
         """
         start = time.perf_counter()
-        self.optimizer.zero_grad()
-        self.last_losses = self._fill_gradients()
+        optimizer = self._moving()
+        for each in self.optimizers:
+            each.zero_grad()
+        self._fill_gradients([group["player"] for group in optimizer.param_groups])
         self._finish_device_work()
         self.seconds["compute"] += time.perf_counter() - start
+        if save_gradients:
+            torch.save(self._gradients(), save_gradients)
 
-        self.optimizer.measure_error = measure_error
-        extrapolates = self.config.moves_per_update == 2 and self.move % 2 == 0
-        self.optimizer.extrapolation() if extrapolates else self.optimizer.step()
+        optimizer.measure_error = measure_error
+        optimizer.learn_next = self._learns(optimizer)
+        extrapolates = self.config.method.moves == 2 and self.move % 2 == 0
+        optimizer.extrapolation() if extrapolates else optimizer.step()
         if self.config.loss == "wgan":
             self._clip_weights()
         self.move += 1
@@ -110,10 +130,10 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """The whole state of all ranks, the same on each (batch norm's running means are this rank's)."""
-        optimizer = self.optimizer.state_dict()
+        states = [optimizer.state_dict() for optimizer in self.optimizers]
         mine = {
-            "compression": optimizer.pop("compression"),
-            "report": asdict(self.report),
+            "optimizers": [state.pop("local") for state in states],
+            "reports": [asdict(optimizer.report) for optimizer in self.optimizers],
             "seconds": self.seconds,
             "losses": [float(loss) for loss in self.last_losses],
         }
@@ -121,7 +141,7 @@ class Trainer:
             "move": self.move,
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
-            "optimizer": optimizer,
+            "optimizers": states,
             "ranks": self.transport.all_gather_object(mine, "rank-state"),
         }
 
@@ -130,33 +150,64 @@ class Trainer:
         self.move = state["move"]
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
-        self.optimizer.load_state_dict({**state["optimizer"], "compression": mine["compression"]})
-        self.optimizer.report = Report(**mine["report"])
+        stored = zip(state["optimizers"], mine["optimizers"], mine["reports"], strict=True)
+        for optimizer, (common, local, report) in zip(self.optimizers, stored, strict=True):
+            optimizer.load_state_dict({**common, "local": local})
+            optimizer.report = Report(**report)
         self.seconds = dict(mine["seconds"])
         self.last_losses = losses.Losses(*torch.tensor(mine["losses"]))
 
-    def _make_optimizer(self) -> Any:
-        config = self.config
-        groups = [
-            {"params": list(self.generator.parameters()), "lr": config.generator_lr, "player": "generator"},
-            {"params": list(self.discriminator.parameters()), "lr": config.discriminator_lr, "player": "discriminator"},
-        ]
-        cls = ExtraAdam if config.optimizer == "extra-adam" else torch.optim.Adam
-        named = [*self.generator.named_parameters(), *self.discriminator.named_parameters()]
-        return DistributedOptimizer(
-            cls(groups, betas=(config.beta1, config.beta2)),
-            named,
-            _warmed_up(config.make_compressor()),
-            exchange=config.exchange,
-            transport=self.transport,
-        )
+    def _moving(self) -> Any:
+        """The optimizer of this move: of both players, or of the one whose turn it is."""
+        if len(self.optimizers) == 1:
+            return self.optimizers[0]
+        turn = self.move % self.config.moves_per_update
+        return self.optimizers[0 if turn < self.config.critic_steps else 1]
 
-    def _fill_gradients(self) -> losses.Losses:
+    def _learns(self, optimizer: Any) -> bool:
+        """Whether the schedule is due, and this is the optimizer's first move in the update."""
+        update, move = divmod(self.move, self.config.moves_per_update)
+        first = self.config.critic_steps if optimizer is not self.optimizers[0] else 0
+        return move == first and self.config.level_schedule.due(update)
+
+    def _gradients(self) -> dict[str, Tensor]:
+        models = {player: getattr(self, player) for player in losses.PLAYERS}
+        return {
+            f"{player}.{name}": parameter.grad.cpu().clone()
+            for player, model in models.items()
+            for name, parameter in model.named_parameters()
+            if parameter.grad is not None
+        }
+
+    def _make_optimizers(self) -> list[Any]:
+        """One for both players; for critic steps the discriminator's and the generator's."""
+        config = self.config
+        rates = {"generator": config.generator_lr, "discriminator": config.discriminator_lr}
+        settings = {name: getattr(config, name) for name in config.method.settings}
+        together = [("discriminator",), ("generator",)] if config.critic_steps else [losses.PLAYERS]
+        made = []
+        for index, players in enumerate(together):
+            models = {player: getattr(self, player) for player in players}
+            groups = [
+                {"params": list(model.parameters()), "lr": rates[player], "player": player}
+                for player, model in models.items()
+            ]
+            optimizer = DistributedOptimizer(
+                config.method.make(groups, **settings),
+                [named for model in models.values() for named in model.named_parameters()],
+                _warmed_up(config.make_compressor(stream=index)),
+                exchange=config.exchange,
+                transport=self.transport,
+            )
+            made.append(optimizer)
+        return made
+
+    def _fill_gradients(self, players: Sequence[str] = losses.PLAYERS) -> None:
         count = len(self.batches)
         rank, seed = self.transport.rank, self.config.seed
         latents = torch.randn(count, self.config.latent, generator=generator(seed, data.LATENTS, rank, self.move))
         mixing = torch.rand(count, 1, 1, 1, generator=generator(seed, data.INTERPOLATION, rank, self.move))
-        return losses.fill_gradients(
+        new = losses.fill_gradients(
             self.generator,
             self.discriminator,
             self.batches(self.move).to(self.device),
@@ -164,7 +215,9 @@ class Trainer:
             mixing.to(self.device),
             penalty_weight=self.config.penalty if self.config.loss == "wgan-gp" else 0.0,
             share=count * self.transport.size / self.config.batch_size,
+            players=players,
         )
+        self.last_losses = new if "discriminator" in players else new._replace(penalty=self.last_losses.penalty)
 
     @torch.no_grad()
     def _clip_weights(self) -> None:

@@ -1,5 +1,6 @@
 """Any torch optimizer, with gradients averaged over ranks through a compressor."""
 
+import math
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -10,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from compressors import Compressor, Half, Identity
+from compressors import Compressor, Half, Identity, Learner, Lesson
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
 from hvd_qgenx.exchange import Exchange, Report
 from hvd_qgenx.optim.fused import fuse
-from hvd_qgenx.transport import Transport
+from hvd_qgenx.optim.workers import WorkerAware
+from hvd_qgenx.transport import Transport, Work
 
 
 def DistributedOptimizer(  # noqa: N802 (Horovod's name)
@@ -31,9 +33,11 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
 
     Stands in for ``hvd.DistributedOptimizer``. The result is of a class made for the occasion: a
     subclass of the optimizer's own class and, under Horovod, of Horovod's ``_DistributedOptimizer``.
-    ``step()`` exchanges gradients first; so does ``extrapolation()`` of an extra-gradient
-    optimizer. State that the optimizer has already is kept, and ``state_dict`` holds the
-    compressor's state beside it.
+    ``step()`` exchanges gradients first; so does ``extrapolation()`` of an optimizer that has it.
+    State that the optimizer has already is kept. In ``state_dict``, ``local`` holds what is this
+    rank's alone, the compressor's state among it; the rest is equal on all ranks.
+
+    A ``WorkerAware`` optimizer, as ``QGenX`` is, also gets what it asks of the ranks.
 
     Gradients may come from backward passes or be filled into ``.grad``. A missing gradient counts
     as zeros. All players of a game belong into one optimizer, one parameter group each; a group's
@@ -50,8 +54,11 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
         transport: default: Horovod, which is initialized if need be.
 
     Raises:
-        ConfigurationError: names do not fit, or ranks disagree on parameters or compression.
+        ConfigurationError: names do not fit, ranks disagree on parameters or compression, or a
+            scheduler has a hold of the optimizer's ``step``, which would then not be the one made here.
     """
+    if "step" in optimizer.__dict__:
+        raise ConfigurationError("make learning-rate schedulers after DistributedOptimizer, for what it returns")
     if transport is None:
         from hvd_qgenx.transport.horovod import Horovod
 
@@ -87,10 +94,16 @@ class _Distributed(Optimizer):
         self.backward_passes_per_step = backward_passes_per_step
         self.measure_error = False
         """Measure the compressor's error at every exchange (costs one more decode)."""
+        self.learn_next = False
+        """Let a compressor that learns do so from the next gradients, before they are exchanged; once."""
+        self.lesson: Lesson | None = None
+        """What the compressor learned last; equal on all ranks."""
         self.report = Report()
         """Bytes and seconds of all exchanges so far; reset by assigning a new ``Report``."""
         self._names = self._name_parameters(named_parameters)
         self._fused = fuse(self._names, self.compression)
+        self._own: dict[Tensor, Tensor] = {}
+        self._sum: Work[list[Tensor]] | None = None
         self._passes: dict[Tensor, int] = {}
         self._prefix = exchange.transport.unique("optimizer")
         self._should_synchronize = True
@@ -135,11 +148,18 @@ class _Distributed(Optimizer):
         Raises:
             NonFiniteGradientError: on all ranks, if the gradient of any held Inf or NaN.
         """
-        scale = 1 / self.backward_passes_per_step
+        vectors = [group.gather(1 / self.backward_passes_per_step) for group in self._fused]
+        if self.learn_next:
+            self._learn(vectors)
+        own = isinstance(self, WorkerAware)
         pending = [
-            self.exchange.start(group.gather(scale), group.compressor, f"{self._prefix}.{index}", self.measure_error)
-            for index, group in enumerate(self._fused)
+            self.exchange.start(vector, group.compressor, f"{self._prefix}.{index}", self.measure_error, own)
+            for index, (group, vector) in enumerate(zip(self._fused, vectors, strict=True))
         ]
+        for group, exchange in zip(self._fused, pending, strict=True):
+            if exchange.own is not None:
+                self._own.update(group.split(exchange.own))
+        self._sum = self._start_sum()
         means = [exchange.wait() for exchange in pending]
         for exchange in pending:
             self.report.add(exchange.report)
@@ -149,6 +169,27 @@ class _Distributed(Optimizer):
             group.scatter(mean)
         self._passes.clear()
         self._synchronized = True
+
+    def _learn(self, vectors: list[Tensor]) -> None:
+        """All ranks send their statistics; rank 0 studies them and tells the others what to learn."""
+        self.learn_next = False
+        seen: dict[Learner, list[Tensor]] = {}
+        for group, vector in zip(self._fused, vectors, strict=True):
+            if group.compressor.learner is not None:
+                seen.setdefault(group.compressor.learner, []).append(vector)
+        transport, name = self.exchange.transport, f"{self._prefix}.lesson"
+        for learner, parts in seen.items():
+            mine = torch.from_numpy(learner.observe(torch.cat(parts)))
+            gathered = self.report.wait(transport.all_gather(mine, [len(mine)] * transport.size, f"{name}.statistics"))
+            lesson = learner.study([statistics.numpy() for statistics in gathered]) if transport.rank == 0 else None
+            self.lesson = self._from_first(lesson, name)
+            learner.learn(self.lesson)
+
+    def _from_first(self, lesson: Lesson | None, name: str) -> Lesson:
+        """Rank 0's lesson on all ranks: floating point may differ between hosts, and levels must not."""
+        sent = torch.tensor([] if lesson is None else list(lesson.to_bytes()), dtype=torch.uint8)
+        everyone = self.exchange.transport.all_gather(sent, None, name)
+        return Lesson.from_bytes(bytes(self.report.wait(everyone)[0].tolist()))
 
     @contextmanager
     def skip_synchronize(self) -> Iterator[None]:
@@ -170,22 +211,32 @@ class _Distributed(Optimizer):
         """
         if closure is not None:
             raise ValueError("a distributed optimizer takes no closure: gradients computed in it are not averaged")
-        self._synchronize_once()
-        return self._base.step(self)
+        return self._move(self._base.step)
 
     def extrapolation(self) -> None:
-        """Exchanges gradients, then takes the extrapolation of an extra-gradient optimizer."""
+        """Exchanges gradients, then takes the optimizer's extrapolation.
+
+        Raises:
+            TypeError: it has none.
+        """
         extrapolation = getattr(self._base, "extrapolation", None)
         if extrapolation is None:
-            raise TypeError(f"{self._base.__name__} has no extrapolation; use an extra-gradient optimizer")
-        self._synchronize_once()
-        extrapolation(self)
+            raise TypeError(f"{self._base.__name__} has no extrapolation; call step() only")
+        self._move(extrapolation)
 
-    def _synchronize_once(self) -> None:
-        if self._should_synchronize:
-            if self._synchronized:
-                warnings.warn("gradients are exchanged a second time; move inside skip_synchronize()", stacklevel=3)
-            self.synchronize()
+    def _move(self, function: Callable[[Any], Any]) -> Any:
+        if self._should_synchronize and self._synchronized:
+            warnings.warn("gradients are exchanged a second time; move inside skip_synchronize()", stacklevel=3)
+        try:
+            if self._should_synchronize:
+                self.synchronize()
+            return function(self)
+        finally:
+            self._forget_exchange()
+
+    def _forget_exchange(self) -> None:
+        self._own.clear()
+        self._sum = None
         self._synchronized = False
 
     def set_backward_passes_per_step(self, passes: int) -> None:
@@ -199,17 +250,46 @@ class _Distributed(Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         raise ConfigurationError("add parameter groups before making the optimizer distributed")
 
+    @property
+    def workers(self) -> int:
+        """Number of ranks."""
+        return self.exchange.transport.size
+
+    def worker_gradient(self, parameter: Tensor) -> Tensor | None:
+        """This rank's own gradient as the others decode it; without an exchange, the gradient as it is."""
+        return self._own.get(parameter, parameter.grad)
+
+    def sum_over_workers(self) -> float:
+        """The sum of all ranks' ``worker_term``, rounded once: the same bits on each."""
+        work = self._sum or self._start_sum()
+        return math.fsum(term.item() for term in self.report.wait(work)) if work else 0.0
+
+    def _start_sum(self) -> Work[list[Tensor]] | None:
+        """Sends this rank's term, while gradients are under way."""
+        term = self.worker_term() if isinstance(self, WorkerAware) else None
+        if term is None:
+            return None
+        mine = torch.tensor([term], dtype=torch.float64)
+        return self.exchange.transport.all_gather(mine, [1] * self.workers, f"{self._prefix}.sum")
+
     def state_dict(self) -> dict[str, Any]:
-        return {**self._base.state_dict(self), "compression": self.compression.state_dict()}
+        """The optimizer's, and ``local``: what is this rank's alone."""
+        state = self._base.state_dict(self)
+        local: dict[str, Any] = {"compression": self.compression.state_dict()}
+        if isinstance(self, WorkerAware):
+            state["state"], local["state"] = _split(state["state"], self.worker_state)
+        return {**state, "local": local}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Also takes the state of the optimizer alone; the compressor's state then stays."""
         state_dict = dict(state_dict)
-        if "compression" in state_dict:
-            self.compression.load_state_dict(state_dict.pop("compression"))
+        if local := state_dict.pop("local", None):
+            self.compression.load_state_dict(local["compression"])
+            own = local.get("state", {})
+            state_dict["state"] = {key: {**values, **own.get(key, {})} for key, values in state_dict["state"].items()}
         self._base.load_state_dict(self, state_dict)
         self._passes.clear()
-        self._synchronized = False
+        self._forget_exchange()
 
     def _report_non_finite(self) -> None:
         culprits = [name for p, name in self._names.items() if p.grad is not None and not _is_finite(p.grad)]
@@ -243,6 +323,13 @@ def _as_compressor(compression: Any) -> Compressor:
     if stock is None:
         raise ConfigurationError(f"compression must be a compressor, as compressors.make returns, not {compression!r}")
     return stock()
+
+
+def _split(state: dict[int, dict[str, Any]], names: frozenset[str]) -> tuple[dict[int, Any], dict[int, Any]]:
+    """The state of all parameters without the entries of these names, and those."""
+    without = {key: {name: values[name] for name in values if name not in names} for key, values in state.items()}
+    those = {key: {name: values[name] for name in values if name in names} for key, values in state.items()}
+    return without, those
 
 
 def _listing(names: list[str], most: int = 3) -> str:

@@ -1,6 +1,6 @@
 """Parameters that travel together as one flat vector."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -24,11 +24,16 @@ class FusedGradients:
     @torch.no_grad()
     def scatter(self, vector: Tensor) -> None:
         """Writes the vector back into the gradients, in place where they exist."""
-        parts = vector.split([parameter.numel() for parameter in self.parameters])
-        for parameter, part in zip(self.parameters, parts, strict=True):
+        for parameter, part in self.split(vector):
             if parameter.grad is None:
                 parameter.grad = torch.empty_like(parameter)
-            parameter.grad.copy_(part.view_as(parameter))
+            parameter.grad.copy_(part)
+
+    def split(self, vector: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every parameter with its part of the vector, a view in the parameter's shape."""
+        parts = vector.split([parameter.numel() for parameter in self.parameters])
+        for parameter, part in zip(self.parameters, parts, strict=True):
+            yield parameter, part.view_as(parameter)
 
 
 def fuse(parameters: Iterable[Tensor], compression: Compressor) -> list[FusedGradients]:
@@ -42,6 +47,8 @@ def fuse(parameters: Iterable[Tensor], compression: Compressor) -> list[FusedGra
         same = Identity if isinstance(compressor, Identity) else id(compressor)
         key = (same, parameter.dtype, parameter.device)
         groups.setdefault(key, (compressor, []))[1].append(parameter)
+    for compressor, members in groups.values():
+        compressor.lay_out([parameter.numel() for parameter in members])
     return [FusedGradients(tuple(members), compressor) for compressor, members in groups.values()]
 
 

@@ -16,6 +16,8 @@ class RunFolder:
         self.path = path
         self.config = path / "config.json"
         self.metrics = path / "metrics.csv"
+        self.levels = path / "levels.csv"
+        self.gradients = path / "gradients"
         self.events = path / "tensorboard"
         self.samples = path / "samples"
         self.checkpoint = path / "checkpoint.pt"

@@ -32,7 +32,8 @@ class Meeting:
             if rank in table:
                 raise RuntimeError(f"rank {rank} used the name {key[0]!r} twice at once")
             table[rank] = value
-            self._changed.notify_all()
+            if len(table) == self.size:
+                self._changed.notify_all()
 
     def pick_up(self, key: Any) -> list[Any]:
         """Everybody's values in rank order, once all have come."""

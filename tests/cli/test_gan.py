@@ -31,6 +31,22 @@ def train(out, *arguments: object):
     return json.loads((out / "summary.json").read_text())
 
 
+def interrupt(monkeypatch, move: int, out: Path, *arguments: object) -> None:
+    """Trains until just before a move."""
+    advance = Trainer.advance
+
+    def interrupted(self, **options):
+        if self.move == move:
+            raise KeyboardInterrupt
+        advance(self, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "advance", interrupted)
+        result = call(*QUICK, "--out", out, *arguments)
+    assert result.exit_code == 1, result.output
+    assert not (out / "summary.json").exists()
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "finished"
@@ -73,18 +89,8 @@ def test_json_is_all_there_is_on_standard_output(tmp_path):
 @pytest.mark.parametrize(("checkpoint_every", "stopped_at"), [(1, 9), (2.5, 10), (2.5, 7), (3, 15)])
 def test_resumed_it_ends_as_if_it_had_not_stopped(tmp_path, monkeypatch, finished, checkpoint_every, stopped_at):
     """Stopped at a move; a checkpoint every 2.5 updates falls between two half-steps."""
-    run, advance = tmp_path / "run", Trainer.advance
-
-    def interrupted(self, measure_error=False):
-        if self.move == stopped_at:
-            raise KeyboardInterrupt
-        advance(self, measure_error)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "advance", interrupted)
-        result = call(*QUICK, "--out", run, "--updates", 8, "--checkpoint-every", checkpoint_every)
-    assert result.exit_code == 1
-    assert not (run / "summary.json").exists()
+    run = tmp_path / "run"
+    interrupt(monkeypatch, stopped_at, run, "--updates", 8, "--checkpoint-every", checkpoint_every)
 
     result = call("gan", "--resume", run)
     assert result.exit_code == 0, result.output
@@ -174,7 +180,7 @@ def test_resume_of_what_is_no_run(finished, tmp_path, damage, sentence):
     [
         (["--bits", 0], "bits must be from 1 to 8"),
         (["--bits", 9], "bits must be from 1 to 8"),
-        (["--bits", "four"], "'four' is not a valid integer"),
+        (["--bits", "four"], "'four' is not a number"),
         (["--compressor", "uniform", "--bits", 1], "bits must be from 2 to 8"),
         (["--bucket-size", 0], "bucket_size must be at least 1"),
         (["--compressor", "unifrom"], "did you mean 'uniform'?"),
@@ -217,3 +223,78 @@ def test_help_names_every_option_and_shows_examples():
     for option in ("--compressor", "--bits", "--bucket-size", "--exchange", "--resume", "--expect-ranks", "--data-dir"):
         assert option in text
     assert "horovodrun -np 3" in text
+
+
+class TestLevels:
+    ARGUMENTS = ("--compressor", "alq", "--bits", 3, "--coding", "huffman", "--compress-from", 16)
+
+    def test_what_was_learned_is_logged(self, tmp_path):
+        out = tmp_path / "run"
+        train(out, *self.ARGUMENTS, "--updates", 8, "--levels-at", "0,5")
+        with (out / "levels.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [(int(row["update"]), int(row["version"])) for row in rows] == [(1, 1), (6, 2)]
+        for row in rows:
+            levels = [float(row[f"level_{index}"]) for index in range(4)]
+            assert levels[0] == 0 < levels[1] < levels[2] < levels[3] == 1
+            assert float(row["new_variance"]) <= float(row["old_variance"])
+        events = EventAccumulator(str(out / "tensorboard" / "levels")).Reload()
+        logged = [(event.step, event.value) for event in events.Scalars("level_1")]
+        assert logged == [(int(row["update"]), pytest.approx(float(row["level_1"]))) for row in rows]
+
+    @pytest.mark.parametrize("every", [0.5, 1, 2.5])
+    @pytest.mark.parametrize("stopped_at", [9, 10, 11, 13])
+    def test_resumed_across_a_lesson_the_log_has_every_lesson_once(self, tmp_path, monkeypatch, stopped_at, every):
+        """The second lesson comes with move 10, the first half-step of the sixth update."""
+        whole, out = tmp_path / "whole", tmp_path / "run"
+        arguments = (*self.ARGUMENTS, "--updates", 8, "--levels-at", "0,5", "--checkpoint-every", every)
+        expected = train(whole, *arguments)
+        interrupt(monkeypatch, stopped_at, out, *arguments)
+        result = call("gan", "--resume", out)
+        assert result.exit_code == 0, result.output
+        found = json.loads((out / "summary.json").read_text())
+        assert found["replica_hash"] == expected["replica_hash"]
+        assert found["bytes_sent"] == expected["bytes_sent"]
+        assert (out / "levels.csv").read_text() == (whole / "levels.csv").read_text()
+
+    def test_a_schedule_that_never_fires_is_a_warning(self, tmp_path):
+        result = call(*QUICK, *self.ARGUMENTS, "--updates", 3, "--levels-at", "3", "--out", tmp_path / "run")
+        assert result.exit_code == 0, result.output
+        assert "Warning: levels never adapt in 3 updates with --levels-at '3'" in result.stderr
+
+    def test_a_schedule_that_fires_is_none(self, tmp_path):
+        result = call(*QUICK, *self.ARGUMENTS, "--updates", 3, "--out", tmp_path / "run")
+        assert "Warning" not in result.stderr
+
+
+def test_gradients_are_saved_before_compression(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    train(one, "--updates", 3, "--gradients-at", "1,3", "--compressor", "none")
+    train(other, "--updates", 3, "--gradients-at", "1,3", "--compressor", "uniform", "--compress-from", 1)
+    assert sorted(path.name for path in (one / "gradients").iterdir()) == ["000001.pt", "000003.pt"]
+    first, same = (torch.load(out / "gradients" / "000001.pt", weights_only=True) for out in (one, other))
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    third, differs = (torch.load(out / "gradients" / "000003.pt", weights_only=True) for out in (one, other))
+    assert not all(torch.equal(third[name], differs[name]) for name in third)
+    assert any(name.startswith("generator.") for name in first)
+    assert any(name.startswith("discriminator.") for name in first)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--compressor", "variable", "--coding", "huffman"], "variable has no symbols to code"),
+        (["--compressor", "levels", "--level-set", "0,0.5,0.2,1"], "levels must increase"),
+        (["--compressor", "levels", "--level-set", "0,0.2,0.5,2"], "levels must lie in [0, 1]"),
+        (["--compressor", "levels", "--level-set", "0,0.2,0.5,0.9"], "the last level must be 1"),
+        (["--compressor", "levels", "--level-set", "0,1"], "too few for 3 bits"),
+        (["--optimizer", "qgen"], "unknown optimizer 'qgen'"),
+        (["--bits", "2.5"], "minmax: bits must be a whole number, not 2.5"),
+        (["--bits", "many"], "'many' is not a number"),
+    ],
+)
+def test_bad_levels_codes_and_methods(tmp_path, arguments, sentence):
+    result = call(*QUICK, "--out", tmp_path / "run", *arguments)
+    assert result.exit_code == 2, result.output
+    assert sentence in result.stderr
+    assert not (tmp_path / "run").exists()

@@ -7,6 +7,7 @@ import torch
 
 from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
 from hvd_qgenx.gan.config import GanConfig
+from hvd_qgenx.gan.optimizers import METHODS
 from hvd_qgenx.gan.trainer import Trainer
 from hvd_qgenx.transport import inprocess
 
@@ -31,8 +32,8 @@ def test_both_players_gradients_are_averaged_at_both_half_steps(exchange):
 
     def work(transport):
         run = trainer(transport, compressor="none", exchange=exchange)
-        run.optimizer.zero_grad()
-        for move in (run.optimizer.extrapolation, run.optimizer.step):
+        run.optimizers[0].zero_grad()
+        for move in (run.optimizers[0].extrapolation, run.optimizers[0].step):
             run._fill_gradients()
             names = [(player, name) for player, model in players(run).items() for name, _ in model.named_parameters()]
             parameters = [p for model in players(run).values() for p in model.parameters()]
@@ -45,7 +46,7 @@ def test_both_players_gradients_are_averaged_at_both_half_steps(exchange):
                 torch.testing.assert_close(parameter.grad, mean, msg=f"{player} {name} is not averaged")
                 if name.endswith("weight"):
                     assert not torch.allclose(gradients[0], mean, rtol=1e-3), f"{player} {name} shows nothing"
-            run.optimizer.zero_grad()
+            run.optimizers[0].zero_grad()
 
     inprocess.run(K, work)
 
@@ -63,7 +64,7 @@ def test_uneven_shares_weigh_by_their_size(batch_size):
 
         mixing = torch.zeros(len(mine), 1, 1, 1)
         fill_gradients(run.generator, run.discriminator, run.batches(0), mine, mixing, 0.0, share)
-        run.optimizer.synchronize()
+        run.optimizers[0].synchronize()
         return [p.grad for model in players(run).values() for p in model.parameters()]
 
     (whole,) = inprocess.run(1, gradients)
@@ -98,7 +99,72 @@ def test_seed_and_compression_change_the_outcome():
     assert len(hashes) == 5
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "adam"}, {"compressor": "uniform", "generator_norm": "batch"}])
+LEARNING = {"compressor": "alq", "coding": "huffman", "levels_at": "0,2", "levels_every": 0}
+
+
+def moved_players(run: Trainer) -> set[str]:
+    """Makes one move and tells whose parameters changed."""
+    before = {name: copy.deepcopy(model.state_dict()) for name, model in players(run).items()}
+    run.advance()
+    return {
+        name
+        for name, model in players(run).items()
+        if any(not torch.equal(value, before[name][key]) for key, value in model.state_dict().items())
+    }
+
+
+@pytest.mark.parametrize("optimizer", METHODS)
+def test_every_optimizer_trains_and_keeps_replicas_equal(optimizer):
+    def work(transport):
+        run = trainer(transport, optimizer=optimizer, compressor="rotated")
+        moved = [moved_players(run) for _ in range(2 * run.config.moves_per_update)]
+        run.replica_hash()
+        assert run.updates == 2
+        return moved
+
+    for moved in inprocess.run(2, work):
+        assert all(move == {"generator", "discriminator"} for move in moved)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_critic_steps_move_one_player_at_a_time(steps):
+    def work(transport):
+        run = trainer(transport, optimizer="adam", critic_steps=steps)
+        moved = [moved_players(run) for _ in range(2 * run.config.moves_per_update)]
+        assert run.updates == 2
+        return moved
+
+    for moved in inprocess.run(2, work):
+        assert moved == 2 * ([{"discriminator"}] * steps + [{"generator"}])
+
+
+def test_levels_adapt_when_they_are_due():
+    def work(transport):
+        run = trainer(transport, **LEARNING)
+        versions = []
+        for _ in range(8):
+            run.advance()
+            versions.append(run.lesson.version)
+        return versions, run.lesson, run.replica_hash()
+
+    everyone = inprocess.run(K, work)
+    assert everyone[0][0] == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert all(one == everyone[0] for one in everyone)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "adam"},
+        {"compressor": "uniform", "generator_norm": "batch"},
+        LEARNING,
+        {**LEARNING, "optimizer": "adam", "critic_steps": 2},
+        {"optimizer": "qgenx-de", "compressor": "variable", "compressor_parameters": {"weighting": "per-layer"}},
+        {"optimizer": "qgenx-optda"},
+    ],
+    ids=str,
+)
 def test_resumed_after_any_move_it_goes_on_bit_for_bit(changes):
     def work(transport, resume_at):
         run = trainer(transport, **changes)
@@ -196,6 +262,18 @@ def test_sampling_and_scoring_do_not_disturb_training():
         ({"exchange": "ring"}, 1, "unknown exchange 'ring'"),
         ({"compressor_parameters": {"bits": 9}}, 1, "bits must be from 1 to 8"),
         ({"compressor": "uniform", "compressor_parameters": {"bits": 1}}, 1, "bits must be from 2 to 8"),
+        ({"optimizer": "qgenx"}, 1, "unknown optimizer 'qgenx'; did you mean 'qgenx-de'"),
+        ({"optimizer": "adam", "momentum": 0.9}, 1, "adam has no momentum; it takes beta1, beta2, amsgrad"),
+        ({"optimizer": "sgd", "nesterov": True}, 1, "nesterov needs a momentum"),
+        ({"optimizer": "sgd", "momentum": 1.0}, 1, "momentum must be at least 0 and below 1"),
+        ({"critic_steps": 2}, 1, "extra-adam moves both players at once"),
+        ({"optimizer": "adam", "critic_steps": -1}, 1, "critic_steps must not be negative"),
+        ({"coding": "zip"}, 1, "unknown coding 'zip'; known are none, huffman"),
+        ({"compressor": "variable", "coding": "huffman"}, 1, "variable has no symbols to code; compressors that have"),
+        ({"levels_at": "0,7"}, 1, "minmax has no levels to adapt; compressors that have: alq, alq-gd, amq"),
+        ({"compressor": "alq", "levels_at": "7,0"}, 1, "levels_at must increase"),
+        ({"compressor": "levels", "compressor_parameters": {"level_set": "0,1"}}, 1, "2 levels are too few for 3 bits"),
+        ({"gradients_at": "x"}, 1, "gradients_at must be updates with commas"),
     ],
 )
 def test_bad_configurations_are_named(changes, ranks, sentence):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import compressors
-from hvd_qgenx import DistributedOptimizer, ExtraAdam, ExtraSGD
+from hvd_qgenx import DistributedOptimizer, ExtraAdam, ExtraSGD, OptimisticAdam, PastExtraAdam
 from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
 from hvd_qgenx.transport import inprocess
 
@@ -40,6 +40,8 @@ OPTIMIZERS = {
     "adamw-foreach": lambda p: torch.optim.AdamW(p, lr=0.01, foreach=True),
     "extra-sgd": lambda p: ExtraSGD(p, lr=0.05),
     "extra-adam": lambda p: ExtraAdam(p, lr=0.01),
+    "past-extra-adam": lambda p: PastExtraAdam(p, lr=0.01),
+    "optimistic-adam": lambda p: OptimisticAdam(p, lr=0.01),
 }
 
 
@@ -51,7 +53,7 @@ def train(transport, make, compression=None, steps=6, wrap=True):
         optimizer = DistributedOptimizer(optimizer, net.named_parameters(), compression, transport=transport)
     step = 0
     for _ in range(steps):
-        two = isinstance(optimizer, ExtraSGD | ExtraAdam)
+        two = getattr(optimizer, "moves", 1) == 2
         for advance in (optimizer.extrapolation, optimizer.step) if two else (optimizer.step,):
             optimizer.zero_grad(set_to_none=step % 2 == 0)
             if wrap:
@@ -107,6 +109,14 @@ def test_learning_rate_schedulers_work():
     wrapped.step()
     scheduler.step()
     assert wrapped.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+def test_a_scheduler_made_before_is_refused():
+    """It keeps the step that does not average, and would put it in the place of the one that does."""
+    optimizer = torch.optim.SGD(model().parameters(), lr=1.0)
+    torch.optim.lr_scheduler.StepLR(optimizer, step_size=1)
+    with pytest.raises(ConfigurationError, match="schedulers after DistributedOptimizer"):
+        DistributedOptimizer(optimizer, transport=inprocess.InProcess())
 
 
 def test_gradients_may_be_filled_in_and_missing_ones_count_as_zeros():
@@ -304,6 +314,23 @@ def test_resumed_from_state_dict_it_goes_on_bit_for_bit():
             torch.equal(one, two)
             for one, two in zip(uninterrupted, inprocess.run(K, lambda t, at=resume_at: run(t, at)), strict=True)
         )
+
+
+def test_only_the_compressors_state_is_local():
+    def work(transport):
+        net = model()
+        optimizer = DistributedOptimizer(
+            torch.optim.Adam(net.parameters()), None, compressors.make("minmax"), transport=transport
+        )
+        loss(net, batch(transport.rank, 0)).backward()
+        optimizer.step()
+        state = optimizer.state_dict()
+        moments = [values["exp_avg"].tolist() for values in state["state"].values()]
+        return set(state), state["local"]["compression"]["stream"]["rank"], moments
+
+    everyone = inprocess.run(K, work)
+    assert [one[:2] for one in everyone] == [({"state", "param_groups", "local"}, rank) for rank in range(K)]
+    assert all(one[2] == everyone[0][2] for one in everyone)
 
 
 def test_state_of_the_plain_optimizer_loads():

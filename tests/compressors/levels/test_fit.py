@@ -39,6 +39,19 @@ def test_gradient_descent_on_a_gaussian_bucket(start):
     assert variance(found, GAUSSIAN_BUCKET) == pytest.approx(3.611e-5, rel=0.001)
 
 
+@pytest.mark.parametrize("descend", [descent.coordinate_descent, descent.gradient_descent])
+@pytest.mark.parametrize("zero", [True, False])
+def test_descent_keeps_the_order_and_the_ends(descend, zero):
+    random = np.random.default_rng(11)
+    for _ in range(10):
+        start = sets.uniform(4, zero)
+        found = descend(start, random_histogram(random))
+        assert (np.diff(found, prepend=0.0 if not zero else -1.0) > 0).all()
+        assert found[-1] == 1
+        assert (found[0] == 0) == zero
+        np.testing.assert_array_equal(start, sets.uniform(4, zero))
+
+
 @pytest.mark.parametrize("zero", [True, False])
 @pytest.mark.parametrize("width", [1e-4, 1 / 32, 1])
 def test_gradient_descent_comes_as_low_at_every_scale(width, zero):

@@ -154,3 +154,22 @@ def test_symbols_are_counted_whatever_the_norm_of_their_bucket():
     np.testing.assert_allclose(probabilities(np.array([0, 1]), statistics.unweighted(parts)), [7 / 12, 5 / 12])
     _, weighted = statistics.merge(parts)
     np.testing.assert_allclose(probabilities(np.array([0, 1]), weighted), [3 / 4, 1 / 4], rtol=1e-6)
+
+
+def test_buckets_of_one_norm_weigh_as_they_count():
+    random = torch.Generator().manual_seed(8)
+    buckets = torch.randn(50, 64, generator=random)
+    vector = (3 * buckets / torch.linalg.vector_norm(buckets, dim=1, keepdim=True)).flatten()
+    parts = [statistics.collect(vector, 64, "l2")]
+    x = np.geomspace(1e-4, 1, 50)
+    np.testing.assert_allclose(
+        statistics.unweighted(parts).moments(x), statistics.merge(parts)[1].moments(x), rtol=1e-5
+    )
+
+
+def test_a_shorter_bucket_weighs_less_in_the_mixture():
+    """Two buckets of norm 1, of four coordinates at 1 and of one at -1."""
+    normals, _ = statistics.merge([statistics.collect(torch.tensor([1.0, 1, 0, 0, -1]), 4, "linf")])
+    np.testing.assert_allclose(normals.mean, [0.5, -1])
+    four = statistics.TruncatedNormals(np.array([0.5]), np.array([0.5]), np.ones(1)).moments([0.6])
+    np.testing.assert_allclose(normals.moments([0.6]), 4 / 5 * four, rtol=1e-9)

@@ -1,0 +1,89 @@
+"""Canonical Huffman codes of bounded length (Huffman, 1952; Larmore and Hirschberg, 1990).
+
+Codewords are numbered by length, then by letter, so the lengths alone say what they are. A lone
+letter has one bit, and the other codeword of one bit is unused.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from compressors.coding.prefix import Bytes, CorruptPayloadError, PrefixCode
+
+MAX_LENGTH = 15
+
+
+def lengths(weights: npt.ArrayLike) -> Bytes:
+    """The lengths, at most 15 bits, that make the weighted sum of lengths least.
+
+    Package-merge: a row of coins for every bit, of which the 2n - 2 cheapest of the last row are
+    bought; a package is two coins of the row before.
+
+    Args:
+        weights: (n,) counts or probabilities, n <= 256.
+
+    Returns:
+        (n,) uint8; 0 where the weight is 0.
+    """
+    weights = np.asarray(weights, np.float64)
+    letters = np.flatnonzero(weights)
+    letters = letters[np.argsort(weights[letters], kind="stable")]
+    n = len(letters)
+    result = np.zeros(len(weights), np.uint8)
+    if n < 2:
+        result[letters] = 1
+        return result
+
+    coins = weights[letters]
+    row, is_letter = coins, [np.ones(n, np.bool_)]
+    for _ in range(MAX_LENGTH - 1):
+        pairs = len(row) // 2
+        row = np.concatenate([coins, row[: 2 * pairs].reshape(pairs, 2).sum(axis=1)])
+        order = np.argsort(row, kind="stable")
+        row = row[order]
+        is_letter.append(order < n)
+
+    bought = 2 * n - 2
+    for row_is_letter in reversed(is_letter):
+        cheapest = int(row_is_letter[:bought].sum())
+        result[letters[:cheapest]] += 1
+        bought = 2 * (bought - cheapest)
+    return result
+
+
+def canonical(lengths: Bytes) -> PrefixCode:
+    """The code with these lengths, (n,) uint8 of at most 15.
+
+    Raises:
+        CorruptPayloadError: they are not those of a Huffman code.
+    """
+    used = np.flatnonzero(lengths)
+    order = used[np.argsort(lengths[used], kind="stable")]
+    spans = 1 << MAX_LENGTH - lengths[order].astype(np.int64)
+    kraft = spans.sum() / (1 << MAX_LENGTH)
+    if kraft != 1 and not (len(order) < 2 and (lengths[order] == 1).all()):
+        raise CorruptPayloadError(f"the code lengths have a Kraft sum of {kraft:.4g} instead of 1")
+    words = np.zeros(len(lengths), np.uint32)
+    words[order] = (np.cumsum(spans) - spans) // spans
+    return PrefixCode(words, lengths)
+
+
+def table_bytes(letters: int) -> int:
+    """Bytes of the lengths of so many letters."""
+    return -(-letters // 2)
+
+
+def to_table(lengths: Bytes) -> Bytes:
+    """The lengths as four bits each, an even letter in the lower half of its byte."""
+    padded = np.pad(lengths, (0, len(lengths) % 2))
+    return (padded[::2] | padded[1::2] << 4).astype(np.uint8)
+
+
+def from_table(table: Bytes, letters: int) -> Bytes:
+    """The lengths that ``to_table`` wrote.
+
+    Raises:
+        CorruptPayloadError: the table is too short.
+    """
+    if len(table) != table_bytes(letters):
+        raise CorruptPayloadError(f"{len(table)} bytes do not hold the code lengths of {letters} letters")
+    return np.stack([table & 15, table >> 4], axis=1).ravel()[:letters].astype(np.uint8)

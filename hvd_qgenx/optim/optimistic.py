@@ -1,0 +1,43 @@
+"""Optimistic methods: twice the new update, less the previous one.
+
+    x_{t+1} = x_t + 2 update_t - update_{t-1}        (update_0 = 0)
+
+Source: Daskalakis et al., "Training GANs with optimism" (ICLR 2018).
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from hvd_qgenx.optim.rules import AdamRule, Rule, SGDRule, evaluate
+
+
+class Optimistic(Rule):
+    """Base of the optimistic optimizers; the previous update lives in ``state``.
+
+    It holds the step size it was made with: what is taken back is what was done.
+    """
+
+    moves = 1
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        loss = evaluate(closure)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    update = self.update(parameter, parameter.grad, group)
+                    parameter.add_(update, alpha=2)
+                    state = self.state[parameter]
+                    if "previous_update" in state:
+                        parameter.sub_(state["previous_update"])
+                    state["previous_update"] = update
+        return loss
+
+
+class OptimisticSGD(Optimistic, SGDRule):
+    """Optimistic mirror descent (OMD), x - 2 lr g_t + lr g_{t-1}; arguments as for ``SGDRule``."""
+
+
+class OptimisticAdam(Optimistic, AdamRule):
+    """Optimistic Adam; arguments as for ``AdamRule``. Source: Daskalakis et al., algorithm 1."""

@@ -1,0 +1,51 @@
+"""Extrapolation from the past: extra-gradient with one gradient an iteration.
+
+The gradient that made the update extrapolates too, in place of one taken at the updated point::
+
+    X_{t+1}   = X_t     + update(V_{t+1/2})
+    X_{t+3/2} = X_{t+1} + update(V_{t+1/2})
+
+Parameters always sit at the extrapolated point, where the next gradient is to be taken, so these
+are used like any torch optimizer.
+
+Source: Popov (1980); Gidel et al., "A variational inequality perspective on GANs" (ICLR 2019).
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from hvd_qgenx.optim.rules import AdamRule, Rule, SGDRule, evaluate
+
+
+class PastExtragradient(Rule):
+    """Base of the optimizers that extrapolate from the past; the base point X_t lives in ``state``."""
+
+    moves = 1
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Moves from X_{t+1/2} to X_{t+3/2}; the rule advances twice, once for each move."""
+        loss = evaluate(closure)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    state = self.state[parameter]
+                    if "base" not in state:
+                        state["base"] = parameter.clone()
+                    state["base"].add_(self.update(parameter, parameter.grad, group))
+                    parameter.copy_(state["base"])
+                    parameter.add_(self.update(parameter, parameter.grad, group))
+        return loss
+
+
+class PastExtraSGD(PastExtragradient, SGDRule):
+    """Extrapolation from the past with SGD's update; arguments as for ``SGDRule``."""
+
+
+class PastExtraAdam(PastExtragradient, AdamRule):
+    """Extrapolation from the past with Adam's update; arguments as for ``AdamRule``.
+
+    Moments and step count advance at both moves, as those of ``ExtraAdam`` do. Source: Gidel et al.
+    (ICLR 2019), algorithm 4 with extrapolation from the past.
+    """

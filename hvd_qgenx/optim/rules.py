@@ -1,0 +1,145 @@
+"""Update rules: what SGD and Adam make of a gradient, whoever decides where to go with it.
+
+A rule gives a move; the classes that derive from ``Rule`` (``Extragradient``, ``PastExtragradient``,
+``Optimistic``) decide from which point it is made. One class of each makes an optimizer.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer, ParamsT
+
+
+class Rule(Optimizer):
+    """Base of the optimizers built on an update rule. Parameters are moved in place."""
+
+    moves: ClassVar[int]
+    """Moves in an iteration, each with a gradient of its own: 2 with ``extrapolation``, else 1."""
+
+    @abstractmethod
+    def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+        """The move for this gradient: a new tensor with the shape of ``parameter``.
+
+        May change ``self.state[parameter]``; must not change ``parameter`` or ``gradient``.
+        """
+
+
+class SGDRule(Rule):
+    """SGD's update, momentum and Nesterov as in ``torch.optim.SGD``.
+
+    Args:
+        params: parameters or parameter groups.
+        lr: step size.
+        momentum, dampening, weight_decay, nesterov: as in ``torch.optim.SGD``. The momentum
+            buffer advances at every update.
+
+    Raises:
+        ValueError: a value outside its limits.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        check_not_negative(lr=lr, momentum=momentum, weight_decay=weight_decay)
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("nesterov needs a positive momentum and no dampening")
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+        }
+        super().__init__(params, defaults)
+
+    def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+        direction = _decayed(parameter, gradient, group)
+        if group["momentum"]:
+            state = self.state[parameter]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = direction.clone()
+            else:
+                state["momentum_buffer"].mul_(group["momentum"]).add_(direction, alpha=1 - group["dampening"])
+            buffer: Tensor = state["momentum_buffer"]
+            direction = direction.add(buffer, alpha=group["momentum"]) if group["nesterov"] else buffer
+        return direction.mul(-group["lr"])
+
+
+class AdamRule(Rule):
+    """Adam's update: moments and step count advance at every update.
+
+    Args:
+        params: parameters or parameter groups.
+        lr: step size.
+        betas: decay of the first and second moment.
+        eps: added to the root of the second moment.
+        weight_decay: as in ``torch.optim.Adam`` (added to the gradient).
+        amsgrad: divide by the root of the largest second moment so far (Reddi et al., "On the
+            convergence of Adam and beyond", ICLR 2018), before its bias correction, as in
+            ``torch.optim.Adam``.
+
+    Raises:
+        ValueError: a value outside its limits.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+    ) -> None:
+        check_not_negative(lr=lr, eps=eps, weight_decay=weight_decay)
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas must be at least 0 and below 1, not {betas}")
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        super().__init__(params, defaults)
+
+    def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+        state = self.state[parameter]
+        if "step" not in state:
+            state["step"] = 0
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+            if group["amsgrad"]:
+                state["max_exp_avg_sq"] = torch.zeros_like(parameter)
+        gradient = _decayed(parameter, gradient, group)
+        beta1, beta2 = group["betas"]
+        state["step"] += 1
+        mean: Tensor = state["exp_avg"].mul_(beta1).add_(gradient, alpha=1 - beta1)
+        square = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        if group["amsgrad"]:
+            square = torch.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
+        bias = math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
+        return mean.div(square.sqrt().add_(group["eps"])).mul_(-group["lr"] * bias)
+
+
+def evaluate(closure: Callable[[], float] | None) -> float | None:
+    """What torch's ``step(closure)`` does first: computes loss and gradients, and returns the loss."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
+
+
+def _decayed(parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+    decay = group["weight_decay"]
+    return gradient.add(parameter, alpha=decay) if decay else gradient
+
+
+def check_not_negative(**values: float) -> None:
+    for name, value in values.items():
+        if not value >= 0:
+            raise ValueError(f"{name} must not be negative, it is {value}")
