@@ -85,3 +85,6 @@ class Multiplier(AdaptiveLevels):
     """AMQ: exponential levels with the best ratio."""
 
     method = "amq"
+
+    def first_levels(self) -> ArrayLike:
+        return sets.exponential(self.bits, zero=self.has_zero)

@@ -3,7 +3,10 @@
 import click
 
 from hvd_qgenx.cli.bilinear import bilinear
+from hvd_qgenx.cli.game import game
 from hvd_qgenx.cli.gan import gan
+from hvd_qgenx.cli.levels import levels
+from hvd_qgenx.cli.measure import measure_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -19,3 +22,6 @@ def main() -> None:
 
 main.add_command(gan)
 main.add_command(bilinear)
+main.add_command(game)
+main.add_command(levels)
+main.add_command(measure_command)

@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 
 import compressors
-from compressors import Coded, Exempt, SymbolCompressor, parameters
+from compressors import Coded, Exempt, Learner, SymbolCompressor, parameters
 from compressors.coding import CODES
 from compressors.naming import unknown
 from compressors.random import derive
@@ -133,10 +133,8 @@ class GanConfig:
             raise ConfigurationError(f"levels_every must not be negative, it is {self.levels_every}")
         changed = self.level_schedule != GanConfig().level_schedule
         if changed and self.make_compressor().learner is None:
-            learn = [name for name in compressors.names() if issubclass(compressors.get(name), compressors.Learner)]
-            raise ConfigurationError(
-                f"{self.compressor} has no levels to adapt; compressors that have: {', '.join(learn)}"
-            )
+            learn = ", ".join(name for name in compressors.names() if issubclass(compressors.get(name), Learner))
+            raise ConfigurationError(f"{self.compressor} has no levels to adapt; compressors that have: {learn}")
 
     @property
     def method(self) -> Method:

@@ -29,7 +29,7 @@ def distances(table, method, compressor="none"):
     [
         ("extra-gradient", {10: (0.351, 5e-4), 50: (0.0019, 5e-5), 100: (2.7e-6, 5e-8)}),
         ("past", {10: (0.364, 5e-4), 50: (0, 5e-5), 100: (1.2e-13, 5e-15)}),
-        ("simultaneous", {10: (1.480, 5e-4), 50: (1.041, 5e-4), 100: (1.078, 5e-4)}),
+        ("sgda", {10: (1.480, 5e-4), 50: (1.041, 5e-4), 100: (1.078, 5e-4)}),
         ("alternating", {10: (1.443, 5e-4), 50: (0.990, 5e-4), 100: (0.996, 5e-4)}),
     ],
 )
@@ -42,7 +42,7 @@ def test_distances_with_phi_kept_in_its_bounds(tmp_path, method, at):
 
 @pytest.mark.parametrize(
     ("method", "distance"),
-    [("extra-gradient", 4.2e-6), ("past", 6.6e-14), ("simultaneous", 3.390), ("alternating", 2.036)],
+    [("extra-gradient", 4.2e-6), ("past", 6.6e-14), ("sgda", 3.390), ("alternating", 2.036)],
 )
 def test_distances_with_phi_free(tmp_path, method, distance):
     found = distances(rows(tmp_path / "run", "--method", method, "--unconstrained"), method)
@@ -92,13 +92,16 @@ def test_compressed_extra_gradient_converges_where_noise_vanishes(tmp_path):
 def test_files_and_rows_agree(tmp_path):
     table = rows(tmp_path / "run", "--compressor", "none", "--compressor", "uniform", "--bits", 3, "--workers", 2)
     assert len(table) == 4 * 2 * 101
-    assert set(table[0]) == {"method", "compressor", "workers", "seed", "t", "distance", "megabytes"}
+    assert set(table[0]) == {
+        "method", "compressor", "workers", "noise", "seed", "t",
+        "gap", "distance", "megabytes", "oracle_calls", "exchanges", "gamma",
+    }  # fmt: skip
     with (tmp_path / "run" / "bilinear.csv").open() as file:
         written = list(csv.DictReader(file))
     assert [float(row["distance"]) for row in written] == [row["distance"] for row in table]
     assert Image.open(tmp_path / "run" / "bilinear.png").size[0] > 1000
     sent = {row["method"]: row["megabytes"] for row in table if (row["t"], row["compressor"]) == (100, "none")}
-    assert sent["extra-gradient"] == 2 * sent["simultaneous"] == pytest.approx(2 * 100 * 16 / 1e6)
+    assert sent["extra-gradient"] == 2 * sent["sgda"] == pytest.approx(2 * 100 * 16 / 1e6)
 
 
 def test_table_for_people(tmp_path):

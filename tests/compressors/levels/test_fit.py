@@ -126,6 +126,11 @@ def test_never_above_any_start(method, zero):
         np.testing.assert_array_equal(fit(method, distribution, previous).levels, levels)
 
 
+def test_a_multiplier_found_before_is_a_start():
+    assert fit("amq", EVEN, sets.exponential(4, 0.37)).starts["previous"] == variance(sets.exponential(4, 0.37), EVEN)
+    assert "previous" not in fit("amq", EVEN, sets.uniform(4)).starts
+
+
 def test_at_the_optimum_the_slope_is_nothing():
     random = np.random.default_rng(9)
     for zero in (True, False):

@@ -1,0 +1,201 @@
+"""What hvd-qgenx game and hvd-qgenx bilinear share: options of a comparison, and the comparison."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+import compressors
+from compressors import Compressor, parameters
+from compressors.naming import unknown
+from hvd_qgenx import exchange
+from hvd_qgenx.cli import options
+from hvd_qgenx.cli.options import F
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.games import noise
+from hvd_qgenx.games.base import Game
+from hvd_qgenx.games.compare import Play, compare, compare_over
+from hvd_qgenx.games.methods import METHODS
+from hvd_qgenx.games.play import Record
+from hvd_qgenx.games.results import Results
+from hvd_qgenx.games.spec import Spec
+from hvd_qgenx.runs import RunFolder
+from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.transport import launched, launcher_rank
+from hvd_qgenx.transport.agreement import require_same, require_size, together
+
+
+class Finite(click.FloatRange):
+    """A number in a range; neither Inf nor NaN."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        return number if math.isfinite(number) else self.fail(f"{value} is not a finite number.", param, ctx)
+
+
+OUTSIDE = ("out", "as_json", "expect_ranks", "workers", "jobs")
+"""Values that do not change what is found for a number of workers."""
+
+
+def comparison_options(iterations: int, methods: Iterable[str]) -> Callable[[F], F]:
+    """Adds the options of every comparison, with these defaults."""
+    decorators = [
+        click.option(
+            "--method",
+            "methods",
+            multiple=True,
+            default=tuple(methods),
+            show_default=True,
+            help=f"One of {', '.join(METHODS)}; repeatable.",
+        ),
+        click.option(
+            "--compressor",
+            "compressor_texts",
+            multiple=True,
+            default=("none",),
+            show_default=True,
+            help=f"One of {', '.join(compressors.names())}, or NAME:PARAMETER=VALUE,...; repeatable.",
+        ),
+        options.compressor_options,
+        click.option(
+            "--workers",
+            type=click.IntRange(1),
+            multiple=True,
+            help="Ranks, in this process; repeatable. Under horovodrun, as started.  [default: 1]",
+        ),
+        click.option(
+            "--noise",
+            "noises",
+            multiple=True,
+            default=("none",),
+            show_default=True,
+            help=f"Of every worker's operator: one of {', '.join(noise.NOISES)}, or NAME:PARAMETER=VALUE, "
+            "or a standard deviation for every coordinate; repeatable.",
+        ),
+        click.option("--seed", type=int, default=0, show_default=True, help="The first one."),
+        click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many."),
+        click.option("--iterations", type=click.IntRange(1), default=iterations, show_default=True),
+        click.option("--lr", type=Finite(0, min_open=True), help="Step size.  [default: each method's own]"),
+        click.option(
+            "--exchange", "exchange_name", default="allgather", show_default=True, help=", ".join(exchange.NAMES)
+        ),
+        click.option(
+            "--jobs", type=click.IntRange(1), help="Processes that play at once.  [default: by cores and work]"
+        ),
+        click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/GAME-TIME]"),
+        options.expect_ranks,
+        click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON and nothing else."),
+    ]
+
+    def add(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return add
+
+
+def run_comparison(
+    name: str,
+    make: Callable[[], Callable[[int], Game]],
+    values: dict[str, Any],
+    steps: Mapping[str, float] | None = None,
+) -> None:
+    """Plays everything asked for and writes NAME.csv, NAME.png, summary.json and config.json.
+
+    Args:
+        name: of the game.
+        make: checks the game's options and returns what makes it for a seed.
+        values: those of ``comparison_options``; others are only written down.
+        steps: step sizes of this game, where they are not the methods' own.
+    """
+    with options.exit_codes() as session:
+        session.transport = launched() if launcher_rank() is not None else None
+        plays = _plays(make(), values, steps or {}, session.transport.size if session.transport else None)
+        settings = {key: value for key, value in values.items() if key not in OUTSIDE}
+        folder = RunFolder(values["out"] or Path(f"runs/{name}-{datetime.now():%Y%m%d-%H%M%S}"))
+        transport = session.transport
+        if transport is None:
+            folder.create(settings)
+            records = compare(plays, values["jobs"])
+        else:
+            require_same(transport, settings)
+            together(transport, "folder", lambda: folder.create(settings) if transport.rank == 0 else None)
+            records = compare_over(transport, plays)
+        leads = transport is None or transport.rank == 0
+        found = list(tqdm(records, "plays", len(plays), leave=False, delay=1, disable=None if leads else True))
+        if leads:
+            _publish(name, plays, found, folder, values["as_json"])
+
+
+def _plays(
+    make_game: Callable[[int], Game], values: dict[str, Any], steps: Mapping[str, float], ranks: int | None
+) -> list[Play]:
+    """All plays asked for; ``ranks`` is the number that a launcher started."""
+    make_game(values["seed"])  # raises where it cannot be made
+    for method in values["methods"]:
+        if method not in METHODS:
+            raise ConfigurationError(unknown("method", method, METHODS))
+    workers = tuple(dict.fromkeys(values["workers"])) or (ranks or 1,)
+    for size in workers:
+        require_size(ranks or size, size)
+        require_size(size, values["expect_ranks"])
+    made = _compressors(values)
+    for compressor in made.values():
+        exchange.get(values["exchange_name"]).check(compressor)
+    noises = {text: noise.make(text) for text in values["noises"]}
+    return [
+        Play(
+            make_game,
+            method,
+            compressor,
+            noise_,
+            size,
+            seed,
+            values["iterations"],
+            values["exchange_name"],
+            values["lr"] or steps.get(method),
+        )
+        for method in dict.fromkeys(values["methods"])
+        for compressor in made.items()
+        for size in workers
+        for noise_ in noises.items()
+        for seed in range(values["seed"], values["seed"] + values["seeds"])
+    ]
+
+
+def _compressors(values: dict[str, Any]) -> dict[str, Compressor]:
+    """What was asked for, made; parameters given as options go to every compressor that has them."""
+    given = options.take_compressor_parameters(values)
+    made, taken = {}, set()
+    try:
+        for text in values["compressor_texts"]:
+            spec = Spec.parse(text)
+            fields = {field.name: field for field in parameters.fields(compressors.get(spec.name))}
+            taken |= given.keys() & fields.keys()
+            own = {key: value for key, value in given.items() if key in fields} | spec.read(fields)
+            made[text] = compressors.make(spec.name, **own)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    for key in given:
+        if key not in taken:
+            raise ConfigurationError(f"none of the compressors takes {key}")
+    return made
+
+
+def _publish(name: str, plays: list[Play], records: list[Record], folder: RunFolder, as_json: bool) -> None:
+    game = plays[0].game(plays[0].seed)
+    results = Results(name, game.gap_name, plays, records)
+    results.write_csv(folder.path / f"{name}.csv")
+    write_json(folder.summary, results.summary())
+    from hvd_qgenx.games import figure  # matplotlib takes a while to import
+
+    figure.draw(results, game, folder.path / f"{name}.png")
+    click.echo(
+        json.dumps(results.rows()) if as_json else f"{results.table()}table, summary and picture in {folder.path}"
+    )

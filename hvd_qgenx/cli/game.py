@@ -1,0 +1,165 @@
+"""hvd-qgenx game"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from torch import Tensor
+
+from compressors.naming import unknown
+from hvd_qgenx.cli.comparison import Finite, comparison_options, run_comparison
+from hvd_qgenx.cli.options import F
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.games.base import Game
+from hvd_qgenx.games.bilinear import from_matrix, from_spectrum
+from hvd_qgenx.games.compare import always
+from hvd_qgenx.games.dirac import LOSSES, DiracGAN
+from hvd_qgenx.games.matrix import MatrixGame, rock_paper_scissors
+from hvd_qgenx.games.stochastic import StochasticBilinear
+
+COMPARED = ("sgda", "extra-gradient", "qgenx-da", "qgenx-de", "qgenx-optda")
+"""Methods that are compared unless others are named."""
+
+
+class _Games(click.Group):
+    """Games as commands; an unknown one is answered with the nearest."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands:
+            raise click.UsageError(unknown("game", args[0], self.commands))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Games)
+def game() -> None:
+    """Compare methods, compressors, numbers of workers and noises on a game with a known solution.
+
+    \b
+    Examples:
+      hvd-qgenx game bilinear --noise none --noise absolute --workers 1 --workers 4 --seeds 5
+      hvd-qgenx game quadratic --mu 0.1 --compressor none --compressor uniform:bits=3,norm=linf --workers 4
+      hvd-qgenx game matrix --method extra-gradient --method past --iterations 10000
+      horovodrun -np 4 -H localhost:4 hvd-qgenx game dirac-gan --penalty 0.3
+
+    Everything asked for is combined with everything. Writes GAME.csv, GAME.png, summary.json and config.json.
+    """
+
+
+def coupling_options(function: F) -> F:
+    """Adds the options that decide the matrix B; ``_coupled`` reads them."""
+    for decorator in (
+        click.option("--matrix", type=click.Path(), help="B, a .npy file with a square matrix."),
+        click.option(
+            "--singular-values",
+            type=(Finite(0), Finite(0)),
+            help="Least and largest of B; the others lie evenly between.  [default: 0.3 1]",
+        ),
+        click.option("--dimension", type=click.IntRange(1), help="Of each player.  [default: 10, or the matrix's]"),
+    ):
+        function = decorator(function)
+    return function
+
+
+def _coupled(dimension: int | None, singular_values: tuple[float, float] | None, matrix: str | None, mu: float) -> Any:
+    if matrix is None:
+        low, high = singular_values or (0.3, 1.0)
+        return partial(from_spectrum, dimension or 10, low, high, mu=mu)
+    if singular_values is not None:
+        raise ConfigurationError("a matrix has singular values of its own; leave out --singular-values or --matrix")
+    coupling = _load(matrix)
+    if dimension not in (None, len(coupling)):
+        shape = " x ".join(map(str, coupling.shape))
+        raise ConfigurationError(f"{matrix} is {shape} but --dimension is {dimension}; leave one of them out")
+    return partial(from_matrix, coupling, mu=mu)
+
+
+def _load(path: str) -> Tensor:
+    """A matrix of numbers, float64."""
+    try:
+        array = np.asarray(np.load(path), dtype=np.float64)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError(f"{path} cannot be read as a .npy matrix of numbers: {error}") from error
+    if array.ndim != 2 or not array.size or not np.isfinite(array).all():
+        raise ConfigurationError(f"{path} must hold a matrix of finite numbers, not an array of shape {array.shape}")
+    return torch.from_numpy(array)
+
+
+@game.command()
+@coupling_options
+@comparison_options(1000, COMPARED)
+def bilinear(**values: Any) -> None:
+    """Coupled by any matrix B.
+
+    min over theta, max over phi of <theta - theta*, B (phi - phi*)>. Starts at 0; the solution is
+    random, of norm 1, and so are the singular vectors of B.
+    """
+    own = {key: values[key] for key in ("dimension", "singular_values", "matrix")}
+    run_comparison("bilinear", lambda: _coupled(**own, mu=0.0), values)
+
+
+@game.command()
+@coupling_options
+@click.option("--mu", type=Finite(0, min_open=True), default=0.3, show_default=True, help="Curvature.")
+@comparison_options(1000, COMPARED)
+def quadratic(**values: Any) -> None:
+    """The bilinear game with curvature.
+
+    Adds mu/2 |theta - theta*|^2 - mu/2 |phi - phi*|^2 to the bilinear game. Strongly monotone, and
+    cocoercive with modulus mu / (mu^2 + ||B||^2).
+    """
+    own = {key: values[key] for key in ("dimension", "singular_values", "matrix", "mu")}
+    run_comparison("quadratic", lambda: _coupled(**own), values)
+
+
+@game.command()
+@click.option("--actions", type=int, help="Of rock-paper-scissors; odd.  [default: 3]")
+@click.option("--matrix", type=click.Path(), help="What x pays to y, a .npy file; any shape.")
+@comparison_options(1000, COMPARED)
+def matrix(**values: Any) -> None:
+    """Rock-paper-scissors, or any matrix game.
+
+    min over x, max over y of x^T P y, both probability vectors.
+    """
+
+    def make() -> Callable[[int], Game]:
+        if values["matrix"] is None:
+            return always(rock_paper_scissors(3 if values["actions"] is None else values["actions"]))
+        if values["actions"] is not None:
+            raise ConfigurationError("a matrix has numbers of actions of its own; leave out --actions or --matrix")
+        return always(MatrixGame(_load(values["matrix"])))
+
+    run_comparison("matrix", make, values)
+
+
+@game.command("stochastic-bilinear")
+@click.option("--dimension", type=click.IntRange(1), default=100, show_default=True, help="Of each player; terms.")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Terms in a call of the oracle.")
+@comparison_options(10000, COMPARED)
+def stochastic_bilinear(**values: Any) -> None:
+    """A bilinear game that workers see in samples.
+
+    The mean over n terms of theta_i phi_i + <a_i, theta> + <b_i, phi>; every call of the oracle
+    samples terms. Source: Gidel et al. (ICLR 2019).
+    """
+    make = partial(StochasticBilinear, values["dimension"], batch=values["batch"])
+    run_comparison("stochastic-bilinear", lambda: make, values)
+
+
+@game.command("dirac-gan")
+@click.option("--loss", default="gan", show_default=True, help=f"One of {', '.join(LOSSES)}.")
+@click.option("--penalty", type=Finite(0), default=0.0, show_default=True, help="On D's gradient.")
+@click.option("--centre", type=Finite(0), default=0.0, show_default=True, help="Its target: 0 for R1, 1 for WGAN-GP.")
+@comparison_options(1000, COMPARED)
+def dirac_gan(**values: Any) -> None:
+    """The smallest GAN.
+
+    A generator that makes one point, a linear discriminator, and data at 0. Source: Mescheder et
+    al. (ICML 2018).
+    """
+    own = {key: values[key] for key in ("loss", "penalty", "centre")}
+    run_comparison("dirac-gan", lambda: always(DiracGAN(**own)), values)

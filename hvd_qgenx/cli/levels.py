@@ -1,0 +1,75 @@
+"""hvd-qgenx levels"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from compressors.kernels.layout import ORDERS
+from hvd_qgenx.cli import options
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.levels import sources
+from hvd_qgenx.levels.report import compare
+from hvd_qgenx.runs import RunFolder
+from hvd_qgenx.runs.folder import write_json
+
+
+@click.command()
+@click.option("--bits", type=click.IntRange(2, 8), multiple=True, default=(4,), help="Repeatable.  [default: 4]")
+@click.option("--bucket-size", type=click.IntRange(1), default=1024, show_default=True)
+@click.option("--norm", type=click.Choice(list(ORDERS)), default="l2", show_default=True, help="Of a bucket.")
+@click.option(
+    "--distribution",
+    type=click.Choice(list(sources.DISTRIBUTIONS)),
+    help="Of independent coordinates.  [default: gaussian]",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the coordinates.")
+@click.option(
+    "--gradients",
+    "files",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Take coordinates from this .pt or .npy file instead: a tensor, or tensors by name. Repeatable.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/levels-TIME]")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON and nothing else.")
+def levels(**values: Any) -> None:
+    """Compare level sets: their levels, errors, bounds, and bits of a coordinate.
+
+    \b
+    Examples:
+      hvd-qgenx levels
+      hvd-qgenx levels --bits 2 --bits 3 --bits 4 --norm linf --distribution laplace
+      hvd-qgenx gan --gradients-at 10,100 --out run && hvd-qgenx levels --gradients run/gradients/000100.pt
+
+    Uniform, exponential and ternary levels, and those of alq, alq-gd and amq, fitted to a mixture of
+    normals and to the histogram of the coordinates. Writes levels.json, levels.png and config.json.
+    """
+    with options.exit_codes():
+        source, vectors = _vectors(values)
+        folder = RunFolder(values["out"] or Path(f"runs/levels-{datetime.now():%Y%m%d-%H%M%S}"))
+        folder.create({**values, "files": [str(path) for path in values["files"]], "out": str(folder.path)})
+        bits = list(dict.fromkeys(values["bits"]))
+        report = compare(source, vectors, bits, values["bucket_size"], values["norm"])
+        write_json(folder.path / "levels.json", report.as_dicts())
+        from hvd_qgenx.levels import figure  # matplotlib takes a while to import
+
+        figure.draw(report, folder.path / "levels.png")
+        click.echo(
+            json.dumps(report.as_dicts())
+            if values["as_json"]
+            else f"{report.tables(width=110)}all levels and a picture in {folder.path}"
+        )
+
+
+def _vectors(values: dict[str, Any]) -> tuple[str, list[Any]]:
+    """What the coordinates are called, and the vectors of them."""
+    files = values["files"]
+    if not files:
+        name = values["distribution"] or "gaussian"
+        return name, [sources.draw(name, values["seed"])]
+    if values["distribution"]:
+        raise ConfigurationError("coordinates come from --distribution or from --gradients; leave one of them out")
+    return ", ".join(path.name for path in files), [sources.read(path) for path in files]

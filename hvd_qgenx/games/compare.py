@@ -1,0 +1,143 @@
+"""Many plays: in processes on all cores, or one after the other over the ranks of a launcher."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from compressors import Compressor
+from hvd_qgenx import exchange
+from hvd_qgenx.games.base import Game
+from hvd_qgenx.games.noise import Noise
+from hvd_qgenx.games.play import Record, play
+from hvd_qgenx.transport import Transport, inprocess
+
+WORTH_A_PROCESS = 20_000
+"""Iterations, over all workers, that take about as long as starting processes."""
+
+
+@dataclass(frozen=True)
+class Play:
+    """One play of a comparison; travels to other processes."""
+
+    game: Callable[[int], Game]
+    """Makes the game for a seed."""
+    method: str
+    compressor: tuple[str, Compressor]
+    """As the user wrote it, and made."""
+    noise: tuple[str, Noise]
+    """As the user wrote it, and made."""
+    workers: int
+    seed: int
+    iterations: int
+    exchange: str
+    lr: float | None = None
+
+    def over(self, transport: Transport) -> Record:
+        """Plays on this rank; all ranks must call it alike."""
+        return play(
+            self.game(self.seed),
+            self.method,
+            self.compressor[1],
+            exchange.make(self.exchange, transport),
+            self.iterations,
+            self.noise[1],
+            self.lr,
+            self.seed,
+        )
+
+    def alone(self) -> Record:
+        """Plays with all workers in this process, as the first of them sees it."""
+        return inprocess.run(self.workers, self.over)[0]
+
+
+def always(game: Game) -> Callable[[int], Game]:
+    """Makes the same game whatever the seed; travels to other processes."""
+    return partial(_same, game)
+
+
+def compare(plays: Sequence[Play], jobs: int | None = None) -> Iterator[Record]:
+    """The records of all plays, in order, each as soon as it and those before it are done.
+
+    Args:
+        plays: whose workers are threads.
+        jobs: processes; None for one on each core if the plays are worth it, else none but this.
+    """
+    if jobs is None:
+        jobs = len(_cores()) if sum(play.iterations * play.workers for play in plays) > WORTH_A_PROCESS else 1
+    jobs = min(jobs, len(plays))
+    if jobs == 1:
+        for each in plays:
+            with _one_thread(), _one_core():
+                record = each.alone()
+            yield record
+        return
+    context = multiprocessing.get_context("spawn")
+    cores = context.SimpleQueue()
+    for job in range(jobs):
+        cores.put(_cores()[job % len(_cores())])
+    with ProcessPoolExecutor(jobs, context, _settle, (cores,)) as pool:
+        try:
+            yield from pool.map(Play.alone, plays)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def compare_over(transport: Transport, plays: Sequence[Play]) -> Iterator[Record]:
+    """The records of all plays, whose workers are the ranks of a launcher; every rank must call it alike."""
+    for each in plays:
+        with _one_thread():
+            record = each.over(transport)
+        yield record
+
+
+def _same(game: Game, seed: int) -> Game:  # noqa: ARG001 (called as every maker of games)
+    return game
+
+
+def _settle(cores: Any) -> None:
+    """Prepares a process of the pool: one thread, on a core of its own."""
+    torch.set_num_threads(1)
+    _stay_on({cores.get()})
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Inside, torch splits no operation, so that no sum depends on the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """Inside, threads that are started share one core.
+
+    Workers are threads that take turns at the interpreter; passing it between cores takes several
+    times as long as what they compute.
+    """
+    before = _cores()
+    _stay_on({before[0]})
+    try:
+        yield
+    finally:
+        _stay_on(set(before))
+
+
+def _cores() -> list[int]:
+    """Those that this thread may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def _stay_on(cores: set[int]) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)

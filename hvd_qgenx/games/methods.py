@@ -1,0 +1,156 @@
+"""Ways to play a game, all through distributed optimizers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from compressors import Compressor
+from hvd_qgenx.exchange import Exchange, Pending
+from hvd_qgenx.games.base import Game
+from hvd_qgenx.games.noise import Noise
+from hvd_qgenx.optim import DistributedOptimizer, ExtraAdam, ExtraSGD, OptimisticAdam, OptimisticSGD, QGenX
+
+
+class Players:
+    """All players of a game on one worker, and what they cost; float64.
+
+    Every player is one parameter, a view into ``point``; its gradient is a view into one vector too.
+    """
+
+    def __init__(self, game: Game, noise: Noise, seed: int, compressor: Compressor, exchange: Exchange) -> None:
+        self.game, self.compressor = game, compressor
+        self.exchange = CountingExchange(exchange)
+        self.point = game.start.clone()
+        """The stacked point, where the optimizers have moved it."""
+        self.asked = game.start.clone()
+        """Where the oracle was called last."""
+        self.oracle_calls = 0
+        rank = exchange.transport.rank
+        self._oracle = noise.oracle(game.oracle(seed, rank), game.players, seed, rank)
+        self._gradient = torch.zeros_like(self.point)
+        self._parameters: dict[str, Tensor] = {}
+        sizes = list(game.players.values())
+        for player, part, gradient in zip(
+            game.players, self.point.split(sizes), self._gradient.split(sizes), strict=True
+        ):
+            self._parameters[player] = part.detach().requires_grad_()
+            self._parameters[player].grad = gradient
+
+    def optimizer(self, make: Callable[..., Any], lr: float, *players: str) -> Any:
+        """A distributed optimizer of these players, by default of all."""
+        groups = [{"params": [self._parameters[player]], "player": player} for player in players or self.game.players]
+        transport = self.exchange.transport
+        return DistributedOptimizer(
+            make(groups, lr=lr), None, self.compressor, exchange=self.exchange, transport=transport
+        )
+
+    def fill_gradients(self) -> None:
+        """Calls this worker's oracle where the players are, and puts the answer into the gradients."""
+        self.oracle_calls += 1
+        self.asked.copy_(self.point)
+        self._gradient.copy_(self._oracle(self.point))
+
+    def project(self) -> None:
+        self.game.project(self.point)
+
+
+class CountingExchange(Exchange):
+    """Another exchange, and how often it was used."""
+
+    def __init__(self, inner: Exchange) -> None:
+        super().__init__(inner.transport)
+        self.inner = inner
+        self.count = 0
+
+    def start(
+        self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False, own: bool = False
+    ) -> Pending:
+        self.count += 1
+        return self.inner.start(vector, compressor, name, measure, own)
+
+
+Iteration = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to play: prepares the players and returns one iteration, with the optimizers that it moves."""
+
+    prepare: Callable[[Players, float], tuple[Iteration, list[Any]]]
+    lr: float
+    """Step size unless told otherwise."""
+
+
+def together(make: Callable[..., Any], players: Players, lr: float) -> tuple[Iteration, list[Any]]:
+    """One optimizer moves all players at once; one that extrapolates asks and moves twice."""
+    optimizer = players.optimizer(make, lr)
+    extrapolates = getattr(optimizer, "moves", 1) == 2
+
+    def iterate() -> None:
+        players.fill_gradients()
+        if extrapolates:
+            optimizer.extrapolation()
+            if players.game.projects_extrapolation:
+                players.project()
+            players.fill_gradients()
+        optimizer.step()
+        players.project()
+
+    return iterate, [optimizer]
+
+
+def alternating(players: Players, lr: float) -> tuple[Iteration, list[Any]]:
+    """Gradient steps in turn: the last player moves first, the others then see where it went."""
+    optimizers = [players.optimizer(torch.optim.SGD, lr, player) for player in reversed(players.game.players)]
+
+    def iterate() -> None:
+        for optimizer in optimizers:
+            players.fill_gradients()
+            optimizer.step()
+            players.project()
+
+    return iterate, optimizers
+
+
+def past(players: Players, lr: float) -> tuple[Iteration, list[Any]]:
+    """Extrapolation from the past: the last exchanged operator extrapolates; one exchange an iteration.
+
+    After an iteration the players are at X_t, which ``PastExtraSGD`` keeps to itself: so it can be projected.
+    """
+    optimizer = players.optimizer(ExtraSGD, lr)
+    players.fill_gradients()
+    optimizer.synchronize()
+
+    def iterate() -> None:
+        with optimizer.skip_synchronize():
+            optimizer.extrapolation()
+        players.project()
+        players.fill_gradients()
+        optimizer.step()
+        players.project()
+
+    return iterate, [optimizer]
+
+
+def _method(optimizer: type[torch.optim.Optimizer], lr: float, **arguments: Any) -> Method:
+    return Method(partial(together, partial(optimizer, **arguments)), lr)
+
+
+METHODS: dict[str, Method] = {
+    "sgda": _method(torch.optim.SGD, 0.3),
+    "alternating": Method(alternating, 0.3),
+    "extra-gradient": _method(ExtraSGD, 0.3),
+    "past": Method(past, 0.3),
+    "optimistic": _method(OptimisticSGD, 0.3),
+    "adam": _method(torch.optim.Adam, 0.01, betas=(0.0, 0.99)),
+    "extra-adam": _method(ExtraAdam, 0.01, betas=(0.0, 0.99)),
+    "optimistic-adam": _method(OptimisticAdam, 0.01, betas=(0.0, 0.99)),
+    "qgenx-da": _method(QGenX, 1.0, variant="da"),
+    "qgenx-de": _method(QGenX, 1.0, variant="de"),
+    "qgenx-optda": _method(QGenX, 1.0, variant="optda"),
+}
+"""Every method by name. Adam's betas are those of Gidel et al.'s bilinear game."""

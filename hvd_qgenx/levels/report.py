@@ -1,0 +1,146 @@
+"""What level sets cost, and what their symbols take to send."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from compressors.coding import expected
+from compressors.levels import Array, bounds, sets, statistics
+from compressors.levels.distribution import Histogram
+from compressors.levels.fit import METHODS, fit
+from compressors.levels.objective import probabilities, relative_error
+
+BITS = {
+    "fixed": "fixed width",
+    "bound": "bound",
+    "omega": "omega",
+    "huffman": "Huffman",
+    "entropy": "entropy",
+}
+"""Bits of a coordinate, with sign and without the norms of buckets: field of a row, and heading."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One level set."""
+
+    name: str
+    fitted_to: str
+    """normals, histogram, or nothing if it was not fitted."""
+    bits: int
+    levels: list[float]
+    probabilities: list[float]
+    """How many coordinates go to each level, of either sign."""
+    relative_error: float
+    """Expected ||Q(v) - v||^2 / ||v||^2 of the vectors seen."""
+    epsilon: float
+    """The bound of that on any vector."""
+    fixed: float
+    bound: float
+    """H(p) + 1 + (1 - p_0)."""
+    omega: float
+    huffman: float
+    entropy: float
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}, {self.fitted_to}" if self.fitted_to else self.name
+
+
+@dataclass(frozen=True)
+class Report:
+    """Level sets compared on the same vectors."""
+
+    source: str
+    bucket_size: int
+    norm: str
+    magnitudes: Histogram
+    """Of all coordinates, each counted once."""
+    rows: list[Row]
+
+    @property
+    def title(self) -> str:
+        return f"{self.source}, buckets of {self.bucket_size} divided by their {self.norm} norm"
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        return [asdict(row) for row in self.rows]
+
+    def tables(self, width: int) -> str:
+        """Costs, then levels with their shares."""
+        text = io.StringIO()
+        console = Console(file=text, width=width)
+        console.print(self._costs())
+        for bits in dict.fromkeys(row.bits for row in self.rows):
+            console.print(_shares([row for row in self.rows if row.bits == bits]))
+        return text.getvalue()
+
+    def _costs(self) -> Table:
+        caption = f"bits of a coordinate, with its sign; the norm takes {32 / self.bucket_size:.2g} more"
+        table = Table(title=self.title, caption=caption)
+        for heading in ("bits", "levels"):
+            table.add_column(heading)
+        for heading in ("error", "epsilon_Q", *BITS.values()):
+            table.add_column(heading, justify="right")
+        for row in self.rows:
+            bits = [f"{getattr(row, field):.3f}" for field in BITS]
+            table.add_row(str(row.bits), row.label, f"{row.relative_error:.4g}", f"{row.epsilon:.4g}", *bits)
+        return table
+
+
+def compare(source: str, vectors: Sequence[Tensor], bits: Sequence[int], bucket_size: int, norm: str) -> Report:
+    """Every level set with each number of bits on all the vectors (float, flat, not all zero) together."""
+    parts = [statistics.collect(vector, bucket_size, norm) for vector in vectors]
+    normals, histogram = statistics.merge(parts)
+    magnitudes = statistics.unweighted(parts)
+
+    def row(name: str, fitted_to: str, levels: Array) -> Row:
+        p = probabilities(levels, magnitudes)
+        sign = expected.sign_bits(p)
+        return Row(
+            name,
+            fitted_to,
+            sets.kind(levels)[0],
+            levels.tolist(),
+            p.tolist(),
+            relative_error(levels, histogram),
+            bounds.epsilon(levels, bucket_size, norm),
+            fixed=float(sets.kind(levels)[0]),
+            bound=expected.bound(p),
+            omega=expected.elias_length(p) + sign,
+            huffman=expected.huffman_length(p) + sign,
+            entropy=expected.entropy(p) + sign,
+        )
+
+    def rows() -> Iterator[Row]:
+        yield row("ternary", "", sets.ternary())
+        for width in bits:
+            yield row("uniform", "", sets.uniform(width))
+            yield row("exponential", "", sets.exponential(width))
+            for method in METHODS:
+                for fitted_to, distribution in (("normals", normals), ("histogram", histogram)):
+                    yield row(method, fitted_to, fit(method, distribution, sets.uniform(width)).levels)
+
+    return Report(source, bucket_size, norm, magnitudes, list(rows()))
+
+
+def _shares(rows: list[Row]) -> Table:
+    """Levels over the percentage of coordinates that go to each."""
+    table = Table(title=f"{rows[0].bits} bits: levels and % of coordinates")
+    table.add_column("levels")
+    for _ in _ends(rows[0].levels):
+        table.add_column(justify="right")
+    for row in rows:
+        levels = _ends([f"{level:.3g}".replace("0.", ".") for level in row.levels])
+        shares = _ends([f"{100 * share:.2g}" for share in row.probabilities])
+        table.add_row(row.label, *(f"{level}\n{share}" for level, share in zip(levels, shares, strict=True)))
+    return table
+
+
+def _ends(values: Sequence[Any]) -> list[Any]:
+    """Values with the middle left out if there are many."""
+    return list(values) if len(values) <= 9 else [*values[:4], "…", *values[-4:]]

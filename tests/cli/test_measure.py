@@ -1,0 +1,86 @@
+"""hvd-qgenx measure: errors and bits against what is known, and bad input."""
+
+import csv
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+import compressors
+from compressors.rotated import relative_error
+from hvd_qgenx.cli import main
+from hvd_qgenx.measure import measure
+
+
+def call(*arguments: object):
+    return CliRunner().invoke(main, ["measure", *(str(argument) for argument in arguments)])
+
+
+def rows(out, *arguments: object):
+    result = call("--out", out, "--json", *arguments)
+    assert result.exit_code == 0, result.output
+    return {(row["compressor"], row["setting"]): row for row in json.loads(result.stdout)}
+
+
+def test_known_errors_of_a_gaussian_vector(tmp_path):
+    found = rows(tmp_path / "run", "--bits", 2, "--bits", 4, "--draws", 1)
+    for bits in (2, 4):
+        assert found["rotated", f"{bits} bits"]["error"] == pytest.approx(relative_error(bits), rel=0.02)
+    assert found["minmax", "4 bits"]["error"] == pytest.approx(0.0315, rel=0.03)
+    assert found["alq", "4 bits"]["error"] == pytest.approx(0.037, rel=0.05)
+    assert found["minmax", "4 bits"]["bits"] == 4 + 64 / 1024
+    assert all(row["bound"] == pytest.approx(2 ** (-2 * row["bits"])) for row in found.values())
+    assert Image.open(tmp_path / "run" / "measure.png").size[0] > 500
+    with (tmp_path / "run" / "measure.csv").open() as file:
+        written = list(csv.DictReader(file))
+    assert [float(row["error"]) for row in written] == [row["error"] for row in found.values()]
+
+
+def test_coded_bits_are_those_of_the_payload():
+    vector = torch.randn(50000)
+    found = measure(compressors.make("uniform", bits=4, norm="linf"), [vector])
+    coded = compressors.Coded(compressors.make("uniform", bits=4, norm="linf"))
+    assert found.huffman == pytest.approx(8 * len(coded.compress(vector)[0]) / 50000, rel=1e-2)
+    assert found.entropy <= found.huffman * 1.005
+    assert found.huffman < found.entropy * 1.03
+
+
+def test_what_a_run_would_leave_alone_is_left_out(tmp_path):
+    path = tmp_path / "gradients.pt"
+    tensors = {"generator.weight": torch.randn(40, 30), "generator.bias": 1000 * torch.randn(40)}
+    torch.save({**tensors, "discriminator.weight": torch.randn(50, 50)}, path)
+    found = rows(tmp_path / "run", "--gradients", path, "--player", "generator", "--compressor", "minmax", "--bits", 8)
+    alone = measure(compressors.make("minmax", bits=8), [tensors["generator.weight"]])
+    (row,) = found.values()
+    assert row["error"] == pytest.approx(alone.error, rel=1e-6)
+
+
+def test_fractions_go_to_those_who_take_them(tmp_path):
+    found = rows(tmp_path / "run", "--bits", 2.5, "--bits", 3, "--compressor", "variable", "--compressor", "minmax")
+    assert set(found) == {("variable", "2.5 bits"), ("variable", "3 bits"), ("minmax", "3 bits")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--compressor", "minmx"], "did you mean 'minmax'?"),
+        (["--compressor", "minmax:bit=3"], "minmax has no parameter 'bit'"),
+        (["--compressor", "minmax", "--bits", "2.5"], "minmax: bits must be a whole number, not 2.5"),
+        (["--gradients", "nothing.pt"], "there is no file nothing.pt"),
+        (["--distribution", "gausian"], "unknown distribution 'gausian'; did you mean 'gaussian'?"),
+    ],
+)
+def test_bad_input(tmp_path, arguments, sentence):
+    result = call("--out", tmp_path / "run", *arguments)
+    assert result.exit_code == 2, result.output
+    assert sentence in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_without_anything_to_compress(tmp_path):
+    torch.save({"generator.bias": torch.randn(300), "generator.scale": torch.randn(3)}, tmp_path / "few.pt")
+    result = call("--out", tmp_path / "run", "--gradients", tmp_path / "few.pt")
+    assert result.exit_code == 2
+    assert "holds no tensor to compress" in result.stderr
