@@ -18,10 +18,12 @@ from hvd_qgenx.transport import Transport, inprocess, launched, launcher_rank
 def digests(transport: Transport) -> dict[str, list[object]]:
     """SHA-256 of the mean by every decoded-payload exchange, for sizes that leave chunks empty too."""
     found = {}
-    for name in compressors.names():
+    made = {name: compressors.make(name, seed=3) for name in compressors.names()}
+    made["coded"] = compressors.Coded(made["alq"])
+    for name, common in made.items():
         for how in ("allgather", "two-phase"):
             for numel in (1, 5, 3000, 10000):
-                compressor = compressors.make(name, seed=3, rank=transport.rank)
+                compressor = common.for_rank(transport.rank)
                 vector = torch.randn(numel, generator=torch.Generator().manual_seed(10 * numel + transport.rank))
                 label = f"{name} {how} {numel}"
                 pending = exchange.make(how, transport).start(vector, compressor, label)

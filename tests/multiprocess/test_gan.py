@@ -63,12 +63,10 @@ def test_bytes_shrink_with_bits(tmp_path, uninterrupted):
     assert 5 < full / uninterrupted["bytes_per_update"] < 8
 
 
-@pytest.mark.parametrize("victim", [0, 1, 2])
-def test_killed_at_a_random_update_and_resumed_it_ends_the_same(tmp_path, uninterrupted, victim):
-    out = tmp_path / "run"
-    stop_after = random.Random(victim).randint(5, 40)
+def kill_and_resume(out: Path, victim: int, stop_after: int, *arguments: object) -> dict:
+    """Kills one rank after an update, resumes from the last checkpoint, and returns the summary."""
     job = subprocess.Popen(
-        gan("--out", out, *QUICK, "--updates", 60, "--checkpoint-every", 3.5, "--log-every", 1),
+        gan("--out", out, *QUICK, *arguments, "--checkpoint-every", 3.5, "--log-every", 1),
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -83,7 +81,29 @@ def test_killed_at_a_random_update_and_resumed_it_ends_the_same(tmp_path, uninte
 
     done = launch.run(gan("--resume", out))
     assert done.returncode == 0, done.stderr
-    assert summary(out)["replica_hash"] == uninterrupted["replica_hash"]
+    return summary(out)
+
+
+@pytest.mark.parametrize("victim", [0, 1, 2])
+def test_killed_at_a_random_update_and_resumed_it_ends_the_same(tmp_path, uninterrupted, victim):
+    stop_after = random.Random(victim).randint(5, 40)
+    resumed = kill_and_resume(tmp_path / "run", victim, stop_after, "--updates", 60)
+    assert resumed["replica_hash"] == uninterrupted["replica_hash"]
+
+
+def test_levels_move_and_survive_a_kill(tmp_path):
+    """Adaptive levels in Huffman's code; the second lesson, before update 20, comes after the kill."""
+    learning = ("--compressor", "alq", "--bits", 3, "--coding", "huffman", "--levels-at", "0,20", "--updates", 40)
+    whole = train(tmp_path / "whole", *learning)
+    resumed = kill_and_resume(tmp_path / "run", 1, 10, *learning)
+    for key in ("replica_hash", "bytes_sent", "losses"):
+        assert resumed[key] == whole[key]
+    tables = [(tmp_path / name / "levels.csv").read_text() for name in ("whole", "run")]
+    assert tables[0] == tables[1]
+    assert [line.split(",")[:2] for line in tables[0].splitlines()[1:]] == [["1", "1"], ["21", "2"]]
+    plain = train(tmp_path / "plain", *learning, "--coding", "none")
+    assert plain["replica_hash"] == whole["replica_hash"]
+    assert whole["bytes_sent"] < plain["bytes_sent"]
 
 
 def test_ranks_that_disagree_stop_before_training(tmp_path):
