@@ -13,20 +13,28 @@ from tests.compressors import conformance
 
 
 def test_names():
-    assert compressors.names() == ["fp16", "minmax", "none", "uniform"]
+    assert compressors.names() == [
+        *("alq", "alq-gd", "amq", "dither", "fp16", "levels", "minmax", "none", "nuqsgd"),
+        *("rotated", "rotated-dither", "terngrad", "uniform", "variable"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "values", "sentence"),
     [
         ("minmx", {}, "unknown compressor 'minmx'; did you mean 'minmax'?"),
-        ("zip", {}, "unknown compressor 'zip'; known are fp16, minmax, none, uniform"),
+        ("zip", {}, "unknown compressor 'zip'; known are alq, alq-gd, amq, dither, fp16"),
         ("minmax", {"bits": 0}, "minmax: bits must be from 1 to 8, not 0"),
         ("minmax", {"bits": 9}, "minmax: bits must be from 1 to 8, not 9"),
         ("minmax", {"bits": 2.5}, "minmax: bits must be a whole number, not 2.5"),
         ("uniform", {"bits": 1}, "uniform: bits must be from 2 to 8, not 1"),
         ("minmax", {"bucket_size": 0}, "minmax: bucket_size must be at least 1, not 0"),
-        ("uniform", {"norm": "l3"}, "uniform: norm must be one of l2, linf, not 'l3'"),
+        ("uniform", {"norm": "l3"}, "uniform: norm must be one of l1, l2, linf, not 'l3'"),
+        ("variable", {"bits": 0.1}, "variable: bits must be from 0.25 to 8.0, not 0.1"),
+        ("variable", {"bits": "2"}, "variable: bits must be a number, not '2'"),
+        ("rotated", {"bucket_size": 1000}, "rotated: bucket_size must be one of 256, 512, 1024"),
+        ("nuqsgd", {"base": 1.0}, "nuqsgd: base must be from 0.01 to 0.99, not 1.0"),
+        ("levels", {"level_set": 3}, "levels: level_set must be text, not 3"),
         ("none", {"bits": 4}, "none has no parameter 'bits'; it takes no parameters"),
         ("minmax", {"norm": "l2"}, "minmax has no parameter 'norm'; it takes bits, bucket_size"),
     ],
