@@ -54,7 +54,8 @@ class GanConfig:
     amsgrad: bool = False
     momentum: float = 0.0
     nesterov: bool = False
-    delta: float = 1.0
+    delta: float = 300.0
+    """Of Q-GenX; the paper has 1, which lets the first gradients of deep networks take it far off."""
     critic_steps: int = 0
     """0: both players move at once; n: the discriminator moves n times, then the generator."""
     compressor: str = "minmax"

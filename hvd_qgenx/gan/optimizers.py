@@ -65,8 +65,8 @@ METHODS = {
     "past-extra-sgd": Method(_sgd(PastExtraSGD), _SGD, (1e-2, 5e-2)),
     "optimistic-sgd": Method(_sgd(OptimisticSGD), _SGD, (1e-2, 5e-2)),
     "sgd": Method(_sgd(torch.optim.SGD), _SGD, (1e-2, 5e-2)),
-    "qgenx-de": Method(_qgenx("de"), ("delta",), (0.03, 0.03), moves=2),
-    "qgenx-da": Method(_qgenx("da"), ("delta",), (0.03, 0.03)),
-    "qgenx-optda": Method(_qgenx("optda"), ("delta",), (0.03, 0.03)),
+    "qgenx-de": Method(_qgenx("de"), ("delta",), (3.0, 0.1), moves=2),
+    "qgenx-da": Method(_qgenx("da"), ("delta",), (3.0, 0.1)),
+    "qgenx-optda": Method(_qgenx("optda"), ("delta",), (3.0, 0.1)),
 }
 """With a quantizing compressor ``sgd`` is QSGDA."""
