@@ -42,6 +42,8 @@ class Trainer:
         self.generator.to(self.device)
         self.discriminator.to(self.device)
         self.optimizers = self._make_optimizers()
+        self.lesson: Lesson | None = None
+        """What a compressor learned last."""
         self.move = 0
         self.seconds = {"total": 0.0, "compute": 0.0}
         self.last_losses = losses.Losses(*torch.zeros(3))
@@ -58,12 +60,6 @@ class Trainer:
         for optimizer in self.optimizers:
             total.add(optimizer.report)
         return total
-
-    @property
-    def lesson(self) -> Lesson | None:
-        """What the compressor learned last."""
-        lessons = [optimizer.lesson for optimizer in self.optimizers if optimizer.lesson]
-        return max(lessons, default=None)
 
     def advance(self, measure_error: bool = False, save_gradients: Path | None = None) -> None:
         """One move.
@@ -87,8 +83,11 @@ class Trainer:
 
         optimizer.measure_error = measure_error
         optimizer.learn_next = self._learns(optimizer)
+        learns = optimizer.learn_next
         extrapolates = self.config.method.moves == 2 and self.move % 2 == 0
         optimizer.extrapolation() if extrapolates else optimizer.step()
+        if learns:
+            self.lesson = optimizer.lesson
         if self.config.loss == "wgan":
             self._clip_weights()
         self.move += 1

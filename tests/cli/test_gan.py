@@ -242,6 +242,15 @@ class TestLevels:
         logged = [(event.step, event.value) for event in events.Scalars("level_1")]
         assert logged == [(int(row["update"]), pytest.approx(float(row["level_1"]))) for row in rows]
 
+    def test_players_that_move_in_turn_learn_levels_of_their_own(self, tmp_path):
+        out = tmp_path / "run"
+        alternating = ("--optimizer", "adam", "--critic-steps", 2)
+        train(out, *self.ARGUMENTS, *alternating, "--updates", 4, "--levels-at", "0,2")
+        with (out / "levels.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [(int(row["update"]), int(row["version"])) for row in rows] == [(1, 1), (1, 1), (3, 2), (3, 2)]
+        assert len({row["level_1"] for row in rows}) == 4
+
     @pytest.mark.parametrize("every", [0.5, 1, 2.5])
     @pytest.mark.parametrize("stopped_at", [9, 10, 11, 13])
     def test_resumed_across_a_lesson_the_log_has_every_lesson_once(self, tmp_path, monkeypatch, stopped_at, every):
