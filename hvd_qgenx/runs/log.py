@@ -23,10 +23,10 @@ class MetricsLog:
         if table.exists():
             _drop_rows_after(table, start)
             self._file = table.open("a", newline="")
-            self._csv = csv.DictWriter(self._file, ("update", *columns))
+            self._csv = csv.DictWriter(self._file, ("update", *columns), lineterminator="\n")
         else:
             self._file = table.open("w", newline="")
-            self._csv = csv.DictWriter(self._file, ("update", *columns))
+            self._csv = csv.DictWriter(self._file, ("update", *columns), lineterminator="\n")
             self._csv.writeheader()
         self._events = SummaryWriter(str(events), purge_step=int(start) + 1 if start else None)
 

@@ -264,7 +264,7 @@ class TestLevels:
         found = json.loads((out / "summary.json").read_text())
         assert found["replica_hash"] == expected["replica_hash"]
         assert found["bytes_sent"] == expected["bytes_sent"]
-        assert (out / "levels.csv").read_text() == (whole / "levels.csv").read_text()
+        assert (out / "levels.csv").read_bytes() == (whole / "levels.csv").read_bytes()
 
     def test_a_schedule_that_never_fires_is_a_warning(self, tmp_path):
         result = call(*QUICK, *self.ARGUMENTS, "--updates", 3, "--levels-at", "3", "--out", tmp_path / "run")
