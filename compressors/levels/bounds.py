@@ -1,4 +1,4 @@
-"""The least factor known to bound the variance of a level set on every vector."""
+"""The factor that bounds the variance of a level set on every vector."""
 
 from compressors.kernels.layout import ORDERS
 from compressors.levels import Array
