@@ -138,3 +138,23 @@ def test_names_that_do_not_fit():
         exchange.make("allgathr", solo)
     with pytest.raises(ValueError, match="payloads of minmax cannot be added"):
         exchange.make("allreduce", solo).start(torch.zeros(3), compressors.make("minmax"), "x")
+
+
+def test_parts_say_where_they_begin():
+    """Two-phase: every chunk on its way out, then this rank's own chunk of the mean."""
+
+    def work(transport):
+        compressor = compressors.make("minmax", bucket_size=8)
+        seen, compress_part = [], compressor.compress_part
+
+        def recorded(part, start):
+            seen.append((start, len(part)))
+            return compress_part(part, start)
+
+        compressor.compress_part = recorded
+        exchange.make("two-phase", transport).mean(torch.randn(70), compressor, "parts")
+        return seen
+
+    for rank, seen in enumerate(inprocess.run(3, work)):
+        chunks = [(0, 24), (24, 24), (48, 22)]
+        assert seen == [*chunks, chunks[rank]]
