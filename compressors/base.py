@@ -129,3 +129,8 @@ def flatten(tensor: Tensor, dtype: torch.dtype) -> tuple[Tensor, Context]:
         raise TypeError(f"only floating-point tensors are compressed, not {tensor.dtype}")
     vector = tensor.detach().reshape(-1).to(dtype).contiguous()
     return vector, Context(tensor.shape, tensor.dtype)
+
+
+def byte_tensor(data: bytes) -> Tensor:
+    """The bytes, at least one, as a 1-D uint8 tensor."""
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)

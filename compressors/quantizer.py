@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compressors import kernels
-from compressors.base import Context, Shape, flatten, numel
+from compressors.base import Context, Shape, byte_tensor, flatten, numel
 from compressors.kernels.layout import Layout
 from compressors.parameters import parameter
 from compressors.symbols import SymbolCompressor
@@ -98,8 +98,7 @@ class BucketQuantizer(SymbolCompressor):
         """The payload of header and codes."""
         if not self.preamble_bytes:
             return body
-        preamble = torch.frombuffer(bytearray(self.preamble(key)), dtype=torch.uint8)
-        return torch.cat([preamble.to(body.device), body])
+        return torch.cat([byte_tensor(self.preamble(key)).to(body.device), body])
 
     def open(self, payload: Tensor, size: int) -> tuple[int, Tensor]:
         """The key, and header and codes, of the payload of so many coordinates.

@@ -46,22 +46,15 @@ class RotatedQuantizer(SeededQuantizer):
         exponents = [kernel.rotate(rows, key, first).double() for first, rows in block_rows(blocks, self.bucket_size)]
         body = kernel.encode(blocks, self.layout, key)
         if exponents:
-            header = self._header(body, len(blocks))
-            header.copy_((header.double() * torch.exp2(torch.cat(exponents))).float())
+            scale_header(body, self.layout, len(blocks), torch.exp2(torch.cat(exponents)))
         return self.with_preamble(key, body), context
 
     def decompress(self, payload: Tensor, context: Context) -> Tensor:
         size = numel(context.shape)
         key, body = self.open(payload, size)
-        kernel = kernels.for_device(payload.device)
-        body = body.clone()
-        header = self._header(body, padded(size, self.bucket_size))
-        scales = header.clone()
-        header.fill_(1)
-        vector = kernel.decode(body, self.layout, padded(size, self.bucket_size), key)
+        vector, scales = decode_unscaled(body, self.layout, padded(size, self.bucket_size), key)
         for first, rows in block_rows(vector, self.bucket_size):
-            kernel.unrotate(rows, key, first)
-            rows.mul_(rows.shape[1] ** -2).mul_(scales[first : first + len(rows)].unsqueeze(1))
+            rotate_back(rows, scales[first : first + len(rows)], key, first)
         return vector[:size].to(context.dtype).view(context.shape)
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
@@ -69,9 +62,6 @@ class RotatedQuantizer(SeededQuantizer):
 
     def symbol_count(self, numel: int) -> int:
         return padded(numel, self.bucket_size)
-
-    def _header(self, body: Tensor, size: int) -> Tensor:
-        return body[: self.layout.header_bytes(size)].view(torch.float32)
 
 
 @register("rotated")
@@ -120,6 +110,27 @@ class RotatedDither(RotatedQuantizer):
         return widest / 3 / self.layout.levels**2 * float(bucket.square().sum())
 
 
+def scale_header(body: Tensor, layout: Layout, numel: int, factors: Tensor) -> None:
+    """Multiplies the scale of every bucket in a header by a factor (float64), in place."""
+    header = body[: layout.header_bytes(numel)].view(torch.float32)
+    header.copy_((header.double() * factors).float())
+
+
+def decode_unscaled(body: Tensor, layout: Layout, numel: int, key: int) -> tuple[Tensor, Tensor]:
+    """The vector for scales of 1, which stays far from the ends of float32's range, and the scales."""
+    body = body.clone()
+    header = body[: layout.header_bytes(numel)].view(torch.float32)
+    scales = header.clone()
+    header.fill_(1)
+    return kernels.for_device(body.device).decode(body, layout, numel, key), scales
+
+
+def rotate_back(rows: Tensor, scales: Tensor, key: int, first: int = 0) -> None:
+    """From the rotated basis to the usual one, times the scales, in place."""
+    kernels.for_device(rows.device).unrotate(rows, key, first)
+    rows.mul_(rows.shape[1] ** -2).mul_(scales.unsqueeze(1))
+
+
 def projection_layout(bits: int, bucket_size: int) -> Layout:
     """2^bits Lloyd-Max points and a scale that keeps the inner product."""
     steps = 2**bits - 1
@@ -145,7 +156,7 @@ def padded(numel: int, bucket_size: int) -> int:
 
 def filled(vector: Tensor, bucket_size: int) -> Tensor:
     """A copy of the vector with zeros up to ``padded``."""
-    return torch.nn.functional.pad(vector, (0, padded(len(vector), bucket_size) - len(vector))).clone()
+    return torch.nn.functional.pad(vector, (0, padded(len(vector), bucket_size) - len(vector)))
 
 
 def block_rows(blocks: Tensor, bucket_size: int) -> list[tuple[int, Tensor]]:

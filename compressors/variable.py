@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -9,12 +10,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors import kernels
-from compressors.base import Compressor, Context, Shape, flatten, numel
+from compressors.base import Compressor, Context, Shape, byte_tensor, flatten, numel
 from compressors.dither import KEY
 from compressors.parameters import parameter
 from compressors.random import derive
 from compressors.registry import register
-from compressors.rotated import LENGTHS, RESIDUAL_BIAS, padded, projection_layout, relative_error
+from compressors.rotated import (
+    LENGTHS,
+    RESIDUAL_BIAS,
+    decode_unscaled,
+    padded,
+    projection_layout,
+    relative_error,
+    rotate_back,
+    scale_header,
+)
 
 Array = NDArray[np.float64]
 
@@ -76,13 +86,12 @@ class Variable(Compressor):
         exponents = kernel.rotate(rows, key).double()
         payload = torch.zeros(self.payload_bytes(len(vector)), dtype=torch.uint8, device=rows.device)
         stop = self._head_bytes(len(rows))
-        payload[:stop] = _to_bytes(KEY.pack(key) + _pack(widths)).to(rows.device)
+        payload[:stop] = byte_tensor(KEY.pack(key) + _pack(widths)).to(rows.device)
         for width, chosen in _groups(widths, rows.device):
             layout = projection_layout(width, rows.shape[1])
             body = kernel.encode(rows[chosen].flatten(), layout, key)
-            header = body[: layout.header_bytes(len(chosen) * rows.shape[1])].view(torch.float32)
-            scales = torch.exp2(exponents[chosen]) / torch.from_numpy(chances).to(rows.device)[chosen]
-            header.copy_((header.double() * scales).float())
+            factors = torch.exp2(exponents[chosen]) / torch.from_numpy(chances).to(rows.device)[chosen]
+            scale_header(body, layout, len(chosen) * rows.shape[1], factors)
             payload[stop : stop + len(body)] = body
             stop += len(body)
         return payload, context
@@ -95,20 +104,16 @@ class Variable(Compressor):
         stop = self._head_bytes(len(rows))
         head = bytes(payload[:stop].tolist())
         key, widths = KEY.unpack(head[: KEY.size])[0], _unpack(head[KEY.size :], len(rows))
-        kernel = kernels.for_device(payload.device)
         scales = rows.new_zeros(len(rows))
         for width, chosen in _groups(widths, rows.device):
             layout = projection_layout(width, rows.shape[1])
             count = len(chosen) * rows.shape[1]
-            body = payload[stop : stop + layout.payload_bytes(count)].clone()
-            header = body[: layout.header_bytes(count)].view(torch.float32)
-            scales[chosen] = header
-            header.fill_(1)
-            rows[chosen] = kernel.decode(body, layout, count).view(len(chosen), -1)
+            body = payload[stop : stop + layout.payload_bytes(count)]
+            values, scales[chosen] = decode_unscaled(body, layout, count, key)
+            rows[chosen] = values.view(len(chosen), -1)
             stop += len(body)
-        kernel.unrotate(rows, key)
         scales[torch.from_numpy(widths == NOT_FINITE).to(rows.device)] = torch.nan
-        rows.mul_(rows.shape[1] ** -2).mul_(scales.unsqueeze(1))
+        rotate_back(rows, scales, key)
         return rows.flatten()[:size].to(context.dtype).view(context.shape)
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
@@ -120,7 +125,7 @@ class Variable(Compressor):
         vector = flatten(tensor, torch.float32)[0]
         rows = self._rows(vector)
         chances, widths = self._allocate(rows, vector, 0)
-        fractions = np.array([0.0] + [relative_error(width) for width in range(1, WIDEST + 1)])[widths]
+        fractions = _errors()[widths - 1]
         chances = np.where(chances > 0, chances, 1.0)
         return 1.05 * float(_energies(rows) @ ((1 + fractions) / chances - 1))
 
@@ -154,7 +159,7 @@ class Variable(Compressor):
     def _rows(self, vector: Tensor) -> Tensor:
         """A copy as a matrix of blocks, filled with zeros."""
         length, count = self._blocks(len(vector))
-        return torch.nn.functional.pad(vector, (0, length * count - len(vector))).clone().view(count, length)
+        return torch.nn.functional.pad(vector, (0, length * count - len(vector))).view(count, length)
 
     def _budget(self, size: int) -> int:
         """The sum of the widths of all blocks."""
@@ -176,7 +181,7 @@ def allocate(costs: Array, budget: int) -> tuple[Array, NDArray[np.int64]]:
         costs: (count,), not negative; NaN or Inf gives a NaN probability.
         budget: the sum over blocks of probability or width is at most this.
     """
-    errors = np.array([relative_error(width) for width in range(1, WIDEST + 1)])
+    errors = _errors()
     gains = errors[:-1] - errors[1:]
     finite = np.where(np.isfinite(costs), costs, 0.0)
 
@@ -213,6 +218,12 @@ def drawn(chances: Array, key: int) -> NDArray[np.bool_]:
     return chosen
 
 
+@lru_cache
+def _errors() -> Array:
+    """Relative errors at 1, 2, ..., WIDEST bits."""
+    return np.array([relative_error(width) for width in range(1, WIDEST + 1)])
+
+
 def _energies(rows: Tensor) -> Array:
     energies: Array = rows.double().square().sum(dim=1).cpu().numpy()
     return energies
@@ -232,7 +243,3 @@ def _pack(widths: NDArray[np.int64]) -> bytes:
 def _unpack(packed: bytes, count: int) -> NDArray[np.int64]:
     both = np.frombuffer(packed, np.uint8)
     return np.stack([both & 15, both >> 4], axis=1).reshape(-1)[:count].astype(np.int64)
-
-
-def _to_bytes(data: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8)

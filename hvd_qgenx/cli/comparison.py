@@ -23,9 +23,9 @@ from hvd_qgenx.games.compare import Play, compare, compare_over
 from hvd_qgenx.games.methods import METHODS
 from hvd_qgenx.games.play import Record
 from hvd_qgenx.games.results import Results
-from hvd_qgenx.games.spec import Spec
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.spec import Spec
 from hvd_qgenx.transport import launched, launcher_rank
 from hvd_qgenx.transport.agreement import require_same, require_size, together
 

@@ -19,10 +19,10 @@ from compressors import Compressor, Exempt, parameters
 from compressors.naming import unknown
 from hvd_qgenx.cli import options
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.games.spec import Spec
 from hvd_qgenx.levels import sources
 from hvd_qgenx.measure import Measurement, measure
 from hvd_qgenx.runs import RunFolder
+from hvd_qgenx.spec import Spec
 
 COLUMNS = ("source", "compressor", "setting", "error", "bits", "huffman", "entropy", "bound")
 

@@ -42,6 +42,7 @@ class Trainer:
         self.generator.to(self.device)
         self.discriminator.to(self.device)
         self.optimizers = self._make_optimizers()
+        self._level_schedule = config.level_schedule
         self.lesson: Lesson | None = None
         """What a compressor learned last."""
         self.move = 0
@@ -167,7 +168,7 @@ class Trainer:
         """Whether the schedule is due, and this is the optimizer's first move in the update."""
         update, move = divmod(self.move, self.config.moves_per_update)
         first = self.config.critic_steps if optimizer is not self.optimizers[0] else 0
-        return move == first and self.config.level_schedule.due(update)
+        return move == first and self._level_schedule.due(update)
 
     def _gradients(self) -> dict[str, Tensor]:
         models = {player: getattr(self, player) for player in losses.PLAYERS}
