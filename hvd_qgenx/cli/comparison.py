@@ -11,7 +11,7 @@ import click
 from tqdm import tqdm
 
 import compressors
-from compressors import Compressor, parameters
+from compressors import Compressor
 from compressors.naming import unknown
 from hvd_qgenx import exchange
 from hvd_qgenx.cli import options
@@ -25,7 +25,6 @@ from hvd_qgenx.games.play import Record
 from hvd_qgenx.games.results import Results
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.runs.folder import write_json
-from hvd_qgenx.spec import Spec
 from hvd_qgenx.transport import launched, launcher_rank
 from hvd_qgenx.transport.agreement import require_same, require_size, together
 
@@ -175,11 +174,9 @@ def _compressors(values: dict[str, Any]) -> dict[str, Compressor]:
     made, taken = {}, set()
     try:
         for text in values["compressor_texts"]:
-            spec = Spec.parse(text)
-            fields = {field.name: field for field in parameters.fields(compressors.get(spec.name))}
+            name, fields, own = options.read_compressor(text)
             taken |= given.keys() & fields.keys()
-            own = {key: value for key, value in given.items() if key in fields} | spec.read(fields)
-            made[text] = compressors.make(spec.name, **own)
+            made[text] = compressors.make(name, **{key: given[key] for key in given if key in fields} | own)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     for key in given:

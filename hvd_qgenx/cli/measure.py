@@ -15,14 +15,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 import compressors
-from compressors import Compressor, Exempt, parameters
+from compressors import Compressor, Exempt
 from compressors.naming import unknown
 from hvd_qgenx.cli import options
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.levels import sources
 from hvd_qgenx.measure import Measurement, measure
 from hvd_qgenx.runs import RunFolder
-from hvd_qgenx.spec import Spec
 
 COLUMNS = ("source", "compressor", "setting", "error", "bits", "huffman", "entropy", "bound")
 
@@ -78,16 +77,14 @@ def _compressors(values: dict[str, Any]) -> list[tuple[str, str, Compressor]]:
     """(text, setting of bits, compressor) for everything asked for, at those of the bits that it can have."""
     made = []
     for text in values["specs"]:
-        spec = Spec.parse(text)
         try:
-            fields = {field.name: field for field in parameters.fields(compressors.get(spec.name))}
-            own = spec.read(fields)
+            name, fields, own = options.read_compressor(text)
             if "bits" not in fields.keys() - own.keys():
-                made.append((text, "", compressors.make(spec.name, seed=values["seed"], **own)))
+                made.append((text, "", compressors.make(name, seed=values["seed"], **own)))
                 continue
             possible = [bits for bits in values["bits"] if _fits(fields["bits"], bits)]
             for bits in possible or values["bits"]:  # if none is, the first says why
-                made.append((text, f"{bits} bits", compressors.make(spec.name, seed=values["seed"], bits=bits, **own)))
+                made.append((text, f"{bits} bits", compressors.make(name, seed=values["seed"], bits=bits, **own)))
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
     return made

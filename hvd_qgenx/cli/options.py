@@ -10,6 +10,7 @@ import click
 import compressors
 from compressors import parameters
 from hvd_qgenx.errors import ConfigurationError, TrainingError
+from hvd_qgenx.spec import Spec
 from hvd_qgenx.transport import Transport, launcher_rank
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,6 +49,17 @@ def take_compressor_parameters(values: dict[str, Any]) -> dict[str, Any]:
     """Removes the parameters of compressors from ``values`` and returns those that were given."""
     taken = {name: values.pop(name) for name in compressor_parameters()}
     return {name: value for name, value in taken.items() if value is not None}
+
+
+def read_compressor(text: str) -> tuple[str, dict[str, "dataclasses.Field[Any]"], dict[str, Any]]:
+    """Of NAME or NAME:PARAMETER=VALUE,...: the name, the compressor's parameters, and the values given.
+
+    Raises:
+        ValueError: an unknown name or parameter, or a value of another type.
+    """
+    spec = Spec.parse(text)
+    fields = {field.name: field for field in parameters.fields(compressors.get(spec.name))}
+    return spec.name, fields, spec.read(fields)
 
 
 @dataclasses.dataclass
