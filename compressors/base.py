@@ -64,17 +64,60 @@ class Compressor(ABC):
         """The part that learns from gradients, if there is one."""
         return None
 
-    @abstractmethod
     def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
-        """Encodes ``tensor`` (any shape, any floating dtype). Returns (payload, context)."""
+        """Encodes ``tensor`` (any shape, any floating dtype) with the next key. Returns (payload, context).
+
+        Raises:
+            TypeError: the tensor is not floating-point.
+        """
+        if not tensor.is_floating_point():
+            raise TypeError(f"only floating-point tensors are compressed, not {tensor.dtype}")
+        vector = tensor.detach().reshape(-1).contiguous()
+        payload = vector.new_empty(self.payload_bytes(tensor.shape, tensor.dtype), dtype=torch.uint8)
+        used = self.encode(vector, payload, self.stream.next_key())
+        return payload[:used].view(self.payload_dtype(tensor.dtype)), Context(tensor.shape, tensor.dtype)
+
+    def decompress(self, payload: Tensor, context: Context) -> Tensor:
+        """Decodes to a new tensor with the shape and dtype of the original.
+
+        Raises:
+            ValueError: the payload is not one of such a tensor.
+        """
+        vector = payload.new_empty(numel(context.shape), dtype=context.dtype)
+        self.decode(payload.contiguous().view(torch.uint8), vector)
+        return vector.view(context.shape)
 
     @abstractmethod
-    def decompress(self, payload: Tensor, context: Context) -> Tensor:
-        """Decodes to a new tensor with the shape and dtype of the original."""
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+        """Writes the payload of ``vector``; returns its number of bytes.
 
-    def compress_part(self, part: Tensor, start: int) -> tuple[Tensor, Context]:
-        """``compress`` for the coordinates from ``start`` on of the vector that ``lay_out`` described."""
-        return self.compress(part)
+        Args:
+            vector: 1-D, contiguous, floating-point.
+            payload: 1-D uint8, at least ``payload_bytes(len(vector), vector.dtype)`` long.
+            key: all that rounding depends on beside the vector; 64 bits.
+            start: the place of the first coordinate in the vector that ``lay_out`` described.
+        """
+
+    @abstractmethod
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+        """Writes the decoded coordinates to ``vector`` (1-D, contiguous, floating-point), or adds them to it.
+
+        Raises:
+            ValueError: ``payload`` (1-D uint8) is not one of such a vector.
+        """
+
+    def is_finite(self, payload: Tensor, numel: int) -> bool:
+        """Whether the payload (uint8) of so many coordinates decodes to finite numbers only.
+
+        May also be false where some lie near the end of float32's range, so that means might leave it.
+        """
+        vector = payload.new_empty(numel, dtype=torch.float32)
+        self.decode(payload, vector)
+        return bool(torch.isfinite(vector).all())
+
+    def payload_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """What ``compress`` returns for tensors of this dtype; a floating type if ``summable``."""
+        return torch.uint8
 
     @abstractmethod
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
@@ -117,18 +160,6 @@ class Compressor(ABC):
 def numel(shape: Shape) -> int:
     """Number of elements of a shape."""
     return shape if isinstance(shape, int) else math.prod(shape)
-
-
-def flatten(tensor: Tensor, dtype: torch.dtype) -> tuple[Tensor, Context]:
-    """The tensor as a contiguous 1-D ``dtype`` vector (a view where possible), and its context.
-
-    Raises:
-        TypeError: the tensor is not floating-point.
-    """
-    if not tensor.is_floating_point():
-        raise TypeError(f"only floating-point tensors are compressed, not {tensor.dtype}")
-    vector = tensor.detach().reshape(-1).to(dtype).contiguous()
-    return vector, Context(tensor.shape, tensor.dtype)
 
 
 def byte_tensor(data: bytes) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from compressors import coding, parameters, registry
-from compressors.base import Compressor, Context, Shape, numel
+from compressors.base import Compressor, Shape
 from compressors.coding import Bytes, CorruptPayloadError
 from compressors.learning import Learner
 from compressors.symbols import SymbolCompressor
@@ -45,6 +45,7 @@ class Coded(Compressor):
     def __post_init__(self) -> None:
         super().__post_init__()
         _require_symbols(self.inner)
+        self.stream = self.inner.stream
 
     @property
     def unbiased(self) -> bool:  # type: ignore[override]
@@ -61,21 +62,23 @@ class Coded(Compressor):
     def lay_out(self, sizes: Sequence[int]) -> None:
         self.inner.lay_out(sizes)
 
-    def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
-        payload, context = self.inner.compress(tensor)
-        return self._encode(payload, numel(context.shape)), context
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+        fixed = payload.new_empty(self.inner.payload_bytes(len(vector), vector.dtype))
+        self.inner.encode(vector, fixed, key, start)
+        coded = self._encode(fixed, len(vector))
+        payload[: len(coded)] = coded
+        return len(coded)
 
-    def compress_part(self, part: Tensor, start: int) -> tuple[Tensor, Context]:
-        payload, context = self.inner.compress_part(part, start)
-        return self._encode(payload, numel(context.shape)), context
-
-    def decompress(self, payload: Tensor, context: Context) -> Tensor:
-        """Decodes to a new tensor with the shape and dtype of the original.
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+        """Decodes to, or adds to, ``vector``.
 
         Raises:
             CorruptPayloadError: the payload was cut short, added to or changed.
         """
-        return self.inner.decompress(self._decode(payload, numel(context.shape)), context)
+        self.inner.decode(self._decode(payload, len(vector)), vector, add)
+
+    def is_finite(self, payload: Tensor, numel: int) -> bool:
+        return self.inner.is_finite(self._decode(payload, numel), numel)
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
         """The most: that of symbols sent as they are."""
@@ -87,6 +90,7 @@ class Coded(Compressor):
     def for_rank(self, rank: int, seed: int | None = None) -> Self:
         other = super().for_rank(rank, seed)
         other.inner = self.inner.for_rank(rank, seed)
+        other.stream = other.inner.stream
         return other
 
     def state_dict(self) -> dict[str, Any]:

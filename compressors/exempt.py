@@ -43,6 +43,12 @@ class Exempt(Compressor):
     def decompress(self, payload: Tensor, context: Context) -> Tensor:
         return self.route(context.shape).decompress(payload, context)
 
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+        return self.route(vector.shape).encode(vector, payload, key, start)
+
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+        self.route(vector.shape).decode(payload, vector, add)
+
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
         sizes = (shape,) if isinstance(shape, int) else shape
         return self.route(sizes).payload_bytes(shape, dtype)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from compressors.base import Compressor, Context, Shape, flatten, numel
+from compressors.base import Compressor, Shape, numel
+from compressors.cast import decode_as, encode_as, is_finite_as
 from compressors.registry import register
 
 
@@ -17,11 +18,17 @@ class Half(Compressor):
     summable = True
     unbiased = False
 
-    def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
-        return flatten(tensor, torch.float16)
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+        return encode_as(torch.float16, vector, payload)
 
-    def decompress(self, payload: Tensor, context: Context) -> Tensor:
-        return payload.to(context.dtype, copy=True).view(context.shape)
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+        decode_as(torch.float16, payload, vector, add)
+
+    def is_finite(self, payload: Tensor, numel: int) -> bool:
+        return is_finite_as(torch.float16, payload)
+
+    def payload_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        return torch.float16
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
         return 2 * numel(shape)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from compressors.base import Compressor, Context, Shape, flatten, numel
+from compressors.base import Compressor, Shape, numel
+from compressors.cast import decode_as, encode_as, is_finite_as
 from compressors.registry import register
+
 
 
 @register("none")
@@ -16,18 +18,26 @@ class Identity(Compressor):
 
     summable = True
 
-    def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
-        return flatten(tensor, _wire_dtype(tensor.dtype))
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+        return encode_as(self.payload_dtype(vector.dtype), vector, payload)
 
-    def decompress(self, payload: Tensor, context: Context) -> Tensor:
-        return payload.to(context.dtype, copy=True).view(context.shape)
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+        decode_as(_dtype(payload, len(vector)), payload, vector, add)
+
+    def is_finite(self, payload: Tensor, numel: int) -> bool:
+        return is_finite_as(_dtype(payload, numel), payload)
+
+    def payload_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        return torch.float32 if dtype == torch.bfloat16 else dtype
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
-        return numel(shape) * _wire_dtype(dtype).itemsize
+        return numel(shape) * self.payload_dtype(dtype).itemsize
 
     def variance_bound(self, tensor: Tensor) -> float:
         return 0.0
 
 
-def _wire_dtype(dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if dtype == torch.bfloat16 else dtype
+def _dtype(payload: Tensor, numel: int) -> torch.dtype:
+    """That of so many numbers in the payload."""
+    dtypes = {dtype.itemsize * numel: dtype for dtype in (torch.float64, torch.float16, torch.float32)}
+    return dtypes.get(len(payload), torch.float32)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compressors import kernels
-from compressors.base import Context, Shape, byte_tensor, flatten, numel
+from compressors.base import Shape, byte_tensor, numel
 from compressors.kernels.layout import Layout
 from compressors.parameters import parameter
 from compressors.symbols import SymbolCompressor
@@ -59,17 +59,20 @@ class BucketQuantizer(SymbolCompressor):
         symmetric = 2 * layout.offset == layout.levels and layout.offset == int(layout.offset)
         return int(layout.offset) if symmetric else None
 
-    def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
-        vector, context = flatten(tensor, torch.float32)
-        key = self.stream.next_key()
-        body = kernels.for_device(vector.device).encode(vector, self.layout, key)
-        return self.with_preamble(key, body), context
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+        size = self.payload_bytes(len(vector))
+        body = self.write_preamble(key, payload[:size])
+        kernels.for_device(vector.device).encode(kernels.readable(vector), self.layout, key, body)
+        return size
 
-    def decompress(self, payload: Tensor, context: Context) -> Tensor:
-        size = numel(context.shape)
-        key, body = self.open(payload, size)
-        vector = kernels.for_device(payload.device).decode(body, self.layout, size, key)
-        return vector.to(context.dtype).view(context.shape)
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+        key, body = self.open(payload, len(vector))
+        kernel = kernels.for_device(payload.device)
+        kernels.deliver(lambda target, add: kernel.decode(body, self.layout, target, key, add), vector, add)
+
+    def is_finite(self, payload: Tensor, numel: int) -> bool:
+        body = payload[self.preamble_bytes :]
+        return kernels.moderate(body[: self.layout.header_bytes(self.symbol_count(numel))])
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
         return self.preamble_bytes + self.layout.payload_bytes(numel(shape))
@@ -94,11 +97,11 @@ class BucketQuantizer(SymbolCompressor):
     def bucket_bound(self, bucket: Tensor) -> float:
         """Upper bound on E||Q(x) - x||^2 for one bucket (float64)."""
 
-    def with_preamble(self, key: int, body: Tensor) -> Tensor:
-        """The payload of header and codes."""
-        if not self.preamble_bytes:
-            return body
-        return torch.cat([byte_tensor(self.preamble(key)).to(body.device), body])
+    def write_preamble(self, key: int, payload: Tensor) -> Tensor:
+        """Writes it at the front; returns the rest of the payload, where header and codes go."""
+        if self.preamble_bytes:
+            payload[: self.preamble_bytes] = byte_tensor(self.preamble(key))
+        return payload[self.preamble_bytes :]
 
     def open(self, payload: Tensor, size: int) -> tuple[int, Tensor]:
         """The key, and header and codes, of the payload of so many coordinates.

@@ -10,21 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors import kernels
-from compressors.base import Compressor, Context, Shape, byte_tensor, flatten, numel
+from compressors.base import Compressor, Shape, byte_tensor, numel
 from compressors.dither import KEY
+from compressors.kernels.blocks import padded
+from compressors.kernels.layout import Layout
 from compressors.parameters import parameter
 from compressors.random import derive
 from compressors.registry import register
-from compressors.rotated import (
-    LENGTHS,
-    RESIDUAL_BIAS,
-    decode_unscaled,
-    padded,
-    projection_layout,
-    relative_error,
-    rotate_back,
-    scale_header,
-)
+from compressors.rotated import LENGTHS, RESIDUAL_BIAS, projection_layout, relative_error
 
 Array = NDArray[np.float64]
 
@@ -72,49 +65,40 @@ class Variable(Compressor):
     def lay_out(self, sizes: Sequence[int]) -> None:
         self._sizes = tuple(sizes)
 
-    def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
-        return self.compress_part(tensor, 0)
-
-    def compress_part(self, part: Tensor, start: int) -> tuple[Tensor, Context]:
-        vector, context = flatten(part, torch.float32)
-        key = self.stream.next_key()
-        rows = self._rows(vector)
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+        size = self.payload_bytes(len(vector))
+        vector = kernels.readable(vector)
+        rows = self._rows(vector.float())
         chances, widths = self._allocate(rows, vector, start)
         widths = np.where(drawn(chances, key), widths, 0)
         widths[~np.isfinite(chances)] = NOT_FINITE
-        kernel = kernels.for_device(rows.device)
-        exponents = kernel.rotate(rows, key).double()
-        payload = torch.zeros(self.payload_bytes(len(vector)), dtype=torch.uint8, device=rows.device)
         stop = self._head_bytes(len(rows))
-        payload[:stop] = byte_tensor(KEY.pack(key) + _pack(widths)).to(rows.device)
-        for width, chosen in _groups(widths, rows.device):
-            layout = projection_layout(width, rows.shape[1])
-            body = kernel.encode(rows[chosen].flatten(), layout, key)
-            factors = torch.exp2(exponents[chosen]) / torch.from_numpy(chances).to(rows.device)[chosen]
-            scale_header(body, layout, len(chosen) * rows.shape[1], factors)
-            payload[stop : stop + len(body)] = body
-            stop += len(body)
-        return payload, context
+        payload[:stop] = byte_tensor(KEY.pack(key) + _pack(widths))
+        with np.errstate(divide="ignore"):
+            factors = 1 / chances
+        kernels.for_device(vector.device).encode_variable(
+            vector,
+            self._layouts(rows.shape[1]),
+            torch.from_numpy(widths).to(vector.device),
+            torch.from_numpy(factors).to(vector.device),
+            key,
+            payload[stop:size],
+        )
+        return size
 
-    def decompress(self, payload: Tensor, context: Context) -> Tensor:
-        size = numel(context.shape)
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+        size = len(vector)
         if payload.numel() != self.payload_bytes(size):
             raise ValueError(f"{self.name}: a payload of {payload.numel()} bytes cannot hold {size} coordinates")
-        rows = self._rows(payload.new_zeros(size, dtype=torch.float32))
-        stop = self._head_bytes(len(rows))
+        length, count = self._blocks(size)
+        stop = self._head_bytes(count)
         head = bytes(payload[:stop].tolist())
-        key, widths = KEY.unpack(head[: KEY.size])[0], _unpack(head[KEY.size :], len(rows))
-        scales = rows.new_zeros(len(rows))
-        for width, chosen in _groups(widths, rows.device):
-            layout = projection_layout(width, rows.shape[1])
-            count = len(chosen) * rows.shape[1]
-            body = payload[stop : stop + layout.payload_bytes(count)]
-            values, scales[chosen] = decode_unscaled(body, layout, count, key)
-            rows[chosen] = values.view(len(chosen), -1)
-            stop += len(body)
-        scales[torch.from_numpy(widths == NOT_FINITE).to(rows.device)] = torch.nan
-        rotate_back(rows, scales, key)
-        return rows.flatten()[:size].to(context.dtype).view(context.shape)
+        key = KEY.unpack(head[: KEY.size])[0]
+        widths = torch.from_numpy(_unpack(head[KEY.size :], count)).to(vector.device)
+        kernel, layouts, body = kernels.for_device(vector.device), self._layouts(length), payload[stop:]
+        kernels.deliver(
+            lambda target, add: kernel.decode_variable(body, layouts, widths, target, key, add), vector, add
+        )
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
         length, count = self._blocks(numel(shape))
@@ -122,7 +106,7 @@ class Variable(Compressor):
 
     def variance_bound(self, tensor: Tensor) -> float:
         """The sum over buckets of its fraction of their energy, and 5 % as in ``Rotated``."""
-        vector = flatten(tensor, torch.float32)[0]
+        vector = tensor.detach().float().flatten()
         rows = self._rows(vector)
         chances, widths = self._allocate(rows, vector, 0)
         fractions = _errors()[widths - 1]
@@ -149,6 +133,9 @@ class Variable(Compressor):
         cumulated = np.concatenate([[0.0], np.cumsum(weights * lengths)])
         means: Array = np.diff(np.interp(np.arange(count + 1) * length, edges, cumulated)) / length
         return means
+
+    def _layouts(self, length: int) -> list[Layout]:
+        return [projection_layout(width, length) for width in range(1, WIDEST + 1)]
 
     def _blocks(self, size: int) -> tuple[int, int]:
         """(length, number) of the blocks that hold so many coordinates."""
@@ -227,12 +214,6 @@ def _errors() -> Array:
 def _energies(rows: Tensor) -> Array:
     energies: Array = rows.double().square().sum(dim=1).cpu().numpy()
     return energies
-
-
-def _groups(widths: NDArray[np.int64], device: torch.device) -> list[tuple[int, Tensor]]:
-    """(width, indices of the blocks that have it) for every width that codes something."""
-    found = [width for width in np.unique(widths).tolist() if 1 <= width <= WIDEST]
-    return [(width, torch.from_numpy(np.flatnonzero(widths == width)).to(device)) for width in found]
 
 
 def _pack(widths: NDArray[np.int64]) -> bytes:

@@ -1,22 +1,29 @@
-"""Kernels of the quantizers: one file per device, all with the same bits for the same key.
+"""Kernels of the quantizers: one module per device, all with the same bits for the same key.
 
-A kernel module has these functions, on contiguous tensors of its device:
+A kernel module has these functions, on contiguous 1-D tensors of its device. A ``vector`` is float32,
+float16 or bfloat16; arithmetic is float32's. A ``payload`` is uint8 and may begin at any address.
+With ``add`` values are added to what the vector holds and rounded once to its dtype.
 
-``encode(vector, layout, key) -> payload``
-    ``vector``: 1-D float32; ``payload``: uint8 of ``layout.payload_bytes(len(vector))``.
-``decode(payload, layout, numel, key) -> vector``
-    the inverse, a new float32 vector of ``numel`` elements; the key matters if the layout is dithered.
+``encode(vector, layout, key, payload)``
+    writes ``layout.payload_bytes(len(vector))`` bytes, the whole payload.
+``decode(payload, layout, vector, key, add)``
+    the inverse; the key matters if the layout is dithered.
+``encode_rotated(vector, layout, key, payload)`` and ``decode_rotated(payload, layout, vector, key, add)``
+    the same in a random basis: every block (``blocks.padded``) is divided by two to its exponent, which
+    takes it near 1, goes twice through random signs and the Hadamard matrix, and is quantized; its scale is
+    then multiplied by the power of two.
+``encode_variable(vector, layouts, widths, factors, key, body)``,
+``decode_variable(body, layouts, widths, vector, key, add)``
+    the same with a layout for every block: ``layouts[width - 1]``, its scale multiplied by ``factors`` (float64)
+    too; blocks of width 0 are left out, any other width decodes to NaN. The blocks of one width lie together,
+    headers first, widths in increasing order; zeros fill the rest of the body.
 ``unpack(packed, layout, numel) -> codes`` and ``pack(codes, layout) -> packed``
     between the bytes after the header and one uint8 for every coordinate.
-``rotate(rows, key, first) -> exponents`` and ``unrotate(rows, key, first)``
-    in place, on a float32 matrix whose rows have a power of two of m elements: every row is divided
-    by two to its exponent (int32), which takes it near 1, and goes twice through random signs
-    and the Hadamard matrix, not normalised; ``unrotate`` is m^2 times the inverse, less the exponent.
-    ``first`` is the number of the first row among all rows with this key.
 
 ``reference`` (plain torch, any device) defines them; the others must agree with it bit for bit.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -27,17 +34,25 @@ from compressors.kernels.layout import Layout
 
 
 class Kernel(Protocol):
-    def encode(self, vector: Tensor, layout: Layout, key: int) -> Tensor: ...
+    def encode(self, vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None: ...
 
-    def decode(self, payload: Tensor, layout: Layout, numel: int, key: int = 0) -> Tensor: ...
+    def decode(self, payload: Tensor, layout: Layout, vector: Tensor, key: int = 0, add: bool = False) -> None: ...
+
+    def encode_rotated(self, vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None: ...
+
+    def decode_rotated(self, payload: Tensor, layout: Layout, vector: Tensor, key: int, add: bool = False) -> None: ...
+
+    def encode_variable(
+        self, vector: Tensor, layouts: Sequence[Layout], widths: Tensor, factors: Tensor, key: int, body: Tensor
+    ) -> None: ...
+
+    def decode_variable(
+        self, body: Tensor, layouts: Sequence[Layout], widths: Tensor, vector: Tensor, key: int, add: bool = False
+    ) -> None: ...
 
     def unpack(self, packed: Tensor, layout: Layout, numel: int) -> Tensor: ...
 
     def pack(self, codes: Tensor, layout: Layout) -> Tensor: ...
-
-    def rotate(self, rows: Tensor, key: int, first: int = 0) -> Tensor: ...
-
-    def unrotate(self, rows: Tensor, key: int, first: int = 0) -> None: ...
 
 
 def for_device(device: torch.device) -> Kernel:
@@ -47,3 +62,23 @@ def for_device(device: torch.device) -> Kernel:
 
         return cpu
     return reference
+
+
+def readable(vector: Tensor) -> Tensor:
+    """The vector in a dtype that kernels read: float64 is rounded to float32."""
+    return vector.float() if vector.dtype == torch.float64 else vector
+
+
+def deliver(decode: Callable[[Tensor, bool], None], vector: Tensor, add: bool) -> None:
+    """Calls ``decode(vector, add)``, by way of a float32 vector if ``vector`` is float64."""
+    if vector.dtype != torch.float64:
+        decode(vector, add)
+        return
+    values = torch.empty_like(vector, dtype=torch.float32)
+    decode(values, False)
+    vector.add_(values) if add else vector.copy_(values)
+
+
+def moderate(header: Tensor) -> bool:
+    """Whether all float32 in these bytes are finite and far enough from overflow for values and sums made of them."""
+    return len(header) == 0 or bool(header.clone().view(torch.float32).abs().max() < 2.0**110)

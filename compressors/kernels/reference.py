@@ -1,36 +1,87 @@
 """The quantizers in plain torch: slow, short, and the definition of every bit."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from compressors.kernels.blocks import block_rows, padded
 from compressors.kernels.layout import Layout
 from compressors.random import GOLDEN, derive, mix64
 
 MASK32 = 0xFFFFFFFF
 
 
-def encode(vector: Tensor, layout: Layout, key: int) -> Tensor:
+def encode(vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None:
     headers, codes = [], []
-    for first, rows in _bucket_rows(vector, layout):
+    for first, rows in _bucket_rows(vector.float(), layout):
         header, row_codes = _quantize(rows, layout, key, first)
         headers.append(header.flatten().view(torch.uint8))
         codes.append(_pack(row_codes, layout).flatten())
-    return torch.cat([*headers, *codes]) if codes else vector.new_empty(0, dtype=torch.uint8)
+    if codes:
+        payload.copy_(torch.cat([*headers, *codes]))
 
 
-def decode(payload: Tensor, layout: Layout, numel: int, key: int = 0) -> Tensor:
-    split = layout.header_bytes(numel)
-    header = payload[:split].clone().view(torch.float32).view(-1, layout.header_floats)
-    vector = payload.new_empty(numel, dtype=torch.float32)
-    codes = unpack(payload[split:], layout, numel)
-    for (first, rows), (_, row_codes) in zip(_bucket_rows(vector, layout), _bucket_rows(codes, layout), strict=True):
+def decode(payload: Tensor, layout: Layout, vector: Tensor, key: int = 0, add: bool = False) -> None:
+    header = _header(payload, layout, len(vector))
+    values = vector.new_empty(len(vector), dtype=torch.float32)
+    codes = unpack(payload[layout.header_bytes(len(vector)) :], layout, len(vector))
+    for (first, rows), (_, row_codes) in zip(_bucket_rows(values, layout), _bucket_rows(codes, layout), strict=True):
         unit, *low = header[first : first + len(rows)].split(1, dim=1)
         rows.copy_(_values(row_codes.long(), layout, key, first) * unit)
         if low:
             rows += low[0]
-    return vector
+    _deliver(values, vector, add)
+
+
+def encode_rotated(vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None:
+    numel = padded(len(vector), layout.bucket_size)
+    blocks = torch.nn.functional.pad(vector.float(), (0, numel - len(vector)))
+    parts = block_rows(blocks, layout.bucket_size)
+    exponents = [_rotate(rows, key, first) for first, rows in parts]
+    encode(blocks, layout, key, payload)
+    if exponents:
+        _scale_header(payload, layout, numel, torch.exp2(torch.cat(exponents).double()))
+
+
+def decode_rotated(payload: Tensor, layout: Layout, vector: Tensor, key: int, add: bool = False) -> None:
+    blocks, scales = _decode_unscaled(payload, layout, padded(len(vector), layout.bucket_size), key)
+    for first, rows in block_rows(blocks, layout.bucket_size):
+        _rotate_back(rows, scales[first : first + len(rows)], key, first)
+    _deliver(blocks[: len(vector)], vector, add)
+
+
+def encode_variable(
+    vector: Tensor, layouts: Sequence[Layout], widths: Tensor, factors: Tensor, key: int, body: Tensor
+) -> None:
+    rows = _rows(vector.float(), layouts[0].bucket_size)
+    factors = factors * torch.exp2(_rotate(rows, key).double())
+    stop = 0
+    for layout in layouts:
+        chosen = widths == layout.bits
+        part = body[stop : stop + layout.payload_bytes(int(chosen.sum()) * layout.bucket_size)]
+        encode(rows[chosen].flatten(), layout, key, part)
+        _scale_header(part, layout, int(chosen.sum()) * layout.bucket_size, factors[chosen])
+        stop += len(part)
+    body[stop:] = 0
+
+
+def decode_variable(
+    body: Tensor, layouts: Sequence[Layout], widths: Tensor, vector: Tensor, key: int, add: bool = False
+) -> None:
+    rows = _rows(torch.zeros_like(vector, dtype=torch.float32), layouts[0].bucket_size)
+    scales = torch.where(widths > layouts[-1].bits, torch.nan, 0.0)
+    stop = 0
+    for layout in layouts:
+        chosen = widths == layout.bits
+        count = int(chosen.sum()) * layout.bucket_size
+        part = body[stop : stop + layout.payload_bytes(count)]
+        values, scales[chosen] = _decode_unscaled(part, layout, count, key)
+        rows[chosen] = values.view(-1, layout.bucket_size)
+        stop += len(part)
+    _rotate_back(rows, scales, key)
+    _deliver(rows.flatten()[: len(vector)], vector, add)
 
 
 def unpack(packed: Tensor, layout: Layout, numel: int) -> Tensor:
@@ -48,7 +99,37 @@ def pack(codes: Tensor, layout: Layout) -> Tensor:
     return torch.cat(parts) if parts else codes.new_empty(0)
 
 
-def rotate(rows: Tensor, key: int, first: int = 0) -> Tensor:
+def _header(payload: Tensor, layout: Layout, numel: int) -> Tensor:
+    """(buckets, header_floats) float32; a copy."""
+    return payload[: layout.header_bytes(numel)].clone().view(torch.float32).view(-1, layout.header_floats)
+
+
+def _deliver(values: Tensor, vector: Tensor, add: bool) -> None:
+    vector.copy_(vector.float() + values if add else values)
+
+
+def _scale_header(payload: Tensor, layout: Layout, numel: int, factors: Tensor) -> None:
+    """Multiplies the scale of every bucket by a factor (float64), in place."""
+    header = _header(payload, layout, numel).flatten()
+    payload[: layout.header_bytes(numel)] = (header.double() * factors).float().view(torch.uint8)
+
+
+def _decode_unscaled(payload: Tensor, layout: Layout, numel: int, key: int) -> tuple[Tensor, Tensor]:
+    """The vector for scales of 1, which stays far from the ends of float32's range, and the scales."""
+    scales = _header(payload, layout, numel).flatten()
+    unscaled = torch.cat([torch.ones_like(scales).view(torch.uint8), payload[layout.header_bytes(numel) :]])
+    values = payload.new_empty(numel, dtype=torch.float32)
+    decode(unscaled, layout, values, key)
+    return values, scales
+
+
+def _rows(vector: Tensor, length: int) -> Tensor:
+    """A copy as a matrix of blocks, the last filled with zeros."""
+    return torch.nn.functional.pad(vector, (0, -len(vector) % length)).view(-1, length)
+
+
+def _rotate(rows: Tensor, key: int, first: int = 0) -> Tensor:
+    """In place: every row over two to its exponent (returned, int32), then twice through signs and Hadamard."""
     exponents = _exponents(rows)
     rows.copy_((rows.double() * torch.exp2(-exponents.double())).float())
     for turn in (1, 2):
@@ -57,10 +138,12 @@ def rotate(rows: Tensor, key: int, first: int = 0) -> Tensor:
     return exponents.squeeze(1)
 
 
-def unrotate(rows: Tensor, key: int, first: int = 0) -> None:
+def _rotate_back(rows: Tensor, scales: Tensor, key: int, first: int = 0) -> None:
+    """In place: from the rotated basis to the usual one, times the scale of every row."""
     for turn in (2, 1):
         _hadamard(rows)
         rows.mul_(_signs(rows, derive(key, turn), first))
+    rows.mul_(rows.shape[1] ** -2).mul_(scales.unsqueeze(1))
 
 
 def _bucket_rows(vector: Tensor, layout: Layout) -> list[tuple[int, Tensor]]:

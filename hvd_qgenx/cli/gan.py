@@ -1,7 +1,6 @@
 """hvd-qgenx gan"""
 
 import json
-import os
 import sys
 from dataclasses import fields
 from datetime import datetime
@@ -120,7 +119,7 @@ def _prepare(transport: Transport, values: dict[str, Any], given: set[str]) -> R
     stored = _read_run(transport, values["resume"]) if values["resume"] else None
     config = together(transport, "configure", lambda: _configure(transport, values, given, stored))
     require_same(transport, {**config.as_dict(), "data_dir": None})  # hosts may keep it elsewhere
-    _share_cores(transport)
+    options.share_cores(transport)
     images = data.load(config.dataset, Path(config.data_dir), values["download"], transport)
     trainer = Trainer(config, images, transport)
     folder = RunFolder(values["resume"] or values["out"] or Path(f"runs/gan-{datetime.now():%Y%m%d-%H%M%S}"))
@@ -189,12 +188,6 @@ def _write_config(
             write_json(folder.config, record)
 
 
-def _share_cores(transport: Transport) -> None:
-    """Ranks of one host share its cores, unless the user said how many threads to use."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // transport.local_size))
-
-
 def _announce(run: Run) -> str:
     config, trainer = run.config, run.trainer
     given = {**config.compressor_parameters, "coding": config.coding}
@@ -218,9 +211,13 @@ def _level_warning(config: GanConfig) -> str | None:
 
 def _describe(summary: dict[str, Any], folder: RunFolder) -> str:
     seconds = summary["seconds"]
-    split = ", ".join(f"{name} {seconds[name]:.1f}" for name in ("compute", "encode", "wire", "decode", "other"))
+    split, inside = (
+        ", ".join(f"{name} {seconds[name]:.1f}" for name in names)
+        for names in (("compute", "exposed", "other"), ("encode", "wire", "decode"))
+    )
     return (
         f"{summary['updates']} updates on {summary['ranks']} ranks in {seconds['total']:.1f} s ({split})\n"
+        f"of exchanges training waited for what is exposed; they took {inside} s, partly meanwhile\n"
         f"{summary['bytes_per_update'] / 1e6:.3f} MB sent per update by one rank\n"
         f"replica hash {summary['replica_hash']} on every rank\n"
         f"samples, metrics and checkpoint in {folder.path}"

@@ -1,9 +1,10 @@
 """One all-reduce of summable payloads."""
 
-from torch import Tensor
+import torch
 
-from compressors import Compressor, Context
-from hvd_qgenx.exchange.base import Encoder, Exchange, Pending, Report
+from hvd_qgenx.exchange.base import Exchange
+from hvd_qgenx.exchange.conveyor import Journey
+from hvd_qgenx.exchange.shipment import Shipment
 
 
 class AllReduce(Exchange):
@@ -11,18 +12,7 @@ class AllReduce(Exchange):
 
     adds_payloads = True
 
-    def start(
-        self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False, own: bool = False
-    ) -> Pending:
-        self.check(compressor)
-        report = Report()
-        encode = Encoder(compressor, report, measure, own)
-        payload = encode(vector)
-        work = self.transport.all_reduce_mean(payload, name)
-
-        def wait() -> Tensor:
-            mean = report.wait(work)
-            with report.clock("decode"):
-                return compressor.decompress(mean, Context(vector.shape, vector.dtype))
-
-        return Pending(wait, report, encode.own)
+    def carry(self, shipment: Shipment, start: int, stop: int, name: str) -> Journey:
+        payload = shipment.encode_summable(start, stop)
+        mean = yield self.transport.all_reduce_mean(payload, name)
+        shipment.deliver(mean.view(torch.uint8), start, stop)

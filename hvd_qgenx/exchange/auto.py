@@ -2,31 +2,44 @@
 
 from torch import Tensor
 
-from compressors import Compressor
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange.allgather import AllGather
 from hvd_qgenx.exchange.allreduce import AllReduce
-from hvd_qgenx.exchange.base import Exchange, Pending
+from hvd_qgenx.exchange.base import SLICE_BYTES, Exchange
+from hvd_qgenx.exchange.codec import Codec
+from hvd_qgenx.exchange.conveyor import Journey
+from hvd_qgenx.exchange.flat import for_ranks
+from hvd_qgenx.exchange.hierarchical import Hierarchical
+from hvd_qgenx.exchange.shipment import Shipment
 from hvd_qgenx.exchange.twophase import TwoPhase
 from hvd_qgenx.transport import Transport
 
 
 class Auto(Exchange):
-    """All-reduce where payloads can be added; else all-gather up to two ranks, two-phase beyond.
+    """All-reduce where payloads can be added; else hierarchical if there are several hosts with several
+    ranks each; else all-gather up to two ranks, two-phase beyond.
 
     With two ranks all-gather and two-phase send the same bytes, and all-gather quantizes once.
     """
 
-    def start(
-        self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False, own: bool = False
-    ) -> Pending:
-        return self.choose(compressor).start(vector, compressor, name, measure, own)
+    def __init__(self, transport: Transport, slice_bytes: int = SLICE_BYTES) -> None:
+        super().__init__(transport, slice_bytes)
+        self._sums = AllReduce(transport, slice_bytes)
+        self._flat = for_ranks(transport.size)(transport, slice_bytes)
+        self._hosts = Hierarchical(transport, slice_bytes) if transport.local() is not None else None
 
-    def choose(self, compressor: Compressor) -> Exchange:
-        if compressor.summable:
-            return AllReduce(self.transport)
-        return AllGather(self.transport) if self.transport.size <= 2 else TwoPhase(self.transport)
+    def ship(self, vector: Tensor, codec: Codec, name: str, measure: bool = False, own: bool = False) -> Shipment:
+        return self.choose(codec, own).ship(vector, codec, name, measure, own)
+
+    def carry(self, shipment: Shipment, start: int, stop: int, name: str) -> Journey:
+        return self.choose(shipment.codec, shipment.own is not None).carry(shipment, start, stop, name)
+
+    def choose(self, codec: Codec, own: bool = False) -> Exchange:
+        """The exchange for vectors of this codec; ``own`` as in ``Shipment``."""
+        if codec.alone is not None and codec.alone.summable:
+            return self._sums
+        return self._hosts if self._hosts is not None and not own else self._flat
 
 
 _exchanges: dict[str, type[Exchange]] = {
@@ -34,6 +47,7 @@ _exchanges: dict[str, type[Exchange]] = {
     "allreduce": AllReduce,
     "allgather": AllGather,
     "two-phase": TwoPhase,
+    "hierarchical": Hierarchical,
 }
 NAMES = tuple(_exchanges)
 
@@ -49,6 +63,6 @@ def get(name: str) -> type[Exchange]:
     return _exchanges[name]
 
 
-def make(name: str, transport: Transport) -> Exchange:
-    """The exchange called ``name`` over a transport; raises as ``get`` does."""
-    return get(name)(transport)
+def make(name: str, transport: Transport, slice_bytes: int = SLICE_BYTES) -> Exchange:
+    """The exchange called ``name`` over a transport; raises as ``get`` does, and as the exchange's class."""
+    return get(name)(transport, slice_bytes)

@@ -1,55 +1,32 @@
 """Compressed scatter-reduce, then compressed all-gather."""
 
-import itertools
+from itertools import pairwise
 
-import torch
-from torch import Tensor
-
-from compressors import Compressor, Context
-from hvd_qgenx.exchange.base import Encoder, Exchange, Pending, Report, as_bytes, decode_mean
+from hvd_qgenx.exchange.base import PayloadExchange
+from hvd_qgenx.exchange.conveyor import Journey
+from hvd_qgenx.exchange.shipment import Shipment
 
 
-class TwoPhase(Exchange):
-    """Rank k owns the k-th chunk: all send it their payload of that chunk, it decodes and averages
-    them, compresses the mean and sends it to all.
+class TwoPhase(PayloadExchange):
+    """Rank k owns the k-th chunk of a slice: all send it their payload of that chunk, it decodes and
+    averages them, compresses the mean and sends it to all.
 
     Sends 2 (K - 1) / K payloads, whatever the number of ranks K; quantizes twice, which is still
     unbiased. The owner too takes the decoded mean, so all ranks agree. Source of the scheme:
     Alistarh et al. (QSGD) and Markov et al. (CGX), there called scatter-reduce-all-gather.
     """
 
-    def start(
-        self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False, own: bool = False
-    ) -> Pending:
-        report = Report()
-        rank = self.transport.rank
-        chunks = cut(vector, self.transport.size, compressor.alignment)
-        starts = list(itertools.accumulate((len(chunk) for chunk in chunks), initial=0))
-        encode = Encoder(compressor, report, measure, own)
-        payloads = [encode(chunk, start) for chunk, start in zip(chunks, starts, strict=False)]
-        dtype = payloads[0].dtype
-        work = self.transport.all_to_all([as_bytes(payload) for payload in payloads], f"{name}.scatter")
+    def carry(self, shipment: Shipment, start: int, stop: int, name: str) -> Journey:
+        transport, codec = self.carrier, shipment.codec
+        bounds = codec.cut(start, stop, transport.size)
+        first, last = bounds[transport.rank : transport.rank + 2]
 
-        def wait() -> Tensor:
-            received = [part.view(dtype) for part in report.wait(work)]
-            contexts = [Context(chunk.shape, chunk.dtype) for chunk in chunks]
-            with report.clock("decode"):
-                mean = decode_mean(compressor, received, contexts[rank])
-            payload = Encoder(compressor, report)(mean, starts[rank])
-            sizes = [compressor.payload_bytes(len(chunk), chunk.dtype) for chunk in chunks]
-            gather = self.transport.all_gather(
-                as_bytes(payload), sizes if compressor.exact_size else None, f"{name}.gather"
-            )
-            gathered = report.wait(gather)
-            with report.clock("decode"):
-                parts = zip(gathered, contexts, strict=True)
-                return torch.cat([compressor.decompress(part.view(dtype), context) for part, context in parts])
+        payload, sizes = shipment.encode(bounds)
+        expected = [sizes[transport.rank]] * transport.size if codec.exact_size else None
+        payloads = yield transport.all_to_all(payload, sizes, f"{name}.scatter", expected)
 
-        return Pending(wait, report, encode.own)
+        mean = shipment.encode_mean(shipment.average(payloads, first, last), first)
+        payloads = yield transport.all_gather(mean, sizes if codec.exact_size else None, f"{name}.gather")
 
-
-def cut(vector: Tensor, parts: int, alignment: int) -> list[Tensor]:
-    """``parts`` views of nearly equal length, cut at multiples of ``alignment``; the last may be empty."""
-    units = -(-len(vector) // alignment)
-    ends = [min(len(vector), alignment * (units * k // parts)) for k in range(1, parts)]
-    return list(torch.tensor_split(vector, ends))
+        for payload, (first, last) in zip(payloads, pairwise(bounds), strict=True):
+            shipment.deliver(payload, first, last)

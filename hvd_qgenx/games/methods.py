@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from compressors import Compressor
-from hvd_qgenx.exchange import Exchange, Pending
+from hvd_qgenx.exchange import Codec, Exchange, Shipment
+from hvd_qgenx.exchange.conveyor import Journey
 from hvd_qgenx.games.base import Game
 from hvd_qgenx.games.noise import Noise
 from hvd_qgenx.optim import DistributedOptimizer, ExtraAdam, ExtraSGD, OptimisticAdam, OptimisticSGD, QGenX
@@ -18,7 +19,7 @@ from hvd_qgenx.optim import DistributedOptimizer, ExtraAdam, ExtraSGD, Optimisti
 class Players:
     """All players of a game on one worker, and what they cost; float64.
 
-    Every player is one parameter, a view into ``point``; its gradient is a view into one vector too.
+    Every player is one parameter, a view into ``point``.
     """
 
     def __init__(self, game: Game, noise: Noise, seed: int, compressor: Compressor, exchange: Exchange) -> None:
@@ -31,14 +32,11 @@ class Players:
         self.oracle_calls = 0
         rank = exchange.transport.rank
         self._oracle = noise.oracle(game.oracle(seed, rank), game.players, seed, rank)
-        self._gradient = torch.zeros_like(self.point)
-        self._parameters: dict[str, Tensor] = {}
-        sizes = list(game.players.values())
-        for player, part, gradient in zip(
-            game.players, self.point.split(sizes), self._gradient.split(sizes), strict=True
-        ):
-            self._parameters[player] = part.detach().requires_grad_()
-            self._parameters[player].grad = gradient
+        self._sizes = list(game.players.values())
+        parts = self.point.split(self._sizes)
+        self._parameters = {
+            player: part.detach().requires_grad_() for player, part in zip(game.players, parts, strict=True)
+        }
 
     def optimizer(self, make: Callable[..., Any], lr: float, *players: str) -> Any:
         """A distributed optimizer of these players, by default of all."""
@@ -52,7 +50,9 @@ class Players:
         """Calls this worker's oracle where the players are, and puts the answer into the gradients."""
         self.oracle_calls += 1
         self.asked.copy_(self.point)
-        self._gradient.copy_(self._oracle(self.point))
+        answers = self._oracle(self.point).split(self._sizes)
+        for parameter, answer in zip(self._parameters.values(), answers, strict=True):
+            parameter.grad = answer
 
     def project(self) -> None:
         self.game.project(self.point)
@@ -66,11 +66,12 @@ class CountingExchange(Exchange):
         self.inner = inner
         self.count = 0
 
-    def start(
-        self, vector: Tensor, compressor: Compressor, name: str, measure: bool = False, own: bool = False
-    ) -> Pending:
+    def ship(self, vector: Tensor, codec: Codec, name: str, measure: bool = False, own: bool = False) -> Shipment:
         self.count += 1
-        return self.inner.start(vector, compressor, name, measure, own)
+        return self.inner.ship(vector, codec, name, measure, own)
+
+    def carry(self, shipment: Shipment, start: int, stop: int, name: str) -> Journey:
+        return self.inner.carry(shipment, start, stop, name)
 
 
 Iteration = Callable[[], None]

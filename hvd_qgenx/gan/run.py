@@ -134,6 +134,7 @@ class Run:
             "seconds/encode": recent.encode_seconds / updates,
             "seconds/wire": recent.wire_seconds / updates,
             "seconds/decode": recent.decode_seconds / updates,
+            "seconds/exposed": recent.exposed_seconds / updates,
         }
         self._remember()
         bar.set_postfix_str(
@@ -154,9 +155,9 @@ class Run:
 
     def _summarize(self) -> dict[str, Any]:
         trainer, report = self.trainer, self.trainer.report
-        exchange = {"encode": report.encode_seconds, "wire": report.wire_seconds, "decode": report.decode_seconds}
-        seconds = {**trainer.seconds, **exchange}
-        seconds["other"] = seconds["total"] - seconds["compute"] - sum(exchange.values())
+        phases = ("encode", "wire", "decode", "exposed")
+        seconds = {**trainer.seconds, **{phase: getattr(report, f"{phase}_seconds") for phase in phases}}
+        seconds["other"] = seconds["total"] - seconds["compute"] - seconds["exposed"]
         summary = {
             "updates": int(trainer.updates),
             "ranks": trainer.transport.size,

@@ -76,15 +76,15 @@ class Trainer:
         optimizer = self._moving()
         for each in self.optimizers:
             each.zero_grad()
+        optimizer.measure_error = measure_error
+        optimizer.learn_next = learns = self._learns(optimizer)
+        optimizer.overlap = not save_gradients
         self._fill_gradients([group["player"] for group in optimizer.param_groups])
         self._finish_device_work()
         self.seconds["compute"] += time.perf_counter() - start
         if save_gradients:
             torch.save(self._gradients(), save_gradients)
 
-        optimizer.measure_error = measure_error
-        optimizer.learn_next = self._learns(optimizer)
-        learns = optimizer.learn_next
         extrapolates = self.config.method.moves == 2 and self.move % 2 == 0
         optimizer.extrapolation() if extrapolates else optimizer.step()
         if learns:

@@ -3,7 +3,8 @@
 import math
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch.optim import Optimizer
 from compressors import Compressor, Half, Identity, Learner, Lesson
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
-from hvd_qgenx.exchange import Exchange, Report
-from hvd_qgenx.optim.fused import fuse
+from hvd_qgenx.exchange import Exchange, Report, Shipment
+from hvd_qgenx.optim.flat import flatten
+from hvd_qgenx.optim.round import Inline, Round
 from hvd_qgenx.optim.workers import WorkerAware
 from hvd_qgenx.transport import Transport, Work
 
@@ -94,6 +96,8 @@ class _Distributed(Optimizer):
         self.backward_passes_per_step = backward_passes_per_step
         self.measure_error = False
         """Measure the compressor's error at every exchange (costs one more decode)."""
+        self.overlap = True
+        """Exchange gradients as backward computes them; otherwise, when ``step`` or the like is called."""
         self.learn_next = False
         """Let a compressor that learns do so from the next gradients, before they are exchanged; once."""
         self.lesson: Lesson | None = None
@@ -101,7 +105,10 @@ class _Distributed(Optimizer):
         self.report = Report()
         """Bytes and seconds of all exchanges so far; reset by assigning a new ``Report``."""
         self._names = self._name_parameters(named_parameters)
-        self._fused = fuse(self._names, self.compression)
+        self._buffers = flatten(self._as_they_appear(), self.compression)
+        self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
+        self._background = ThreadPoolExecutor(1, "exchange")
+        self._round: Round | None = None
         self._own: dict[Tensor, Tensor] = {}
         self._sum: Work[list[Tensor]] | None = None
         self._passes: dict[Tensor, int] = {}
@@ -125,6 +132,11 @@ class _Distributed(Optimizer):
                     names[parameter] = f"{player} parameter {name}" if player else f"parameter {name}"
         return names
 
+    def _as_they_appear(self) -> Iterator[Tensor]:
+        """Parameters in the order in which backward is expected to reach them: every group from its end."""
+        for group in self.param_groups:
+            yield from (parameter for parameter in reversed(group["params"]) if parameter in self._names)
+
     def _check_agreement(self) -> None:
         """All ranks must lay the same parameters end to end and decode them alike."""
         mine = [(name, tuple(p.shape), str(p.dtype)) for p, name in self._names.items()]
@@ -135,51 +147,76 @@ class _Distributed(Optimizer):
                 raise ConfigurationError(f"ranks 0 and {rank} were given different {what}")
 
     def _count_pass(self, parameter: Tensor) -> None:
+        """After every backward pass over a parameter."""
         self._passes[parameter] = self._passes.get(parameter, 0) + 1
         if self._passes[parameter] > self.backward_passes_per_step:
             raise RuntimeError(
                 f"the gradient of {self._names[parameter]} was computed {self._passes[parameter]} times before an "
                 f"exchange; call step() or extrapolation() in between, or set backward_passes_per_step"
             )
+        buffer = self._buffer_of[parameter]
+        buffer.collect(parameter)
+        if self.overlap and not self.learn_next and self._passes[parameter] == self.backward_passes_per_step:
+            self._round = self._round or self._begin(self._background)
+            self._round.ready(parameter)
+        buffer.seen = buffer.changes
 
     def synchronize(self) -> None:
         """Replaces the gradients by their means over all ranks, the same bits on each.
 
         Raises:
             NonFiniteGradientError: on all ranks, if the gradient of any held Inf or NaN.
+            RuntimeError: gradients were changed after backward, when their exchange had begun.
         """
-        vectors = [group.gather(1 / self.backward_passes_per_step) for group in self._fused]
-        if self.learn_next:
-            self._learn(vectors)
-        own = isinstance(self, WorkerAware)
-        pending = [
-            self.exchange.start(vector, group.compressor, f"{self._prefix}.{index}", self.measure_error, own)
-            for index, (group, vector) in enumerate(zip(self._fused, vectors, strict=True))
-        ]
-        for group, exchange in zip(self._fused, pending, strict=True):
-            if exchange.own is not None:
-                self._own.update(group.split(exchange.own))
-        self._sum = self._start_sum()
-        means = [exchange.wait() for exchange in pending]
-        for exchange in pending:
-            self.report.add(exchange.report)
-        if not all(_is_finite(mean) for mean in means):  # means are equal on all ranks, and so is this
-            self._report_non_finite()
-        for group, mean in zip(self._fused, means, strict=True):
-            group.scatter(mean)
+        with self.report.clock("exposed"):
+            self._collect()
+            if self.learn_next:
+                self._learn()
+            current, self._round = self._round or self._begin(Inline()), None
+            current.send_all()
+            for buffer, shipment in zip(self._buffers, current.shipments, strict=True):
+                if shipment.own is not None:
+                    self._own.update(zip(buffer.parameters, buffer.split(shipment.own), strict=True))
+            self._sum = self._start_sum()
+            current.finish()
         self._passes.clear()
+        for shipment in current.shipments:
+            self.report.add(shipment.report)
+        if not all(shipment.finite for shipment in current.shipments):
+            self._report_non_finite(current.shipments)
         self._synchronized = True
 
-    def _learn(self, vectors: list[Tensor]) -> None:
+    def _begin(self, background: Executor) -> Round:
+        scale, own = 1 / self.backward_passes_per_step, isinstance(self, WorkerAware)
+        return Round(self._buffers, self.exchange, self._prefix, scale, background, self.measure_error, own)
+
+    def _collect(self) -> None:
+        """All gradients into the buffers; those that backward made are there."""
+        for buffer in self._buffers:
+            strays = [parameter for parameter in buffer.parameters if not buffer.holds(parameter)]
+            if self._round is not None and (
+                buffer.seen not in (None, buffer.changes) or not all(map(self._round.awaits, strays))
+            ):
+                raise RuntimeError(
+                    "gradients were changed after backward, when their exchange had begun; "
+                    "call synchronize() first and move inside skip_synchronize(), or set overlap = False"
+                )
+            for parameter in strays:
+                buffer.collect(parameter)
+
+    def _learn(self) -> None:
         """All ranks send their statistics; rank 0 studies them and tells the others what to learn."""
+        if self._round is not None:
+            raise RuntimeError("learn_next must be set before backward, whose gradients are on their way")
         self.learn_next = False
         seen: dict[Learner, list[Tensor]] = {}
-        for group, vector in zip(self._fused, vectors, strict=True):
-            if group.compressor.learner is not None:
-                seen.setdefault(group.compressor.learner, []).append(vector)
+        for buffer in self._buffers:
+            for compressor, start, stop in buffer.codec.segments:
+                if compressor.learner is not None:
+                    seen.setdefault(compressor.learner, []).append(buffer.buffer[start:stop])
         transport, name = self.exchange.transport, f"{self._prefix}.lesson"
         for learner, parts in seen.items():
-            mine = torch.from_numpy(learner.observe(torch.cat(parts)))
+            mine = torch.from_numpy(learner.observe(torch.cat(parts) / self.backward_passes_per_step))
             gathered = self.report.wait(transport.all_gather(mine, [len(mine)] * transport.size, f"{name}.statistics"))
             lesson = learner.study([statistics.numpy() for statistics in gathered]) if transport.rank == 0 else None
             self.lesson = self._from_first(lesson, name)
@@ -235,6 +272,10 @@ class _Distributed(Optimizer):
             self._forget_exchange()
 
     def _forget_exchange(self) -> None:
+        if self._round is not None:  # what all ranks have begun, all must end
+            self._round.send_all()
+            self._round.finish()
+            self._round = None
         self._own.clear()
         self._sum = None
         self._synchronized = False
@@ -244,8 +285,12 @@ class _Distributed(Optimizer):
         self.backward_passes_per_step = passes
 
     def zero_grad(self, set_to_none: bool = True) -> None:
+        """Sets gradients to zero, in place; ``set_to_none`` is accepted and means the same."""
+        self._forget_exchange()
         self._passes.clear()
         self._base.zero_grad(self, set_to_none)
+        for buffer in self._buffers:
+            buffer.zero()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         raise ConfigurationError("add parameter groups before making the optimizer distributed")
@@ -291,8 +336,9 @@ class _Distributed(Optimizer):
         self._passes.clear()
         self._forget_exchange()
 
-    def _report_non_finite(self) -> None:
-        culprits = [name for p, name in self._names.items() if p.grad is not None and not _is_finite(p.grad)]
+    def _report_non_finite(self, shipments: Sequence[Shipment]) -> None:
+        bad = [buffer.owners(shipment.not_finite) for buffer, shipment in zip(self._buffers, shipments, strict=True)]
+        culprits = [name for parameter, name in self._names.items() if any(parameter in some for some in bad)]
         everyone = self.exchange.transport.all_gather_object(culprits, f"{self._prefix}.non-finite")
         found = [f"rank {rank}: {_listing(names)}" for rank, names in enumerate(everyone) if names]
         if found:
@@ -335,8 +381,3 @@ def _split(state: dict[int, dict[str, Any]], names: frozenset[str]) -> tuple[dic
 def _listing(names: list[str], most: int = 3) -> str:
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    """One pass in the common case: a finite sum has finite terms."""
-    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())

@@ -3,7 +3,7 @@
 import platform
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Generic, TypeVar
@@ -30,8 +30,10 @@ class Transport(ABC):
     """One rank's view of a group of ranks.
 
     Every collective takes a name that is the same on all ranks and not in use by another
-    collective under way: Horovod matches unnamed ones by order and then mixes tensors silently.
-    Names may be used again later. Tensors are contiguous.
+    collective of this transport under way: Horovod matches unnamed ones by order and then mixes
+    tensors silently. Names may be used again later. Tensors are contiguous, and belong to the
+    collective until it has been waited for; the tensors it returns may be views of one buffer,
+    and what a rank keeps for itself may be a view of what it handed over.
     """
 
     rank: int
@@ -43,10 +45,12 @@ class Transport(ABC):
 
     def __init__(self) -> None:
         self._numbers: Counter[str] = Counter()
+        self._hosts: list[list[int]] | None = None
+        self._levels: tuple[Transport | None, Transport | None] | None = None
 
     @abstractmethod
     def all_reduce_mean(self, tensor: Tensor, name: str) -> Work[Tensor]:
-        """The mean over ranks of a float tensor, in its own dtype.
+        """Puts the mean over ranks of a float tensor, in its own dtype, into the tensor and returns it.
 
         fp16 is divided before it is added, so that the sum of finite values stays finite.
         Sends 2 (K - 1) / K of the buffer: a ring.
@@ -60,12 +64,58 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    def all_to_all(self, tensors: Sequence[Tensor], name: str) -> Work[list[Tensor]]:
-        """Sends the k-th 1-D tensor to rank k; returns what this rank received, in rank order."""
+    def all_to_all(
+        self, tensor: Tensor, sizes: Sequence[int], name: str, received: Sequence[int] | None = None
+    ) -> Work[list[Tensor]]:
+        """Sends every rank its part of a 1-D tensor; returns what this rank received, in rank order.
+
+        Args:
+            tensor: the parts for rank 0, 1, ... end to end.
+            sizes: their lengths; they add up to the length of ``tensor``.
+            name: names the collective.
+            received: the lengths of what the ranks will send to this one, where it knows them;
+                given on all ranks or on none.
+        """
 
     @abstractmethod
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
         """The picklable values of all ranks, in rank order."""
+
+    @abstractmethod
+    def _host(self) -> Hashable:
+        """What ranks of one host, and only they, have in common."""
+
+    @abstractmethod
+    def _split(self, groups: Sequence[Sequence[int]]) -> "Transport | None":
+        """This rank's own of disjoint groups of ranks that cover all; None if groups cannot be made. Collective."""
+
+    def hosts(self) -> list[list[int]]:
+        """The ranks of every host, in order of their first rank. Collective when first called."""
+        if self._hosts is None:
+            ranks: dict[Hashable, list[int]] = {}
+            for rank, host in enumerate(self.all_gather_object(self._host(), "hosts")):
+                ranks.setdefault(host, []).append(rank)
+            self._hosts = list(ranks.values())
+        return self._hosts
+
+    def local(self) -> "Transport | None":
+        """The ranks of this host, as a group; rank k of it has local rank k.
+
+        None unless there are several hosts with as many ranks, more than one, on each, and groups can be
+        made. Collective when ``local`` or ``across`` is first called; later calls return the same object.
+        """
+        return self._two_levels()[0]
+
+    def across(self) -> "Transport | None":
+        """The ranks that have this local rank on every host, as a group; None where ``local`` is."""
+        return self._two_levels()[1]
+
+    def ordered(self, name: str) -> "Transport":
+        """The transport to use for large collectives that all ranks start in the same order, each from one thread.
+
+        Collective. ``name`` tells apart those that several users ask for.
+        """
+        return self
 
     def broadcast_object(self, value: Any, name: str) -> Any:
         """Rank 0's picklable value."""
@@ -87,11 +137,19 @@ class Transport(ABC):
             **{name: metadata.version(name) for name in ("hvd-qgenx", "torch", "numpy")},
         }
 
+    def _two_levels(self) -> "tuple[Transport | None, Transport | None]":
+        if self._levels is None:
+            hosts = self.hosts()
+            even = len(hosts) > 1 and len(hosts[0]) > 1 and len({len(ranks) for ranks in hosts}) == 1
+            columns = [list(column) for column in zip(*hosts, strict=False)]
+            self._levels = (self._split(hosts), self._split(columns)) if even else (None, None)
+        return self._levels
+
     def _gather_bytes(self, tensor: Tensor, sizes: Sequence[int] | None) -> int:
         return (self.size - 1) * (tensor.nbytes + (LENGTH_BYTES if sizes is None else 0))
 
-    def _scatter_bytes(self, tensors: Sequence[Tensor]) -> int:
-        return sum(tensor.nbytes for rank, tensor in enumerate(tensors) if rank != self.rank)
+    def _scatter_bytes(self, tensor: Tensor, sizes: Sequence[int]) -> int:
+        return (len(tensor) - sizes[self.rank]) * tensor.itemsize
 
     def _ring_bytes(self, tensor: Tensor) -> int:
         return 2 * (self.size - 1) * tensor.nbytes // self.size

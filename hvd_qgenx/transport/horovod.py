@@ -1,69 +1,127 @@
 """Ranks as Horovod processes."""
 
+import functools
 import os
+import pickle
+import socket
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
 
 import horovod.torch as hvd
-import mpi4py
 import torch
 from horovod.torch.optimizer import _DistributedOptimizer
 from torch import Tensor
 
 from hvd_qgenx.transport.base import LENGTH_BYTES, Transport, Work
-
-mpi4py.rc.initialize = mpi4py.rc.finalize = False  # Horovod does both
-from mpi4py import MPI  # noqa: E402
+from hvd_qgenx.transport.mpi import EAGER_BYTES, Channel, library, unusable
 
 
 class Horovod(Transport):
-    """The ranks of ``horovodrun`` (or of one plain process)."""
+    """The ranks of ``horovodrun`` (or of one plain process), or those of one process set."""
 
-    def __init__(self) -> None:
+    def __init__(self, process_set: hvd.ProcessSet = hvd.global_process_set) -> None:
         super().__init__()
         if not hvd.is_initialized():
             for variable, value in _environment().items():
                 os.environ.setdefault(variable, value)
             hvd.init()
-        self.rank, self.size = hvd.rank(), hvd.size()
+        self.process_set = process_set
+        self.rank, self.size = process_set.rank(), process_set.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
 
     def all_reduce_mean(self, tensor: Tensor, name: str) -> Work[Tensor]:
+        how = {"op": hvd.Average}
         if tensor.dtype == torch.float16:
-            handle = hvd.allreduce_async(tensor, name=name, op=hvd.Sum, prescale_factor=1 / self.size)
-        else:
-            handle = hvd.allreduce_async(tensor, name=name, op=hvd.Average)
+            how = {"op": hvd.Sum, "prescale_factor": 1 / self.size}
+        handle = hvd.allreduce_async_(tensor, name=name, process_set=self.process_set, **how)
         return Work(_wait(handle), self._ring_bytes(tensor))
 
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
         sent = with_length(tensor) if sizes is None else tensor
-        wait = _wait(hvd.allgather_async(sent, name=name))
+        wait = _wait(hvd.allgather_async(sent, name=name, process_set=self.process_set))
 
         def parts() -> list[Tensor]:
             return split_by_length(wait(), self.size) if sizes is None else list(wait().split(list(sizes)))
 
         return Work(parts, self._gather_bytes(tensor, sizes))
 
-    def all_to_all(self, tensors: Sequence[Tensor], name: str) -> Work[list[Tensor]]:
-        splits = torch.tensor([len(tensor) for tensor in tensors], dtype=torch.int32)
-        wait = _wait(hvd.alltoall_async(torch.cat(list(tensors)), splits=splits, name=name))
+    def all_to_all(
+        self,
+        tensor: Tensor,
+        sizes: Sequence[int],
+        name: str,
+        received: Sequence[int] | None = None,  # Horovod finds out itself
+    ) -> Work[list[Tensor]]:
+        splits = torch.tensor(sizes, dtype=torch.int32)
+        wait = _wait(hvd.alltoall_async(tensor, splits=splits, name=name, process_set=self.process_set))
 
         def parts() -> list[Tensor]:
             received, sizes = wait()
             return list(received.split(sizes.tolist()))
 
-        return Work(parts, self._scatter_bytes(tensors))
+        return Work(parts, self._scatter_bytes(tensor, sizes))
 
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
-        return list(hvd.allgather_object(value, name=name))
+        mine = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
+        return [pickle.loads(part.numpy().tobytes()) for part in self.all_gather(mine, None, name).wait()]
+
+    def ordered(self, name: str) -> Transport:
+        """Exchanges CPU tensors on MPI directly where Horovod runs on it: see ``mpi``."""
+        reasons = [reason for reason in self.all_gather_object(unusable(), f"{name}.ordered") if reason]
+        if not reasons:
+            return Ordered(self.process_set)
+        if self.rank == 0:
+            warnings.warn(f"compressed gradients travel through Horovod's own collectives: {reasons[0]}", stacklevel=2)
+        return self
+
+    def _host(self) -> str:
+        return socket.gethostname()
+
+    def _split(self, groups: Sequence[Sequence[int]]) -> Transport | None:
+        ranks = self.process_set.ranks
+        try:
+            sets = [_process_set(tuple(ranks[rank] for rank in group)) for group in groups]
+        except ValueError:  # the user has started Horovod without process sets
+            return None
+        mine = Horovod(next(found for found in sets if found.included()))
+        group = next(group for group in groups if self.rank in group)
+        here = [rank for rank in next(host for host in self.hosts() if self.rank in host) if rank in group]
+        mine.local_rank, mine.local_size = here.index(self.rank), len(here)
+        return mine
 
     def versions(self) -> dict[str, str]:
-        mpi = MPI.Get_library_version().split(",")[0].strip()
-        return {**super().versions(), "horovod": metadata.version("horovod"), "mpi": mpi}
+        return {**super().versions(), "horovod": metadata.version("horovod"), "mpi": library()}
 
     def optimizer_bases(self) -> tuple[type, ...]:
         return (_DistributedOptimizer,)
+
+
+class Ordered(Horovod):
+    """Carries all-to-all and all-gather of CPU tensors over an MPI channel of its own."""
+
+    def __init__(self, process_set: hvd.ProcessSet) -> None:
+        super().__init__(process_set)
+        self._channel = Channel(process_set.ranks)
+
+    def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
+        if tensor.device.type != "cpu":
+            return super().all_gather(tensor, sizes, name)
+        return Work(self._channel.start([tensor] * self.size, sizes, name), self._gather_bytes(tensor, sizes))
+
+    def all_to_all(
+        self, tensor: Tensor, sizes: Sequence[int], name: str, received: Sequence[int] | None = None
+    ) -> Work[list[Tensor]]:
+        if tensor.device.type != "cpu":
+            return super().all_to_all(tensor, sizes, name, received)
+        wait = self._channel.start(tensor.split(list(sizes)), received, name)
+        return Work(wait, self._scatter_bytes(tensor, sizes))
+
+
+@functools.cache  # Horovod refuses a second set of the same ranks
+def _process_set(ranks: tuple[int, ...]) -> hvd.ProcessSet:
+    return hvd.add_process_set(list(ranks))
 
 
 def with_length(tensor: Tensor) -> Tensor:
@@ -90,18 +148,29 @@ def _wait(handle: Any) -> Callable[[], Any]:
 def _environment() -> dict[str, str]:
     """Defaults that must be in the environment before MPI and Horovod start.
 
-    Open MPI's own choice of all-reduce sends up to 1.9 times the bytes of a ring. Horovod would
-    fuse all-reduces as they happen to meet, and the order of a sum would depend on timing; the
-    vectors are fused already. A collective that some ranks never join ends the job. Idle ranks must give
-    way where they outnumber the cores.
+    Open MPI's own choice of all-reduce sends up to 1.9 times the bytes of a ring. Messages of a
+    slice are to leave without waiting for the receiver. Horovod would fuse all-reduces as they
+    happen to meet, and the order of a sum would depend on timing; the vectors are fused already.
+    A collective that some ranks never join ends the job. Idle ranks must give way where they
+    outnumber the cores. Groups of ranks (process sets) cost every collective a little; only several
+    ranks on each of several hosts use them.
     """
     variables = {
         "OMPI_MCA_coll_tuned_use_dynamic_rules": "1",
         "OMPI_MCA_coll_tuned_allreduce_algorithm": "4",
+        "OMPI_MCA_btl_tcp_eager_limit": str(EAGER_BYTES),
         "HOROVOD_FUSION_THRESHOLD": "0",
         "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
         "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "180",
     }
-    if int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1")) > (os.cpu_count() or 1):
+    size, local_size = _launched("SIZE"), _launched("LOCAL_SIZE")
+    if local_size > (os.cpu_count() or 1):
         variables["OMPI_MCA_mpi_yield_when_idle"] = "1"
+    if 1 < local_size < size:
+        variables["HOROVOD_DYNAMIC_PROCESS_SETS"] = "1"
     return variables
+
+
+def _launched(number: str) -> int:
+    """SIZE or LOCAL_SIZE, as the launcher gives it; 1 without a launcher."""
+    return int(os.environ.get(f"OMPI_COMM_WORLD_{number}") or os.environ.get(f"HOROVOD_{number}") or 1)

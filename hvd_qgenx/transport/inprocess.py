@@ -1,6 +1,7 @@
 """Ranks as threads of one process: the same code above it, no MPI."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -17,33 +18,31 @@ class PeerFailedError(RuntimeError):
 
 
 class Meeting:
-    """Where the ranks of one group lay down values and pick up everybody's."""
+    """Where ranks lay down values and pick up everybody's."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self) -> None:
         self._tables: dict[Any, dict[int, Any]] = {}
-        self._left: dict[Any, int] = {}
+        self._left: Counter[Any] = Counter()
         self._changed = threading.Condition()
         self._failed = False
 
-    def lay_down(self, key: Any, rank: int, value: Any) -> None:
+    def lay_down(self, key: tuple[str, Any], rank: int, value: Any) -> None:
         with self._changed:
             table = self._tables.setdefault(key, {})
             if rank in table:
                 raise RuntimeError(f"rank {rank} used the name {key[0]!r} twice at once")
             table[rank] = value
-            if len(table) == self.size:
-                self._changed.notify_all()
+            self._changed.notify_all()
 
-    def pick_up(self, key: Any) -> list[Any]:
-        """Everybody's values in rank order, once all have come."""
+    def pick_up(self, key: tuple[str, Any], size: int) -> list[Any]:
+        """The values of ranks 0 to ``size`` - 1, once all have come."""
         with self._changed:
-            self._changed.wait_for(lambda: self._failed or len(self._tables[key]) == self.size)
+            self._changed.wait_for(lambda: self._failed or len(self._tables[key]) == size)
             if self._failed:
                 raise PeerFailedError("another rank failed")
-            values = [self._tables[key][rank] for rank in range(self.size)]
-            self._left[key] = self._left.get(key, 0) + 1
-            if self._left[key] == self.size:
+            values = [self._tables[key][rank] for rank in range(size)]
+            self._left[key] += 1
+            if self._left[key] == size:
                 del self._tables[key], self._left[key]
             return values
 
@@ -56,12 +55,20 @@ class Meeting:
 class InProcess(Transport):
     """One rank among the threads that ``run`` starts. Sums are taken in rank order."""
 
-    def __init__(self, rank: int = 0, meeting: Meeting | None = None) -> None:
+    def __init__(self, rank: int = 0, hosts: Sequence[int] = (0,), meeting: Meeting | None = None, path: Any = ()):
+        """
+        Args:
+            rank: of this thread within the group.
+            hosts: the number of the host of every rank of the group.
+            meeting: shared by all threads of ``run``.
+            path: tells this group from others that use the meeting.
+        """
         super().__init__()
-        self._meeting = meeting or Meeting(1)
-        self.rank, self.size = rank, self._meeting.size
-        self.local_rank, self.local_size = self.rank, self.size
-        self._rounds: dict[str, int] = {}
+        self._places, self._meeting, self._path = hosts, meeting or Meeting(), path
+        self.rank, self.size = rank, len(hosts)
+        self.local_rank = sum(host == hosts[rank] for host in hosts[:rank])
+        self.local_size = sum(host == hosts[rank] for host in hosts)
+        self._rounds: Counter[str] = Counter()
 
     def all_reduce_mean(self, tensor: Tensor, name: str) -> Work[Tensor]:
         collect = self._share(tensor.clone(), name)
@@ -69,26 +76,43 @@ class InProcess(Transport):
         def wait() -> Tensor:
             scale = 1 / self.size
             if tensor.dtype == torch.float16:
-                return sum_in_order([part * scale for part in collect()])
-            return sum_in_order(collect()) * scale
+                return tensor.copy_(sum_in_order([part * scale for part in collect()]))
+            return tensor.copy_(sum_in_order(collect()) * scale)
 
         return Work(wait, self._ring_bytes(tensor))
 
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
         return Work(self._share(tensor.clone(), name), self._gather_bytes(tensor, sizes))
 
-    def all_to_all(self, tensors: Sequence[Tensor], name: str) -> Work[list[Tensor]]:
-        collect = self._share([tensor.clone() for tensor in tensors], name)
-        return Work(lambda: [sent_by[self.rank] for sent_by in collect()], self._scatter_bytes(tensors))
+    def all_to_all(
+        self, tensor: Tensor, sizes: Sequence[int], name: str, received: Sequence[int] | None = None
+    ) -> Work[list[Tensor]]:
+        collect = self._share(tensor.clone().split(list(sizes)), name)
+
+        def wait() -> list[Tensor]:
+            parts = [sent_by[self.rank] for sent_by in collect()]
+            if received is not None and [len(part) for part in parts] != list(received):
+                raise ValueError(f"{name}: received {[len(part) for part in parts]} elements, not {list(received)}")
+            return parts
+
+        return Work(wait, self._scatter_bytes(tensor, sizes))
 
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
         return self._share(value, name)()
 
+    def _host(self) -> int:
+        return self._places[self.rank]
+
+    def _split(self, groups: Sequence[Sequence[int]]) -> "InProcess":
+        group = next(group for group in groups if self.rank in group)
+        hosts = [self._places[rank] for rank in group]
+        return InProcess(group.index(self.rank), hosts, self._meeting, (*self._path, tuple(group)))
+
     def _share(self, value: Any, name: str) -> Callable[[], list[Any]]:
-        self._rounds[name] = self._rounds.get(name, 0) + 1
-        key = (name, self._rounds[name])
+        self._rounds[name] += 1
+        key = (name, (self._path, self._rounds[name]))
         self._meeting.lay_down(key, self.rank, value)
-        return lambda: self._meeting.pick_up(key)
+        return lambda: self._meeting.pick_up(key, self.size)
 
 
 def sum_in_order(parts: Sequence[Tensor]) -> Tensor:
@@ -99,18 +123,20 @@ def sum_in_order(parts: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def run(size: int, function: Callable[[InProcess], T]) -> list[T]:
+def run(size: int, function: Callable[[InProcess], T], hosts: int = 1) -> list[T]:
     """Calls ``function(transport)`` on ``size`` ranks at once and returns the results in rank order.
 
-    The first exception of a rank stops all ranks and is raised here.
+    The ranks count as spread over ``hosts`` hosts in rank order, as evenly as can be. The first exception
+    of a rank stops all ranks and is raised here.
     """
-    meeting = Meeting(size)
+    meeting = Meeting()
+    places = [rank * hosts // size for rank in range(size)]
     results: list[Any] = [None] * size
     errors: list[BaseException | None] = [None] * size
 
     def work(rank: int) -> None:
         try:
-            results[rank] = function(InProcess(rank, meeting))
+            results[rank] = function(InProcess(rank, places, meeting))
         except BaseException as error:
             errors[rank] = error
             meeting.fail()

@@ -78,7 +78,7 @@ def test_a_run_is_a_folder(finished):
     assert summary["updates"] == 8
     assert summary["bytes_per_update"] == 0  # one rank sends nothing
     assert len(summary["replica_hash"]) == 64
-    assert set(summary["seconds"]) == {"total", "compute", "encode", "wire", "decode", "other"}
+    assert set(summary["seconds"]) == {"total", "compute", "encode", "wire", "decode", "exposed", "other"}
 
 
 def test_json_is_all_there_is_on_standard_output(tmp_path):

@@ -284,16 +284,19 @@ class TestCombinator:
             def lay_out(self, sizes):
                 self.sizes = sizes
 
-            def compress_part(self, part, start):
+            def encode(self, vector, payload, key, start=0):
                 self.start = start
-                return self.compress(2 * part)
+                return super().encode(2 * vector, payload, key, start)
 
         inner = Recorder(bits=8)
         coded = Coded(inner)
         coded.lay_out([30, 70])
-        payload, context = coded.compress_part(torch.ones(50), 1024)
+        payload = torch.empty(coded.payload_bytes(50), dtype=torch.uint8)
+        used = coded.encode(torch.ones(50), payload, key=7, start=1024)
+        decoded = torch.ones(50)
+        coded.decode(payload[:used], decoded, add=True)
         assert (inner.sizes, inner.start) == ([30, 70], 1024)
-        assert torch.equal(coded.decompress(payload, context), torch.full((50,), 2.0))
+        assert torch.equal(decoded, torch.full((50,), 3.0))
 
     def test_ranks_have_streams_of_their_own(self):
         vector = gaussian(2000)

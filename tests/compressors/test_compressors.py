@@ -8,7 +8,8 @@ import torch
 
 import compressors
 from compressors import Compressor, Exempt, registry
-from compressors.base import flatten, numel
+from compressors.base import numel
+from compressors.cast import decode_as, encode_as
 from tests.compressors import conformance
 
 
@@ -116,7 +117,7 @@ def test_the_compressor_of_the_contributing_guide_conforms(monkeypatch):
     source = text.split("```python\n")[1].split("```")[0]
     monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     names = {"dataclass": dataclass, "torch": torch, "register": compressors.register, "Compressor": Compressor}
-    exec(source, {**names, "flatten": flatten, "numel": numel})
+    exec(source, {**names, "encode_as": encode_as, "decode_as": decode_as, "numel": numel})
     compressor = compressors.make("bf16")
     for vector in conformance.distributions().values():
         payload, context = compressor.compress(vector)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 import compressors
 from compressors import Compressor, Context
@@ -166,11 +165,12 @@ class Broken(Compressor):
     inner: Compressor
     spoil: object
 
-    def compress(self, tensor):
-        return self.inner.compress(tensor)
+    def encode(self, vector, payload, key, start=0):
+        return self.inner.encode(vector, payload, key, start)
 
-    def decompress(self, payload: Tensor, context: Context) -> Tensor:
-        return self.spoil(self.inner.decompress(payload, context))
+    def decode(self, payload, vector, add=False):
+        self.inner.decode(payload, vector, add)
+        vector.copy_(self.spoil(vector.clone()))
 
     def payload_bytes(self, shape, dtype=torch.float32):
         return self.inner.payload_bytes(shape, dtype)

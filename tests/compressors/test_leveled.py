@@ -6,6 +6,7 @@ import torch
 import compressors
 from compressors.kernels import cpu, reference
 from tests.compressors import conformance
+from tests.compressors.kernels import encoded
 
 ADAPTIVE = ("alq", "alq-gd", "amq")
 
@@ -140,7 +141,7 @@ def test_levels_are_state():
 def test_both_kernels_know_learned_levels():
     vector = torch.randn(5000)
     layout = learned("alq", vector, bits=5, zero="no").layout
-    assert torch.equal(cpu.encode(vector, layout, 3), reference.encode(vector, layout, 3))
+    assert torch.equal(encoded(cpu, vector, layout, 3), encoded(reference, vector, layout, 3))
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """The distributed optimizer over in-process ranks."""
 
 import copy
+import threading
 
 import pytest
 import torch
 from torch import nn
 
 import compressors
-from hvd_qgenx import DistributedOptimizer, ExtraAdam, ExtraSGD, OptimisticAdam, PastExtraAdam
+from hvd_qgenx import DistributedOptimizer, ExtraAdam, ExtraSGD, OptimisticAdam, PastExtraAdam, exchange
 from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
 from hvd_qgenx.transport import inprocess
 
@@ -257,6 +258,7 @@ def test_a_bad_gradient_is_named_on_every_rank(compressor, bad):
         optimizer = DistributedOptimizer(
             ExtraSGD(groups, lr=0.1), net.named_parameters(), compressors.make(compressor), transport=transport
         )
+        optimizer.overlap = False
         loss(net, batch(transport.rank, 0)).backward()
         if transport.rank == 1:
             net[2].weight.grad[0, 3] = bad
@@ -353,3 +355,175 @@ def test_two_dtypes_travel_apart():
         return float(x.detach()[0]), float(y.detach()[0])
 
     assert inprocess.run(2, work) == [(-1.0, -1 - 2.0**-40)] * 2
+
+
+class TestOverlap:
+    """Gradients are exchanged while backward computes them."""
+
+    def make(self, transport, net, slice_bytes=600, **options):
+        """Slices so small that the net's gradients make several."""
+        how = exchange.make("two-phase", transport, slice_bytes)
+        compressor = compressors.make("minmax", bucket_size=64)
+        optimizer = DistributedOptimizer(
+            torch.optim.SGD(net.parameters(), lr=0.1), net.named_parameters(), compressor, exchange=how, **options
+        )
+        assert len(how.slices(optimizer._buffers[0].codec)) > 2
+        return optimizer
+
+    @pytest.mark.parametrize("passes", [1, 2])
+    def test_it_changes_no_bit(self, passes):
+        def work(transport, overlap):
+            net = wide()
+            optimizer = self.make(transport, net, backward_passes_per_step=passes)
+            optimizer.overlap = overlap
+            for step in range(3):
+                optimizer.zero_grad()
+                for part in range(passes):
+                    loss(net, batch(transport.rank, passes * step + part)).backward()
+                optimizer.step()
+            return flat(net)
+
+        results = [one for overlap in (True, False) for one in inprocess.run(K, lambda t, o=overlap: work(t, o))]
+        assert all(torch.equal(results[0], other) for other in results)
+
+    def test_the_first_slice_leaves_before_backward_ends(self):
+        """The last layer's gradient is under way when the first layer's is computed."""
+
+        def work(transport):
+            net, started = wide(), threading.Event()
+            optimizer = self.make(transport, net)
+            carry = optimizer.exchange.carry
+
+            def watched(*arguments):
+                started.set()
+                yield from carry(*arguments)
+
+            optimizer.exchange.carry = watched
+            net[0].weight.register_hook(lambda gradient: seen.append(started.wait(60)))
+            seen = []
+            loss(net, batch(transport.rank, 0)).backward()
+            optimizer.step()
+            return seen
+
+        assert inprocess.run(K, work) == [[True]] * K
+
+    def test_order_is_that_of_slices_whatever_order_gradients_come_in(self):
+        """Rank 0 computes the players' gradients the other way round."""
+
+        def work(transport):
+            nets = wide(), wide()
+            groups = [{"params": list(net.parameters())} for net in nets]
+            how, names = exchange.make("two-phase", transport, 600), []
+            optimizer = DistributedOptimizer(
+                torch.optim.SGD(groups, lr=0.1), None, compressors.make("minmax", bucket_size=64), exchange=how
+            )
+            carry = how.carry
+
+            def recorded(shipment, start, stop, name):
+                names.append(name)
+                return carry(shipment, start, stop, name)
+
+            how.carry = recorded
+            for net in nets if transport.rank else nets[::-1]:
+                loss(net, batch(transport.rank, 0)).backward()
+            optimizer.step()
+            return names, [flat(net) for net in nets]
+
+        (names, first), *others = inprocess.run(K, work)
+        assert len(set(names)) == len(names) > 4
+        for theirs, nets in others:
+            assert theirs == names
+            assert all(torch.equal(one, two) for one, two in zip(first, nets, strict=True))
+
+    @pytest.mark.parametrize("change", ["in place", "replaced"])
+    def test_gradients_changed_on_their_way_are_an_error(self, change):
+        net = wide()
+        optimizer = self.make(inprocess.InProcess(), net)
+        loss(net, batch(0, 0)).backward()
+        if change == "in place":
+            net[0].weight.grad.mul_(0.5)
+        else:
+            net[0].weight.grad = torch.ones_like(net[0].weight)
+        with pytest.raises(RuntimeError, match="changed after backward, when their exchange had begun"):
+            optimizer.step()
+
+    def test_what_backward_leaves_out_counts_as_zeros(self):
+        def work(transport):
+            net, unused = wide(), torch.ones(5, requires_grad=True)
+            optimizer = DistributedOptimizer(torch.optim.SGD([*net.parameters(), unused], lr=1.0), transport=transport)
+            loss(net, batch(transport.rank, 0)).backward()
+            optimizer.step()
+            return unused.grad.tolist()
+
+        assert inprocess.run(2, work) == [[0.0] * 5] * 2
+
+    def test_zero_grad_ends_what_was_begun(self):
+        def work(transport):
+            net = wide()
+            optimizer = self.make(transport, net)
+            for step in range(3):
+                optimizer.zero_grad()
+                loss(net, batch(transport.rank, step)).backward()
+            optimizer.step()
+            return flat(net)
+
+        first, *others = inprocess.run(K, work)
+        assert all(torch.equal(first, other) for other in others)
+
+    def test_a_failure_on_the_way_is_raised_once_and_here(self):
+        net = wide()
+        optimizer = self.make(inprocess.InProcess(), net)
+        optimizer.compression.encode = lambda *arguments: 1 // 0
+        loss(net, batch(0, 0)).backward()
+        with pytest.raises(ZeroDivisionError):
+            optimizer.step()
+
+    def test_lessons_come_before_the_exchange(self):
+        net = wide()
+        optimizer = DistributedOptimizer(
+            torch.optim.SGD(net.parameters(), lr=0.1), None, compressors.make("alq"), transport=inprocess.InProcess()
+        )
+        loss(net, batch(0, 0)).backward()
+        optimizer.learn_next = True
+        with pytest.raises(RuntimeError, match="must be set before backward"):
+            optimizer.step()
+
+
+def test_gradients_are_views_into_one_buffer():
+    net = model()
+    DistributedOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), transport=inprocess.InProcess())
+    loss(net, batch(0, 0)).backward()
+    assert len({parameter.grad.untyped_storage().data_ptr() for parameter in net.parameters()}) == 1
+
+
+def test_exempt_parameters_share_the_collectives():
+    """Weights are compressed, biases exact, and there is one vector for both."""
+
+    def work(transport):
+        net, names = wide(), []
+        scatter, reduce = transport.all_to_all, transport.all_reduce_mean
+        transport.all_to_all = lambda *arguments: names.append("all-to-all") or scatter(*arguments)
+        transport.all_reduce_mean = lambda *arguments: names.append("all-reduce") or reduce(*arguments)
+        optimizer = DistributedOptimizer(
+            torch.optim.SGD(net.parameters(), lr=1.0),
+            None,
+            compressors.Exempt(compressors.make("minmax", bits=2)),
+            transport=transport,
+        )
+        loss(net, batch(transport.rank, 0)).backward()
+        optimizer.step()
+        return names, net[0].bias.grad
+
+    exact = wide()
+    torch.stack([loss(exact, batch(rank, 0)) for rank in range(K)]).mean().backward()
+    for names, bias in inprocess.run(K, work):
+        assert names == ["all-to-all"]
+        torch.testing.assert_close(bias, exact[0].bias.grad)
+
+
+def wide() -> nn.Module:
+    random = torch.Generator().manual_seed(0)
+    net = nn.Sequential(nn.Linear(20, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, 0, 0.2, generator=random)
+    return net

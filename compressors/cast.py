@@ -1,0 +1,34 @@
+"""Payloads that hold every coordinate as a number of some dtype."""
+
+import torch
+from torch import Tensor
+
+
+def encode_as(dtype: torch.dtype, vector: Tensor, payload: Tensor) -> int:
+    """Writes the bytes of the vector, rounded to ``dtype``; returns their number."""
+    data = vector.to(dtype).view(torch.uint8)
+    payload[: len(data)].copy_(data)
+    return len(data)
+
+
+def decode_as(dtype: torch.dtype, payload: Tensor, vector: Tensor, add: bool) -> None:
+    """Reads numbers of this dtype back.
+
+    Raises:
+        ValueError: there are not as many as ``vector`` is long.
+    """
+    if len(payload) != len(vector) * dtype.itemsize:
+        raise ValueError(f"a payload of {len(payload)} bytes cannot hold {len(vector)} numbers of {dtype}")
+    numbers = _view(payload, dtype)
+    vector.add_(numbers) if add else vector.copy_(numbers)
+
+
+def is_finite_as(dtype: torch.dtype, payload: Tensor) -> bool:
+    """Whether numbers of this dtype are finite; one pass in the common case: a finite sum has finite terms."""
+    numbers = _view(payload, dtype)
+    return bool(numbers.sum().isfinite()) or bool(numbers.isfinite().all())
+
+
+def _view(payload: Tensor, dtype: torch.dtype) -> Tensor:
+    aligned = payload if payload.storage_offset() % dtype.itemsize == 0 else payload.clone()
+    return aligned.view(dtype)

@@ -1,0 +1,266 @@
+"""Sixteen numbers at once, as a Numba type: kernels written in it are vectorised whatever the compiler sees.
+
+``Lanes`` of a dtype are an LLVM vector of 16, for every processor (one register with AVX-512, two or four
+with less). Operators act lane by lane; words (uint32) wrap around, compare as signed numbers, and shift
+in zeros. Memory is addressed by an array and the index of the first of 16 elements, which need not be
+aligned; like everything in kernels, indices are not checked.
+"""
+
+import operator
+
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
+from numba import config, njit, types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+WIDTH = 16
+
+_WIDE = config.CPU_NAME is None and config.CPU_FEATURES is None and get_host_cpu_features().get("avx512f", False)
+"""Does one instruction look up sixteen numbers in a table of sixteen?"""
+
+jit = njit(cache=True, nogil=True, error_model="numpy")
+"""Compiled once per machine; no fast-math, so that sums and products round as written."""
+
+
+class Lanes(types.Type):
+    """Sixteen numbers of a Numba dtype; booleans are masks."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        super().__init__(name=f"Lanes({dtype})")
+
+
+_WORD = ir.IntType(32)
+_ELEMENTS = {
+    types.float32: ir.FloatType(),
+    types.float64: ir.DoubleType(),
+    types.uint32: _WORD,
+    types.uint16: ir.IntType(16),
+    types.uint8: ir.IntType(8),
+    types.boolean: ir.IntType(1),
+}
+_SINGLE, _DOUBLE, _UINT32, _UINT16, _UINT8, _MASK = map(Lanes, _ELEMENTS)
+
+
+def _vector(lanes, width=WIDTH):
+    return ir.VectorType(_ELEMENTS[lanes.dtype], width)
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, lanes):
+        super().__init__(manager, lanes, _vector(lanes))
+
+
+def _define_operator(symbol, floats, integers, result=None):
+    @infer_global(symbol)
+    class _Template(AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) == 2 and isinstance(args[0], Lanes) and args[0] == args[1]:
+                return signature(result or args[0], *args)
+            return None
+
+    @lower_builtin(symbol, Lanes, Lanes)
+    def _lower(context, builder, sig, args):
+        emit = floats if isinstance(sig.args[0].dtype, types.Float) else integers
+        return emit(builder, *args)
+
+
+_define_operator(operator.add, ir.IRBuilder.fadd, ir.IRBuilder.add)
+_define_operator(operator.sub, ir.IRBuilder.fsub, ir.IRBuilder.sub)
+_define_operator(operator.mul, ir.IRBuilder.fmul, ir.IRBuilder.mul)
+_define_operator(operator.and_, None, ir.IRBuilder.and_)
+_define_operator(operator.or_, None, ir.IRBuilder.or_)
+_define_operator(operator.xor, None, ir.IRBuilder.xor)
+_define_operator(operator.lshift, None, ir.IRBuilder.shl)
+_define_operator(operator.rshift, None, ir.IRBuilder.lshr)
+for _symbol, _sign in ((operator.lt, "<"), (operator.le, "<="), (operator.eq, "==")):
+    _define_operator(
+        _symbol,
+        lambda builder, a, b, sign=_sign: builder.fcmp_ordered(sign, a, b),
+        lambda builder, a, b, sign=_sign: builder.icmp_signed(sign, a, b),
+        _MASK,
+    )
+
+
+def _unary(result, emit):
+    """An intrinsic of one argument; ``emit(builder, value)`` makes its instructions."""
+
+    @intrinsic
+    def function(typing_context, lanes):
+        return result(lanes), lambda context, builder, sig, args: emit(builder, args[0])
+
+    return function
+
+
+def _call(builder, name, result, *args):
+    function_type = ir.FunctionType(result, [arg.type for arg in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), args)
+
+
+floor = _unary(_SINGLE, lambda builder, x: _call(builder, "llvm.floor.v16f32", x.type, x))
+truncate = _unary(_UINT32, lambda builder, x: builder.fptosi(x, _vector(_UINT32)))
+"""Floats to words that hold signed integers."""
+to_float = _unary(_SINGLE, lambda builder, x: builder.sitofp(x, _vector(_SINGLE)))
+"""Words that hold signed integers to floats."""
+to_double = _unary(_DOUBLE, lambda builder, x: builder.fpext(x, _vector(_DOUBLE)))
+to_byte = _unary(_UINT8, lambda builder, x: builder.trunc(x, _vector(_UINT8)))
+to_short = _unary(_UINT16, lambda builder, x: builder.trunc(x, _vector(_UINT16)))
+to_word = _unary(_UINT32, lambda builder, x: builder.zext(x, _vector(_UINT32)))
+word_of = _unary(_UINT32, lambda builder, x: builder.bitcast(x, _vector(_UINT32)))
+"""The bits of floats."""
+float_of = _unary(_SINGLE, lambda builder, x: builder.bitcast(x, _vector(_SINGLE)))
+"""The floats with these bits."""
+sign_of = _unary(_UINT32, lambda builder, x: builder.ashr(x, ir.Constant(x.type, [31] * WIDTH)))
+"""All bits set where a word is negative."""
+
+
+def _half(builder, x):
+    return builder.fpext(builder.bitcast(x, ir.VectorType(ir.HalfType(), WIDTH)), _vector(_SINGLE))
+
+
+def _to_half(builder, x):
+    return builder.bitcast(builder.fptrunc(x, ir.VectorType(ir.HalfType(), WIDTH)), _vector(_UINT16))
+
+
+half_of = _unary(_SINGLE, _half)
+"""The floats whose float16 bits these are."""
+to_half = _unary(_UINT16, _to_half)
+"""The bits of the nearest float16, ties to even."""
+
+
+def _fold(builder, x):
+    """Adds the upper half to the lower until one number is left."""
+    width = WIDTH
+    while width > 1:
+        width //= 2
+        lower, upper = (
+            builder.shuffle_vector(
+                x, x, ir.Constant(ir.VectorType(_WORD, width), list(range(start, start + width)))
+            )
+            for start in (0, width)
+        )
+        x = builder.fadd(lower, upper)
+    return builder.extract_element(x, _WORD(0))
+
+
+fold = _unary(types.float64, _fold)
+greatest = _unary(types.int32, lambda builder, x: _call(builder, "llvm.vector.reduce.smax.v16i32", _WORD, x))
+smallest = _unary(types.int32, lambda builder, x: _call(builder, "llvm.vector.reduce.smin.v16i32", _WORD, x))
+
+
+@intrinsic
+def word_bits(typing_context, value):
+    """The bits of a float32 as an int32."""
+    return types.int32(value), lambda context, builder, sig, args: builder.bitcast(args[0], _WORD)
+
+
+@intrinsic
+def float_bits(typing_context, word):
+    """The float32 with the bits of an int32."""
+    return types.float32(word), lambda context, builder, sig, args: builder.bitcast(args[0], ir.FloatType())
+
+
+@intrinsic
+def fill(typing_context, value):
+    """The same number in all lanes."""
+
+    def emit(context, builder, sig, args):
+        vector = _vector(sig.return_type)
+        first = builder.insert_element(ir.Constant(vector, ir.Undefined), args[0], _WORD(0))
+        return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(_WORD, WIDTH), [0] * WIDTH))
+
+    return Lanes(value)(value), emit
+
+
+@intrinsic
+def places(typing_context):
+    """The words 0 to 15."""
+    return _UINT32(), lambda context, builder, sig, args: ir.Constant(_vector(_UINT32), list(range(WIDTH)))
+
+
+@intrinsic
+def choose(typing_context, mask, a, b):
+    """``a`` where the mask is set, else ``b``."""
+    return a(mask, a, b), lambda context, builder, sig, args: builder.select(*args)
+
+
+def _extreme(sign):
+    @intrinsic
+    def function(typing_context, a, b):
+        return a(a, b), lambda context, builder, sig, args: builder.select(builder.icmp_signed(sign, *args), *args)
+
+    return function
+
+
+least, most = _extreme("<"), _extreme(">")
+
+
+@intrinsic
+def permute(typing_context, table, index):
+    """The lanes of ``table`` at the places ``index``, words from 0 to 15."""
+
+    def emit(context, builder, sig, args):
+        if _WIDE:
+            return _call(builder, "llvm.x86.avx512.permvar.sf.512", args[0].type, *args)
+        chosen = ir.Constant(args[0].type, ir.Undefined)
+        for lane in map(_WORD, range(WIDTH)):
+            element = builder.extract_element(args[0], builder.extract_element(args[1], lane))
+            chosen = builder.insert_element(chosen, element, lane)
+        return chosen
+
+    return table(table, index), emit
+
+
+def _address(context, builder, array, args, element):
+    data = context.make_array(array)(context, builder, args[0]).data
+    return builder.bitcast(builder.gep(data, [args[1]]), element.as_pointer())
+
+
+@intrinsic
+def load(typing_context, array, index):
+    """The 16 elements from ``index`` on."""
+
+    def emit(context, builder, sig, args):
+        address = _address(context, builder, array, args, _vector(sig.return_type))
+        return builder.load(address, align=array.dtype.bitwidth // 8)
+
+    return Lanes(array.dtype)(array, types.intp), emit
+
+
+@intrinsic
+def store(typing_context, array, index, lanes):
+    """Writes 16 elements from ``index`` on."""
+
+    def emit(context, builder, sig, args):
+        address = _address(context, builder, array, args, _vector(lanes))
+        builder.store(args[2], address, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, lanes), emit
+
+
+@intrinsic
+def prefetch(typing_context, array, index):
+    """Starts to bring the element into cache; any index will do, in the array or not."""
+
+    def emit(context, builder, sig, args):
+        address = _address(context, builder, array, args, ir.IntType(8))
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), address, _WORD(0), _WORD(3), _WORD(1))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), emit
+
+
+@intrinsic
+def borrow(typing_context, array):
+    """The same array without a reference count, which costs more than a short row; the caller keeps the array."""
+
+    def emit(context, builder, sig, args):
+        borrowed = context.make_array(array)(context, builder, args[0])
+        borrowed.meminfo = ir.Constant(borrowed.meminfo.type, None)
+        return borrowed._getvalue()
+
+    return array(array), emit

@@ -1,0 +1,243 @@
+"""The nearest of up to 256 points that are symmetric about zero, and back.
+
+Magnitudes are searched, so half the points suffice: the search tree of their thresholds lies in
+memory as heaps do (the root at 1, the children of node h at 2 h and 2 h + 1) and a node's number after
+the last step is the code itself. Magnitudes are compared as integers, by the sign of a difference.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types, uint8, uint32
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from compressors.kernels.cpu.lanes import (
+    WIDTH,
+    Lanes,
+    choose,
+    fill,
+    float_of,
+    fold,
+    jit,
+    load,
+    store,
+    to_byte,
+    to_double,
+    to_word,
+    word_of,
+)
+
+_ROOM = 128
+"""Numbers in a table: half the points of the widest code."""
+
+_inner = njit(nogil=True, error_model="numpy")
+"""For functions made in a loop; those that call them are cached."""
+
+
+@lru_cache(maxsize=64)
+def tables(point_sets: tuple[tuple[float, ...], ...]):
+    """The trees (uint32) and the positive points (float32) of sets of 2^bits points, at 128 (bits - 1) in both arrays.
+
+    The trees hold the bits of the thresholds, less one.
+    """
+    trees, points = np.zeros((8, _ROOM), np.uint32), np.zeros((8, _ROOM), np.float32)
+    for point_set in point_sets:
+        every = np.array(point_set, np.float32)
+        half = len(every) // 2
+        row = half.bit_length() - 1
+        points[row, :half] = every[half:]
+        thresholds = ((every[1:] + every[:-1]) / np.float32(2))[half:].view(np.uint32)
+        for level in range(row):
+            step = half >> level
+            trees[row, 1 << level : 2 << level] = thresholds[step // 2 - 1 :: step] - 1
+    return trees.reshape(-1), points.reshape(-1)
+
+
+@jit
+def project(block, n, bits, factor, trees, points, codes, sums):
+    """Codes of the points nearest to the block times ``factor``; returns the block's inner product with the points."""
+    if bits == 1:
+        return _nearest_1(block, n, factor, trees, points, codes, sums)
+    if bits == 2:
+        return _nearest_2(block, n, factor, trees, points, codes, sums)
+    if bits == 3:
+        return _nearest_3(block, n, factor, trees, points, codes, sums)
+    if bits == 4:
+        return _nearest_4(block, n, factor, trees, points, codes, sums)
+    if bits == 5:
+        return _nearest_5(block, n, factor, trees, points, codes, sums)
+    if bits == 6:
+        return _nearest_6(block, n, factor, trees, points, codes, sums)
+    if bits == 7:
+        return _nearest_7(block, n, factor, trees, points, codes, sums)
+    return _nearest_8(block, n, factor, trees, points, codes, sums)
+
+
+@jit
+def restore(codes, n, bits, points, block):
+    """The points of n codes."""
+    if bits <= 5:
+        _points_16(codes, n, bits, points, block)
+    elif bits == 6:
+        _points_32(codes, n, bits, points, block)
+    elif bits == 7:
+        _points_64(codes, n, bits, points, block)
+    else:
+        _points_128(codes, n, bits, points, block)
+
+
+@intrinsic
+def _look_up_16(typing_context, table, first, index):
+    """The numbers of a table at ``first`` plus index modulo 16: an instruction of AVX-512, elsewhere 16 loads."""
+    lanes = Lanes(table.dtype)
+
+    def emit(context, builder, sig, args):
+        vector, places = context.get_value_type(lanes), args[2].type
+        start = builder.gep(context.make_array(table)(context, builder, args[0]).data, [args[1]])
+        if "+avx512f" in context.codegen().magic_tuple()[2]:
+            kind = "sf" if table.dtype == types.float32 else "si"
+            permute = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(vector, [vector, places]), f"llvm.x86.avx512.permvar.{kind}.512"
+            )
+            numbers = builder.load(builder.bitcast(start, vector.as_pointer()), align=4)
+            return builder.call(permute, [numbers, args[2]])
+        place = builder.and_(args[2], ir.Constant(places, [WIDTH - 1] * WIDTH))
+        found = ir.Constant(vector, ir.Undefined)
+        for lane in map(ir.IntType(32), range(WIDTH)):
+            number = builder.load(builder.gep(start, [builder.extract_element(place, lane)]))
+            found = builder.insert_element(found, number, lane)
+        return found
+
+    return lanes(table, types.intp, index), emit
+
+
+def _look_up_twice(half, bit):
+    @_inner
+    def look_up(table, first, index):
+        upper = fill(uint32(0)) < (index & fill(uint32(bit)))
+        return choose(upper, half(table, first + bit, index), half(table, first, index))
+
+    return look_up
+
+
+_look_up_32 = _look_up_twice(_look_up_16, 16)
+_look_up_64 = _look_up_twice(_look_up_32, 32)
+_look_up_128 = _look_up_twice(_look_up_64, 64)
+
+
+@intrinsic
+def _descend(typing_context, node, difference):
+    """A child of every node: the right one where the difference is negative."""
+
+    def emit(context, builder, sig, args):
+        vector = args[0].type
+        shift = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fshl.v{WIDTH}i32"
+        )
+        return builder.call(shift, [*args, ir.Constant(vector, [1] * WIDTH)])
+
+    return node(node, difference), emit
+
+
+@intrinsic
+def _multiply_add(typing_context, a, b, c):
+    """a b + c in float64, rounded once; exact products of float32 make it the same as rounding twice."""
+
+    def emit(context, builder, sig, args):
+        vector = args[0].type
+        fma = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{WIDTH}f64"
+        )
+        return builder.call(fma, args)
+
+    return a(a, b, c), emit
+
+
+def _nearest(bits):
+    half = 1 << (bits - 1)
+    here = _ROOM * (bits - 1)
+    point = _look_up_16 if bits <= 5 else {6: _look_up_32, 7: _look_up_64, 8: _look_up_128}[bits]
+
+    @_inner
+    def search(y, factor, trees, points, codes, i):
+        t = y * factor
+        negative = t < fill(np.float32(0))
+        magnitude = word_of(t) & fill(uint32(0x7FFFFFFF))
+        magnitude = choose(negative, magnitude - fill(uint32(1)), magnitude)  # ties go up
+        node = fill(uint32(1))
+        if bits > 1:
+            node = _descend(node, _look_up_16(trees, here, node) - magnitude)
+            if bits > 2:
+                node = _descend(node, _look_up_16(trees, here, node) - magnitude)
+            if bits > 3:
+                node = _descend(node, _look_up_16(trees, here, node) - magnitude)
+            if bits > 4:
+                node = _descend(node, _look_up_16(trees, here, node) - magnitude)
+            if bits > 5:
+                node = _descend(node, _look_up_16(trees, here + 16, node) - magnitude)
+            if bits > 6:
+                node = _descend(node, _look_up_32(trees, here + 32, node) - magnitude)
+            if bits > 7:
+                node = _descend(node, _look_up_64(trees, here + 64, node) - magnitude)
+        store(codes, i, to_byte(choose(negative, node ^ fill(uint32(2 * half - 1)), node)))
+        value = word_of(point(points, here, node & fill(uint32(half - 1))))
+        value = choose(negative, value ^ fill(uint32(0x80000000)), value)
+        return to_double(y), to_double(float_of(value))
+
+    @_inner
+    def nearest(block, n, factor, trees, points, codes, sums):
+        factors, part = fill(factor), n // 4
+        for i in range(0, part, WIDTH):
+            y0, q0 = search(load(block, i), factors, trees, points, codes, i)
+            y2, q2 = search(load(block, i + 2 * part), factors, trees, points, codes, i + 2 * part)
+            y1, q1 = search(load(block, i + part), factors, trees, points, codes, i + part)
+            y3, q3 = search(load(block, i + 3 * part), factors, trees, points, codes, i + 3 * part)
+            store(sums, i, _multiply_add(y0, q0, y2 * q2) + _multiply_add(y1, q1, y3 * q3))
+        return _folded(sums, part)
+
+    return nearest
+
+
+(_nearest_1, _nearest_2, _nearest_3, _nearest_4, _nearest_5, _nearest_6, _nearest_7, _nearest_8) = map(
+    _nearest, range(1, 9)
+)
+
+
+@jit
+def energy(row, at, n, sums):
+    """The sum of n squares in float64, from ``at`` on; ``sums`` is room for n / 4."""
+    part = n // 4
+    for i in range(at, at + part, WIDTH):
+        a, b = to_double(load(row, i)), to_double(load(row, i + part))
+        c, d = to_double(load(row, i + 2 * part)), to_double(load(row, i + 3 * part))
+        store(sums, i - at, _multiply_add(a, a, c * c) + _multiply_add(b, b, d * d))
+    return _folded(sums, part)
+
+
+@jit
+def _folded(sums, n):
+    """The sum of n numbers, at least 64, folding halves; overwrites them."""
+    while n > 64:
+        n //= 2
+        for i in range(0, n, WIDTH):
+            store(sums, i, load(sums, i) + load(sums, i + n))
+    return fold((load(sums, 0) + load(sums, 32)) + (load(sums, 16) + load(sums, 48)))
+
+
+def _points(look_up):
+    @_inner
+    def restore(codes, n, bits, points, block):
+        here, half, sign = _ROOM * (bits - 1), fill(uint32(1 << (bits - 1))), fill(uint32(0x80000000))
+        for i in range(0, n, WIDTH):
+            code = to_word(load(codes, i))
+            negative = code < half
+            place = choose(negative, code ^ fill(uint32(0xFFFFFFFF)), code) & (half - fill(uint32(1)))
+            value = word_of(look_up(points, here, place))
+            store(block, i, float_of(choose(negative, value ^ sign, value)))
+
+    return restore
+
+
+_points_16, _points_32, _points_64, _points_128 = map(_points, (_look_up_16, _look_up_32, _look_up_64, _look_up_128))

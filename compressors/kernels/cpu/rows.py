@@ -1,0 +1,88 @@
+"""Rows of a vector: one bucket in float32, whatever the vector's dtype.
+
+A vector is two arrays, one of them empty: ``floats`` (float32) and ``halves`` (uint16, the bits of bfloat16 if
+``brain``, else of float16).
+"""
+
+import numpy as np
+from numba import uint16, uint32
+
+from compressors.kernels.cpu.lanes import (
+    WIDTH,
+    choose,
+    fill,
+    float_of,
+    half_of,
+    jit,
+    load,
+    store,
+    to_half,
+    to_short,
+    to_word,
+    word_of,
+)
+
+
+@jit
+def width(n):
+    """The length to which a row of n coordinates is filled up: a power of two, at least 16."""
+    power = WIDTH
+    while power < n:
+        power *= 2
+    return power
+
+
+@jit
+def read(floats, halves, brain, start, n, filler, row):
+    """Copies n coordinates from ``start`` on to ``row`` and fills it up, with the first if ``filler``, else 0."""
+    if len(floats):
+        row[:n] = floats[start : start + n]
+    else:
+        whole = n - n % WIDTH
+        for i in range(0, whole, WIDTH):
+            store(row, i, _widened(load(halves, start + i), brain))
+        if whole < n:
+            last = np.zeros(WIDTH, np.uint16)
+            last[: n - whole] = halves[start + whole : start + n]
+            store(row, whole, _widened(load(last, 0), brain))
+    row[n : width(n)] = row[0] if filler else np.float32(0)
+
+
+@jit
+def write(row, n, floats, halves, brain, start, add):
+    """Writes the first n numbers of ``row`` to the vector from ``start`` on, or adds them."""
+    if len(floats):
+        for i in range(n):
+            floats[start + i] = floats[start + i] + row[i] if add else row[i]
+        return
+    whole = n - n % WIDTH
+    for i in range(0, whole, WIDTH):
+        _put(load(row, i), halves, start + i, brain, add)
+    if whole < n:
+        last = np.zeros(WIDTH, np.uint16)
+        last[: n - whole] = halves[start + whole : start + n]
+        _put(load(row, whole), last, 0, brain, add)
+        halves[start + whole : start + n] = last[: n - whole]
+
+
+@jit
+def _put(value, halves, i, brain, add):
+    if add:
+        value = _widened(load(halves, i), brain) + value
+    store(halves, i, _narrowed(value, brain))
+
+
+@jit
+def _widened(half, brain):
+    return float_of(to_word(half) << fill(uint32(16))) if brain else half_of(half)
+
+
+@jit
+def _narrowed(value, brain):
+    """Rounds to nearest, ties to even."""
+    if not brain:
+        return to_half(value)
+    word = word_of(value)
+    even = (word >> fill(uint32(16))) & fill(uint32(1))
+    rounded = to_short((word + fill(uint32(0x7FFF)) + even) >> fill(uint32(16)))
+    return choose(value == value, rounded, fill(uint16(0x7FC0)))

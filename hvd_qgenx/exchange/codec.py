@@ -1,0 +1,113 @@
+"""How ranges of a flat vector become payloads."""
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from compressors import Compressor
+from compressors.random import derive
+
+
+class Segment(NamedTuple):
+    """Coordinates ``start`` to ``stop`` of a flat vector, which share a compressor."""
+
+    compressor: Compressor
+    start: int
+    stop: int
+
+
+class Codec:
+    """Encodes and decodes ranges of a flat vector, each segment by a compressor of its own.
+
+    The payload of a range holds those of the segments it meets, in order. All ranks must know its
+    pieces, so a compressor whose payloads vary in length has its vector alone.
+
+    Args:
+        members: compressors and their numbers of coordinates, end to end.
+        dtype: of the vector.
+    """
+
+    def __init__(self, members: Sequence[tuple[Compressor, int]], dtype: torch.dtype) -> None:
+        stops = list(accumulate(numel for _, numel in members))
+        self.segments = [
+            Segment(compressor, stop - numel, stop) for (compressor, numel), stop in zip(members, stops, strict=True)
+        ]
+        self.numel, self.dtype = stops[-1], dtype
+        self.exact_size = all(compressor.exact_size for compressor, _ in members)
+        if len(members) > 1 and not self.exact_size:
+            raise ValueError("a compressor whose payloads vary in length cannot share a vector")
+
+    @property
+    def alone(self) -> Compressor | None:
+        """The compressor of the whole vector, if there is but one."""
+        return self.segments[0].compressor if len(self.segments) == 1 else None
+
+    def next_keys(self) -> list[int]:
+        """Random keys for one exchange, one for every segment."""
+        return [segment.compressor.stream.next_key() for segment in self.segments]
+
+    def payload_bytes(self, start: int, stop: int) -> int:
+        """Of a range; exact, or an upper bound, as ``exact_size`` says."""
+        return sum(
+            segment.compressor.payload_bytes(hi - lo, self.dtype) for _, segment, lo, hi in self._meet(start, stop)
+        )
+
+    def encode(self, part: Tensor, start: int, keys: Sequence[int], payload: Tensor) -> int:
+        """Writes the payload of the coordinates from ``start`` on; returns its number of bytes."""
+        used = 0
+        for index, (compressor, first, _), lo, hi in self._meet(start, start + len(part)):
+            piece = part[lo - start : hi - start]
+            used += compressor.encode(piece, payload[used:], derive(keys[index], lo), lo - first)
+        return used
+
+    def decode(self, payload: Tensor, start: int, part: Tensor, add: bool = False) -> None:
+        """Writes the coordinates from ``start`` on to ``part``, or adds them to it."""
+        for compressor, piece, lo, hi in self._pieces(payload, start, start + len(part)):
+            compressor.decode(piece, part[lo - start : hi - start], add)
+
+    def is_finite(self, payload: Tensor, start: int, stop: int) -> bool:
+        """See ``Compressor.is_finite``."""
+        return all(c.is_finite(piece, hi - lo) for c, piece, lo, hi in self._pieces(payload, start, stop))
+
+    def cut(self, start: int, stop: int, parts: int) -> list[int]:
+        """``parts + 1`` bounds of ranges with nearly equal payloads, which leave buckets whole; some may be empty."""
+        met = list(self._meet(start, stop))
+        sizes = [self._units(segment, lo, hi) * self._unit_bytes(segment) for _, segment, lo, hi in met]
+        bounds = [start]
+        for part in range(1, parts):
+            goal = sum(sizes) * part // parts
+            for (_, segment, lo, hi), size in zip(met, sizes, strict=True):
+                if goal < size:
+                    bounds.append(min(hi, lo + goal // self._unit_bytes(segment) * segment.compressor.alignment))
+                    break
+                goal -= size
+            else:
+                bounds.append(stop)
+        return [*bounds, stop]
+
+    @staticmethod
+    def _units(segment: Segment, lo: int, hi: int) -> int:
+        """Number of pieces that must stay whole."""
+        return -(-(hi - lo) // segment.compressor.alignment)
+
+    def _unit_bytes(self, segment: Segment) -> int:
+        """What a piece of full length adds to a payload, in 2^-20 bytes, to count fractions too."""
+        alignment = segment.compressor.alignment
+        return segment.compressor.payload_bytes(alignment << 20, self.dtype)
+
+    def _meet(self, start: int, stop: int) -> Iterator[tuple[int, Segment, int, int]]:
+        """Every segment that a range meets: its number, itself, and where they begin and end to overlap."""
+        for index, segment in enumerate(self.segments):
+            lo, hi = max(start, segment.start), min(stop, segment.stop)
+            if lo < hi:
+                yield index, segment, lo, hi
+
+    def _pieces(self, payload: Tensor, start: int, stop: int) -> Iterator[tuple[Compressor, Tensor, int, int]]:
+        used = 0
+        for _, (compressor, _, _), lo, hi in self._meet(start, stop):
+            size = compressor.payload_bytes(hi - lo, self.dtype) if self.exact_size else len(payload)
+            yield compressor, payload[used : used + size], lo, hi
+            used += size

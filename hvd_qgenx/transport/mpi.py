@@ -1,0 +1,138 @@
+"""Exchanges on MPI directly, beside Horovod, which owns MPI's start and end."""
+
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import horovod.torch as hvd
+import mpi4py
+import torch
+from horovod.common.exceptions import HorovodInternalError
+from torch import Tensor
+
+mpi4py.rc.initialize = mpi4py.rc.finalize = False  # Horovod does both
+from mpi4py import MPI  # noqa: E402
+
+EAGER_BYTES = 1 << 18
+"""Messages up to this size, header included, leave at once, before the receiver has answered."""
+PIECE_BYTES = EAGER_BYTES - 1024
+"""Longer tensors travel as several messages."""
+POLL_SECONDS = 1e-4
+"""Between two looks at whether messages have come; a rank that waits leaves its core to others."""
+TAGS = 1 << 15
+"""Every MPI has as many."""
+
+Arriving: TypeAlias = tuple[list[Tensor], list[tuple[int, Any]]]
+"""What ranks send to this one, and the rank and the MPI request of every message of it."""
+
+
+class Channel:
+    """Exchanges among ranks that all start the same ones in the same order, each from one thread.
+
+    They go on while a rank computes: messages that leave at once need no help, and Horovod's own
+    thread keeps MPI moving.
+    """
+
+    def __init__(self, ranks: Sequence[int]) -> None:
+        """Collective over ``ranks``, which are numbers in MPI_COMM_WORLD."""
+        world = MPI.COMM_WORLD
+        self._communicator = world.Create_group(world.group.Incl(list(ranks)))
+        self._rank, self._size = self._communicator.rank, self._communicator.size
+        self._warn_after, self._stop_after = _stall_limits()
+        self._tag = 0
+        self._under_way: dict[
+            int, list[Sequence[Tensor]]
+        ] = {}  # what MPI reads and writes, even if nobody waits for it
+
+    def start(self, sent: Sequence[Tensor], lengths: Sequence[int] | None, name: str) -> Callable[[], list[Tensor]]:
+        """Sends ``sent[k]`` to rank k; what is returned waits for and returns what came from every rank.
+
+        Args:
+            sent: 1-D CPU tensors of one dtype. What a rank sends to itself is returned as it is.
+            lengths: of what each rank sends to this one; without them they go ahead, 8 bytes a tensor.
+            name: for messages.
+
+        Raises:
+            HorovodInternalError: (from the wait) another rank has not done its part for
+                HOROVOD_STALL_SHUTDOWN_TIME_SECONDS; so do Horovod's collectives.
+        """
+        self._tag = tag = (self._tag + 1) % TAGS
+        self._under_way[tag] = [sent]
+        if lengths is None:
+            announced = self.start([torch.tensor([len(part)]) for part in sent], [1] * self._size, name)
+
+            def arrive() -> Arriving:
+                return self._receive(sent, [int(length) for length in announced()], tag)
+        else:
+            arriving = self._receive(sent, lengths, tag)
+
+            def arrive() -> Arriving:
+                return arriving
+
+        leaving = self._send(sent, tag)
+
+        def wait() -> list[Tensor]:
+            received, requests = arrive()
+            self._finish(requests + leaving, name)
+            del self._under_way[tag]
+            return received
+
+        return wait
+
+    def _send(self, sent: Sequence[Tensor], tag: int) -> list[tuple[int, Any]]:
+        peers = [(self._rank + step) % self._size for step in range(1, self._size)]
+        return [(peer, self._communicator.Isend(piece, peer, tag)) for peer in peers for piece in _pieces(sent[peer])]
+
+    def _receive(self, sent: Sequence[Tensor], lengths: Sequence[int], tag: int) -> Arriving:
+        received = list(torch.empty(sum(lengths), dtype=sent[0].dtype).split(list(lengths)))
+        received[self._rank] = sent[self._rank]
+        self._under_way[tag].append(received)
+        peers = [(self._rank - step) % self._size for step in range(1, self._size)]
+        pieces = [(peer, piece) for peer in peers for piece in _pieces(received[peer])]
+        return received, [(peer, self._communicator.Irecv(piece, peer, tag)) for peer, piece in pieces]
+
+    def _finish(self, requests: list[tuple[int, Any]], name: str) -> None:
+        open_requests = [request for _, request in requests]
+        began, warned = time.monotonic(), False
+        while not MPI.Request.Testall(open_requests):
+            time.sleep(POLL_SECONDS)
+            seconds = time.monotonic() - began
+            if seconds > self._stop_after or (seconds > self._warn_after and not warned):
+                missing = sorted({peer for peer, request in requests if not request.Test()})
+                problem = f"{name}: waited {seconds:.0f} s for ranks {', '.join(map(str, missing))}"
+                if seconds > self._stop_after:
+                    raise HorovodInternalError(problem)
+                warnings.warn(problem, stacklevel=2)
+                warned = True
+
+
+def unusable() -> str | None:
+    """Why Horovod's ranks cannot use MPI directly; None if they can."""
+    if not (hvd.mpi_built() and hvd.mpi_enabled() and MPI.Is_initialized()):
+        return "Horovod does not run on MPI"
+    if MPI.Query_thread() != MPI.THREAD_MULTIPLE:
+        return "MPI was started for a single thread"
+    if (MPI.COMM_WORLD.size, MPI.COMM_WORLD.rank) != (hvd.size(), hvd.rank()):
+        return "Horovod's ranks are not those of MPI_COMM_WORLD"
+    return None
+
+
+def library() -> str:
+    """Name and version of the MPI library."""
+    return str(MPI.Get_library_version().split(",")[0].strip())
+
+
+def _pieces(tensor: Tensor) -> Iterator[Any]:
+    data = tensor.view(torch.uint8).numpy()
+    return (data[start : start + PIECE_BYTES] for start in range(0, len(data), PIECE_BYTES))
+
+
+def _stall_limits() -> tuple[float, float]:
+    """Seconds until Horovod warns of a collective that some ranks have not joined, and until it gives up."""
+    if os.environ.get("HOROVOD_STALL_CHECK_DISABLE", "0") not in ("", "0"):
+        return math.inf, math.inf
+    warn = float(os.environ.get("HOROVOD_STALL_CHECK_TIME_SECONDS", "60"))
+    return warn, float(os.environ.get("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "0")) or math.inf
