@@ -14,8 +14,16 @@ TORCHVISION := torchvision==0.28.0
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
+LOCAL   := $(BIN)/horovodrun -np $(NP) -H localhost:$(NP)
+CLUSTER := $(BIN)/python -m tests.cluster.bench
+
+# What docs/performance.md is made of.
+FOUND   := runs/performance
+LOADS   := --model resnet18 --numel 1e3 --numel 1e5
+WORKERS := --repeats 1 --workers 2 --workers 4 --workers 8 --workers 16
+
 .DEFAULT_GOAL := help
-.PHONY: help install gan bilinear test lint check cluster-test clean
+.PHONY: help install gan bilinear test lint check cluster-test bench cluster-bench performance clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +31,7 @@ help: ## Show this list
 install: $(VENV)/.project ## Create .venv with everything in it
 
 gan: install ## Train a small GAN on NP (3) ranks; more options in ARGS
-	$(BIN)/horovodrun -np $(NP) -H localhost:$(NP) $(BIN)/hvd-qgenx gan $(ARGS)
+	$(LOCAL) $(BIN)/hvd-qgenx gan $(ARGS)
 
 bilinear: install ## Compare methods on the bilinear game
 	$(BIN)/hvd-qgenx bilinear $(ARGS)
@@ -41,6 +49,32 @@ check: install ## Run the tests
 cluster-test: install ## Three hosts in network namespaces, links limited to RATE (root only)
 	jobs/setup/system.sh cluster
 	HVD_QGENX_RATE=$(RATE) $(BIN)/python -m pytest tests/cluster/test_hosts.py -s $(ARGS)
+
+bench: install ## Speed of compressors, and of exchanges on NP (3) local ranks; more options of the latter in ARGS
+	$(BIN)/hvd-qgenx bench codec --size 2^20 --json runs/bench/codec.json
+	$(LOCAL) $(BIN)/hvd-qgenx bench exchange --json runs/bench/exchange.json $(ARGS)
+
+cluster-bench: install ## The same exchanges over three hosts in network namespaces, links limited to RATE (root only)
+	jobs/setup/system.sh cluster
+	$(CLUSTER) $(RATE) runs/bench/exchange-$(RATE).json $(ARGS)
+
+performance: install ## Measure all that docs/performance.md shows, and write it (root only, ten minutes)
+	jobs/setup/system.sh cluster
+	rm -f $(FOUND)/*.json
+	$(BIN)/hvd-qgenx bench codec --size 2^24 --json $(FOUND)/codec-1-widths.json
+	$(BIN)/hvd-qgenx bench codec --bits 4 --size 1e3 --size 1e4 --size 1e5 --size 1e6 --size 1e8 \
+		--json $(FOUND)/codec-2-sizes.json
+	$(BIN)/hvd-qgenx bench codec --bits 4 --size 2^24 --threads 2 --json $(FOUND)/codec-3-threads.json
+	$(BIN)/hvd-qgenx bench codec minmax uniform rotated --bits 4 --size 2^24 --dtype float16 --dtype bfloat16 \
+		--json $(FOUND)/codec-4-half.json
+	$(BIN)/hvd-qgenx bench codec uniform:norm=linf dither alq rotated --bits 4 --size 2^24 --coding huffman \
+		--json $(FOUND)/codec-5-coded.json
+	$(CLUSTER) 1gbit $(FOUND)/exchange-1-1gbit.json $(LOADS) --model gan
+	$(CLUSTER) 100mbit $(FOUND)/exchange-2-100mbit.json $(LOADS) --repeats 5
+	$(LOCAL) $(BIN)/hvd-qgenx bench exchange $(LOADS) --model gan --json $(FOUND)/exchange-3-loopback.json
+	$(BIN)/hvd-qgenx bench exchange --numel 1e6 --exchange two-phase $(WORKERS) --json $(FOUND)/exchange-4-bytes.json
+	$(BIN)/hvd-qgenx bench exchange --numel 1e6 --exchange allgather $(WORKERS) --json $(FOUND)/exchange-5-bytes.json
+	$(BIN)/hvd-qgenx bench report $(FOUND)/*.json
 
 clean: ## Remove the environment
 	rm -rf $(VENV) build *.egg-info

@@ -15,19 +15,21 @@ from compressors.coded import Coded
 from compressors.coding import CorruptPayloadError
 from compressors.dither import Dither
 from compressors.exempt import Exempt
+from compressors.fingerprint import fingerprint
 from compressors.half import Half
 from compressors.identity import Identity
 from compressors.learning import Learner, Lesson
 from compressors.leveled import Exponential, LevelQuantizer, Levels, Ternary
 from compressors.minmax import MinMax
+from compressors.quantizer import BucketQuantizer
 from compressors.registry import get, make, names, register
 from compressors.rotated import Rotated, RotatedDither
-from compressors.symbols import SymbolCompressor
 from compressors.uniform import Uniform
 from compressors.variable import Variable
 
 __all__ = [
     "AdaptiveLevels",
+    "BucketQuantizer",
     "Coded",
     "Compressor",
     "Context",
@@ -47,10 +49,10 @@ __all__ = [
     "Multiplier",
     "Rotated",
     "RotatedDither",
-    "SymbolCompressor",
     "Ternary",
     "Uniform",
     "Variable",
+    "fingerprint",
     "get",
     "make",
     "names",

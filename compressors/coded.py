@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from compressors import coding, parameters, registry
+from compressors import coding, kernels, parameters, registry
 from compressors.base import Compressor, Shape
-from compressors.coding import Bytes, CorruptPayloadError
+from compressors.coding import Bytes, CorruptPayloadError, SymbolCode
 from compressors.learning import Learner
-from compressors.symbols import SymbolCompressor
+from compressors.quantizer import BucketQuantizer
 
 _FRAME = struct.Struct("<QI")
 """Bytes of the whole payload; CRC-32 of those after the frame."""
@@ -36,7 +36,7 @@ class Coded(Compressor):
         ValueError: ``inner`` has no symbols.
     """
 
-    inner: SymbolCompressor
+    inner: BucketQuantizer
     code: str = parameters.parameter("huffman", "Entropy code; elias is Elias's omega.", choices=coding.CODES)
 
     name = "coded"
@@ -65,9 +65,11 @@ class Coded(Compressor):
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
         fixed = payload.new_empty(self.inner.payload_bytes(len(vector), vector.dtype))
         self.inner.encode(vector, fixed, key, start)
-        coded = self._encode(fixed, len(vector))
-        payload[: len(coded)] = coded
-        return len(coded)
+        data = payload.numpy() if payload.device.type == "cpu" else np.empty(len(payload), np.uint8)
+        written = self._write(fixed.cpu().numpy(), len(vector), data)
+        if payload.device.type != "cpu":
+            payload[:written] = torch.from_numpy(data[:written])
+        return written
 
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
         """Decodes to, or adds to, ``vector``.
@@ -75,10 +77,14 @@ class Coded(Compressor):
         Raises:
             CorruptPayloadError: the payload was cut short, added to or changed.
         """
-        self.inner.decode(self._decode(payload, len(vector)), vector, add)
+        fixed = torch.from_numpy(self._read(payload.cpu().numpy(), len(vector)))
+        self.inner.decode(fixed.to(payload.device), vector, add)
 
     def is_finite(self, payload: Tensor, numel: int) -> bool:
-        return self.inner.is_finite(self._decode(payload, numel), numel)
+        head = payload[_OVERHEAD:][: self._head_bytes(numel)]
+        if len(head) < self._head_bytes(numel):
+            raise CorruptPayloadError(f"the payload of {len(payload)} bytes does not hold {numel} coordinates")
+        return self.inner.is_finite(head, numel)
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
         """The most: that of symbols sent as they are."""
@@ -99,48 +105,77 @@ class Coded(Compressor):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.inner.load_state_dict(state)
 
-    def _encode(self, payload: Tensor, size: int) -> Tensor:
-        head, symbols = self._split(payload, size)
-        coded = coding.make(self.code, self.inner.alphabet, self.inner.center).encode(symbols)
-        if len(head) + len(coded) < len(payload):
-            framed = _frame(self.code, len(head), head, coded)
-        else:
-            framed = _frame("fixed", len(head), payload.cpu().numpy())
-        return torch.from_numpy(framed).to(payload.device)
+    def _write(self, fixed: Bytes, size: int, data: Bytes) -> int:
+        """Fills ``data`` from the inner payload; returns the number of bytes written."""
+        head, codes = np.split(fixed, [self._head_bytes(size)])
+        code = self._code(self.code)
+        start = _OVERHEAD + len(head)
+        data[_OVERHEAD:start] = head
+        mode, written = self.code, code.encode(self._to_blocks(code, codes, size), data[start : start + len(codes)])
+        if written is None:
+            mode, written = "fixed", len(codes)
+            data[start : start + written] = codes
+        _frame(mode, len(head), data[: start + written])
+        return start + written
 
-    def _decode(self, payload: Tensor, size: int) -> Tensor:
-        data = payload.cpu().contiguous().numpy()
+    def _read(self, data: Bytes, size: int) -> Bytes:
+        """The inner payload.
+
+        Raises:
+            CorruptPayloadError: there is none of so many coordinates in these bytes.
+        """
         mode, head_bytes = _open_frame(data)
+        length, start = self.inner.payload_bytes(size), _OVERHEAD + head_bytes
+        fits = len(data) == _OVERHEAD + length if mode == "fixed" else len(data) >= start
+        if head_bytes != self._head_bytes(size) or not fits:
+            raise CorruptPayloadError(f"the payload of {len(data)} bytes does not hold {size} coordinates")
+        code = self._code(mode)
         if mode == "fixed":
-            decoded = payload[_OVERHEAD:]
+            code.check(self._to_blocks(code, data[start:], size))
+            return data[_OVERHEAD:]
+        fixed = np.empty(length, np.uint8)
+        fixed[:head_bytes] = data[_OVERHEAD:start]
+        codes = fixed[head_bytes:]
+        if 8 % self.inner.bits == 0:
+            code.decode(data[start:], codes)
         else:
-            code = coding.make(mode, self.inner.alphabet, self.inner.center)
-            stop = _OVERHEAD + head_bytes
-            symbols = code.decode(data[stop:], self.inner.symbol_count(size))
-            decoded = self.inner.join(payload[_OVERHEAD:stop], torch.from_numpy(symbols).to(payload.device), size)
-        if len(decoded) != self.inner.payload_bytes(size):
-            raise CorruptPayloadError(f"the payload of {len(payload)} bytes does not hold {size} coordinates")
-        if mode == "fixed":
-            coding.check(self._split(decoded, size)[1], self.inner.alphabet)
-        return decoded
+            codes[:] = self._from_blocks(code, data[start:], size)
+        return fixed
 
-    def _split(self, payload: Tensor, size: int) -> tuple[Bytes, Bytes]:
-        head, symbols = self.inner.split(payload, size)
-        return head.cpu().numpy(), symbols.cpu().numpy()
+    def _to_blocks(self, code: SymbolCode, codes: Bytes, size: int) -> Bytes:
+        """Packed codes are blocks as they are if their width divides eight; else symbols are, in order."""
+        if 8 % self.inner.bits == 0:
+            return codes
+        packed, count = torch.from_numpy(codes), self.inner.symbol_count(size)
+        symbols = kernels.for_device(packed.device).unpack(packed, self.inner.layout, count).numpy()
+        return symbols if code.block == 1 else coding.join(symbols, self.inner.bits)
+
+    def _from_blocks(self, code: SymbolCode, data: Bytes, size: int) -> Bytes:
+        count = self.inner.symbol_count(size)
+        blocks = np.empty(-(-count // code.block), np.uint8)
+        code.decode(data, blocks)
+        symbols = torch.from_numpy(blocks if code.block == 1 else coding.split(blocks, self.inner.bits, count))
+        packed: Bytes = kernels.for_device(symbols.device).pack(symbols, self.inner.layout).numpy()
+        return packed
+
+    def _code(self, mode: str) -> SymbolCode:
+        name = self.code if mode == "fixed" else mode
+        return coding.make(name, self.inner.bits, self.inner.alphabet, self.inner.center)
+
+    def _head_bytes(self, size: int) -> int:
+        return self.inner.preamble_bytes + self.inner.layout.header_bytes(self.inner.symbol_count(size))
 
 
 def _require_symbols(inner: Compressor) -> None:
-    if not isinstance(inner, SymbolCompressor):
-        able = [name for name in registry.names() if issubclass(registry.get(name), SymbolCompressor)]
+    if not isinstance(inner, BucketQuantizer):
+        able = [name for name in registry.names() if issubclass(registry.get(name), BucketQuantizer)]
         raise ValueError(f"{inner.name} has no symbols to code; compressors that have are {', '.join(able)}")
 
 
-def _frame(mode: str, head_bytes: int, *parts: Bytes) -> Bytes:
-    """The payload: its length, a checksum, and what they protect."""
-    start = np.frombuffer(_START.pack(_MODES.index(mode), head_bytes), np.uint8)
-    content = np.concatenate([start, *parts])
-    frame = _FRAME.pack(_FRAME.size + len(content), zlib.crc32(content.data))
-    return np.concatenate([np.frombuffer(frame, np.uint8), content])
+def _frame(mode: str, head_bytes: int, payload: Bytes) -> None:
+    """Writes the start of a payload that is complete otherwise: its length, a checksum, mode, bytes of the head."""
+    _START.pack_into(payload.data, _FRAME.size, _MODES.index(mode), head_bytes)
+    _FRAME.pack_into(payload.data, 0, len(payload), zlib.crc32(payload[_FRAME.size :].data))
 
 
 def _open_frame(payload: Bytes) -> tuple[str, int]:

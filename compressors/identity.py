@@ -10,7 +10,6 @@ from compressors.cast import decode_as, encode_as, is_finite_as
 from compressors.registry import register
 
 
-
 @register("none")
 @dataclass(eq=False)
 class Identity(Compressor):

@@ -8,18 +8,19 @@ import torch
 from torch import Tensor
 
 from compressors import kernels
-from compressors.base import Shape, byte_tensor, numel
+from compressors.base import Compressor, Shape, byte_tensor, numel
 from compressors.kernels.layout import Layout
 from compressors.parameters import parameter
-from compressors.symbols import SymbolCompressor
 
 
 @dataclass(eq=False)
-class BucketQuantizer(SymbolCompressor):
+class BucketQuantizer(Compressor):
     """Stochastic rounding to the values of a bucket; codes are bit-packed. Works in float32.
 
     A coordinate between two values goes to the upper one with a probability equal to its relative
     distance from the lower one, so its expectation stays.
+
+    Payload: the preamble, the header, and the packed codes; an entropy code can carry these instead (``Coded``).
     """
 
     bits: int = parameter(4, "Bits per coordinate.", low=1, high=8)
@@ -51,10 +52,12 @@ class BucketQuantizer(SymbolCompressor):
 
     @property
     def alphabet(self) -> int:
+        """Number of different symbols, at most 256: they are 0 to ``alphabet - 1``."""
         return self.layout.levels + 1
 
     @property
     def center(self) -> int | None:
+        """The symbol of the value zero if symbols ``center - j`` and ``center + j`` are of opposite values."""
         layout = self.layout
         symmetric = 2 * layout.offset == layout.levels and layout.offset == int(layout.offset)
         return int(layout.offset) if symmetric else None
@@ -78,15 +81,14 @@ class BucketQuantizer(SymbolCompressor):
         return self.preamble_bytes + self.layout.payload_bytes(numel(shape))
 
     def split(self, payload: Tensor, numel: int) -> tuple[Tensor, Tensor]:
+        """What comes before the codes, and the symbols (both 1-D uint8), of the payload of ``numel`` coordinates."""
         self.open(payload, numel)
         count = self.symbol_count(numel)
         head = self.preamble_bytes + self.layout.header_bytes(count)
         return payload[:head], kernels.for_device(payload.device).unpack(payload[head:], self.layout, count)
 
-    def join(self, head: Tensor, symbols: Tensor, numel: int) -> Tensor:
-        return torch.cat([head, kernels.for_device(symbols.device).pack(symbols, self.layout)])
-
     def symbol_count(self, numel: int) -> int:
+        """Number of symbols in the payload of ``numel`` coordinates: padded blocks have more."""
         return numel
 
     def variance_bound(self, tensor: Tensor) -> float:

@@ -66,21 +66,21 @@ class Variable(Compressor):
         self._sizes = tuple(sizes)
 
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
-        size = self.payload_bytes(len(vector))
         vector = kernels.readable(vector)
-        rows = self._rows(vector.float())
-        chances, widths = self._allocate(rows, vector, start)
+        length, count = self._blocks(len(vector))
+        chances, widths = allocate(self._costs(vector, start), self._budget(len(vector)))
         widths = np.where(drawn(chances, key), widths, 0)
-        widths[~np.isfinite(chances)] = NOT_FINITE
-        stop = self._head_bytes(len(rows))
-        payload[:stop] = byte_tensor(KEY.pack(key) + _pack(widths))
+        widths[np.isnan(chances)] = NOT_FINITE
         with np.errstate(divide="ignore"):
             factors = 1 / chances
-        kernels.for_device(vector.device).encode_variable(
+        stop, size = self._head_bytes(count), self.payload_bytes(len(vector))
+        payload[:stop] = byte_tensor(KEY.pack(key) + _pack(widths))
+        device = vector.device
+        kernels.for_device(device).encode_variable(
             vector,
-            self._layouts(rows.shape[1]),
-            torch.from_numpy(widths).to(vector.device),
-            torch.from_numpy(factors).to(vector.device),
+            _layouts(length),
+            torch.from_numpy(widths).to(device),
+            torch.from_numpy(factors).to(device),
             key,
             payload[stop:size],
         )
@@ -95,7 +95,7 @@ class Variable(Compressor):
         head = bytes(payload[:stop].tolist())
         key = KEY.unpack(head[: KEY.size])[0]
         widths = torch.from_numpy(_unpack(head[KEY.size :], count)).to(vector.device)
-        kernel, layouts, body = kernels.for_device(vector.device), self._layouts(length), payload[stop:]
+        kernel, layouts, body = kernels.for_device(vector.device), _layouts(length), payload[stop:]
         kernels.deliver(
             lambda target, add: kernel.decode_variable(body, layouts, widths, target, key, add), vector, add
         )
@@ -107,17 +107,25 @@ class Variable(Compressor):
     def variance_bound(self, tensor: Tensor) -> float:
         """The sum over buckets of its fraction of their energy, and 5 % as in ``Rotated``."""
         vector = tensor.detach().float().flatten()
-        rows = self._rows(vector)
-        chances, widths = self._allocate(rows, vector, 0)
+        chances, widths = allocate(self._costs(vector, 0), self._budget(len(vector)))
         fractions = _errors()[widths - 1]
         chances = np.where(chances > 0, chances, 1.0)
-        return 1.05 * float(_energies(rows) @ ((1 + fractions) / chances - 1))
+        return 1.05 * float(self._energies(vector) @ ((1 + fractions) / chances - 1))
 
-    def _allocate(self, rows: Tensor, vector: Tensor, start: int) -> tuple[Array, NDArray[np.int64]]:
-        costs = _energies(rows)
+    def _costs(self, vector: Tensor, start: int) -> Array:
+        """What a relative error of one in a bucket costs, for every bucket."""
+        costs = self._energies(vector)
         if self.weighting == "per-layer" and len(vector) and start + len(vector) <= sum(self._sizes):
-            costs = costs * self._layer_weights(vector, start, len(rows), rows.shape[1])
-        return allocate(costs, self._budget(len(vector)))
+            length, count = self._blocks(len(vector))
+            costs = costs * self._layer_weights(vector, start, count, length)
+        return costs
+
+    def _energies(self, vector: Tensor) -> Array:
+        length, count = self._blocks(len(vector))
+        if not count:
+            return np.empty(0)
+        energies: Array = kernels.for_device(vector.device).energies(vector, length).cpu().numpy()
+        return energies
 
     def _layer_weights(self, vector: Tensor, start: int, count: int, length: int) -> Array:
         """For every bucket the mean over its coordinates of 1 / ||x_layer||^2, as far as this part shows it."""
@@ -134,19 +142,11 @@ class Variable(Compressor):
         means: Array = np.diff(np.interp(np.arange(count + 1) * length, edges, cumulated)) / length
         return means
 
-    def _layouts(self, length: int) -> list[Layout]:
-        return [projection_layout(width, length) for width in range(1, WIDEST + 1)]
-
     def _blocks(self, size: int) -> tuple[int, int]:
         """(length, number) of the blocks that hold so many coordinates."""
         if 0 < size <= self.bucket_size:
             return padded(size, self.bucket_size), 1
         return self.bucket_size, -(-size // self.bucket_size)
-
-    def _rows(self, vector: Tensor) -> Tensor:
-        """A copy as a matrix of blocks, filled with zeros."""
-        length, count = self._blocks(len(vector))
-        return torch.nn.functional.pad(vector, (0, length * count - len(vector))).view(count, length)
 
     def _budget(self, size: int) -> int:
         """The sum of the widths of all blocks."""
@@ -168,32 +168,16 @@ def allocate(costs: Array, budget: int) -> tuple[Array, NDArray[np.int64]]:
         costs: (count,), not negative; NaN or Inf gives a NaN probability.
         budget: the sum over blocks of probability or width is at most this.
     """
-    errors = _errors()
-    gains = errors[:-1] - errors[1:]
+    gains = _gains()
     finite = np.where(np.isfinite(costs), costs, 0.0)
-
-    def spend(level: float) -> tuple[Array, NDArray[np.int64]]:
-        chances = np.clip(np.sqrt(finite * ((1 + errors[0]) / level)), RAREST, 1.0)
-        widths = 1 + (finite[:, None] * gains >= level).sum(axis=1)
-        return np.where(finite > 0, chances, 0.0), widths
-
-    def total(level: float) -> float:
-        chances, widths = spend(level)
-        return float(np.where(chances < 1, chances, widths).sum())
-
     positive = finite[finite > 0]
     level = 1.0
     if len(positive):
         low, high = np.log2(positive.min() * gains[-1]) - 1, np.log2(positive.max()) + 42
-        for _ in range(40):
-            middle = (low + high) / 2
-            spent = total(2.0**middle)
-            if spent <= budget - 1e-9 or spent == budget:
-                high = middle
-            else:
-                low = middle
-        level = 2.0**high
-    chances, widths = spend(level)
+        level = kernels.for_device(torch.device("cpu")).water_level(positive, gains, RAREST, budget, low, high)
+    chances = np.clip(np.sqrt(finite * (gains[0] / level)), RAREST, 1.0)
+    chances = np.where(finite > 0, chances, 0.0)
+    widths = 1 + (finite[:, None] * gains[1:] >= level).sum(axis=1)
     return np.where(np.isfinite(costs), chances, np.nan), widths
 
 
@@ -211,9 +195,16 @@ def _errors() -> Array:
     return np.array([relative_error(width) for width in range(1, WIDEST + 1)])
 
 
-def _energies(rows: Tensor) -> Array:
-    energies: Array = rows.double().square().sum(dim=1).cpu().numpy()
-    return energies
+@lru_cache
+def _gains() -> Array:
+    """By how much the first bit, which keeps an error of one from being sure, and every further bit lower the error."""
+    errors = _errors()
+    return np.concatenate([[1 + errors[0]], errors[:-1] - errors[1:]])
+
+
+@lru_cache
+def _layouts(length: int) -> list[Layout]:
+    return [projection_layout(width, length) for width in range(1, WIDEST + 1)]
 
 
 def _pack(widths: NDArray[np.int64]) -> bytes:

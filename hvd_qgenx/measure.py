@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compressors import Coded, Compressor, SymbolCompressor
+from compressors import BucketQuantizer, Coded, Compressor
 from compressors.coding import expected
 
 
@@ -48,14 +48,14 @@ def measure(compressor: Compressor, tensors: Sequence[Tensor], draws: int = 3) -
         errors.append(float((compressor.decompress(payload, context) - vector).double().square().sum()))
     size = len(vector)
     huffman = entropy = None
-    if isinstance(compressor, SymbolCompressor):
+    if isinstance(compressor, BucketQuantizer):
         huffman = 8 * Coded(compressor, "huffman").compress(vector)[0].nbytes / size
         entropy = _entropy(compressor, payload, size)
     error = float(np.mean(errors)) / float(vector.double().square().sum())
     return Measurement(error, 8 * payload.nbytes / size, huffman, entropy)
 
 
-def _entropy(compressor: SymbolCompressor, payload: Tensor, size: int) -> float:
+def _entropy(compressor: BucketQuantizer, payload: Tensor, size: int) -> float:
     head, symbols = compressor.split(payload, size)
     center = compressor.center
     levels = symbols.long() if center is None else (symbols.long() - center).abs()

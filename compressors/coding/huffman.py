@@ -10,16 +10,14 @@ import numpy.typing as npt
 from compressors.coding.prefix import Bytes, CorruptPayloadError, PrefixCode
 
 MAX_LENGTH = 15
+"""That four bits can say."""
 
 
-def lengths(weights: npt.ArrayLike) -> Bytes:
-    """The lengths, at most 15 bits, that make the weighted sum of lengths least.
-
-    Package-merge: a row of coins for every bit, of which the 2n - 2 cheapest of the last row are
-    bought; a package is two coins of the row before.
+def lengths(weights: npt.ArrayLike, limit: int = MAX_LENGTH) -> Bytes:
+    """The lengths, at most ``limit`` bits, that make the weighted sum of lengths least.
 
     Args:
-        weights: (n,) counts or probabilities, n <= 256.
+        weights: (n,) counts or probabilities, n <= 256, of which at most 2^limit are not 0.
 
     Returns:
         (n,) uint8; 0 where the weight is 0.
@@ -27,26 +25,14 @@ def lengths(weights: npt.ArrayLike) -> Bytes:
     weights = np.asarray(weights, np.float64)
     letters = np.flatnonzero(weights)
     letters = letters[np.argsort(weights[letters], kind="stable")]
-    n = len(letters)
     result = np.zeros(len(weights), np.uint8)
-    if n < 2:
+    if len(letters) < 2:
         result[letters] = 1
         return result
 
-    coins = weights[letters]
-    row, is_letter = coins, [np.ones(n, np.bool_)]
-    for _ in range(MAX_LENGTH - 1):
-        pairs = len(row) // 2
-        row = np.concatenate([coins, row[: 2 * pairs].reshape(pairs, 2).sum(axis=1)])
-        order = np.argsort(row, kind="stable")
-        row = row[order]
-        is_letter.append(order < n)
+    from compressors.coding.merge import package_merge  # numba takes a second to import
 
-    bought = 2 * n - 2
-    for row_is_letter in reversed(is_letter):
-        cheapest = int(row_is_letter[:bought].sum())
-        result[letters[:cheapest]] += 1
-        bought = 2 * (bought - cheapest)
+    result[letters] = package_merge(weights[letters], limit)
     return result
 
 

@@ -8,40 +8,62 @@ import numpy.typing as npt
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
+LOOK_UP_BITS = 12
+"""The decoder looks up so many bits at once; longer codewords take it several times as long."""
+
 
 class CorruptPayloadError(ValueError):
     """Bytes that no encoder writes."""
 
 
 class PrefixCode(NamedTuple):
-    """Codewords for symbols 0 to n - 1, n <= 256; none is the beginning of another."""
+    """Codewords for the symbols 0 to n - 1, n <= 256; none is the beginning of another."""
 
     words: npt.NDArray[np.uint32]
     lengths: Bytes
-    """Bits of each codeword, at most 19; 0 for a symbol that does not occur."""
+    """Bits of each codeword, at most 32; 0 for a symbol that does not occur."""
 
-    def stream_bytes(self, counts: npt.NDArray[np.int64]) -> int:
-        """Bytes of the stream in which symbol i occurs ``counts[i]`` times."""
-        return -(-int(counts @ self.lengths.astype(np.int64)) // 8)
+    def most_bytes(self, counts: npt.NDArray[np.int64]) -> int:
+        """Bytes that are enough for symbols of which i occurs ``counts[i]`` times; at most one a stream is too much."""
+        streams = _kernels().stream_count(int(counts.sum()))
+        return 5 * int(streams) - (-int(counts @ self.lengths.astype(np.int64)) // 8)
 
-    def encode(self, symbols: Bytes, stream: Bytes) -> None:
-        """Writes the codewords of ``symbols`` (1-D) into ``stream``, which has ``stream_bytes``."""
-        _kernels().encode(symbols, self.words, self.lengths, stream)
+    def encode(self, symbols: Bytes, data: Bytes) -> int:
+        """Writes the codewords of ``symbols`` (1-D) to the front of ``data``, which has at least ``most_bytes``.
 
-    def decode(self, stream: Bytes, symbols: Bytes) -> None:
-        """Fills ``symbols`` from ``stream`` (both 1-D).
+        Returns:
+            The number of bytes written.
+        """
+        return int(_kernels().encode(symbols, self.words, self.lengths, data))
+
+    def decode(self, data: Bytes, symbols: Bytes) -> None:
+        """Fills ``symbols`` from ``data`` (both 1-D).
 
         Raises:
-            CorruptPayloadError: the stream does not hold exactly so many codewords.
+            CorruptPayloadError: the data are not those of exactly so many codewords.
         """
-        if not _kernels().decode(stream, self.words, self.lengths, symbols):
-            raise CorruptPayloadError(f"the bit stream of {len(stream)} bytes does not hold {len(symbols)} symbols")
+        if not _kernels().decode(data, self.words, self.lengths, symbols):
+            raise CorruptPayloadError(f"bit streams of {len(data)} bytes do not hold {len(symbols)} symbols")
 
 
 def count(symbols: Bytes) -> npt.NDArray[np.int64]:
     """(256,) how often each possible symbol occurs."""
     counts: npt.NDArray[np.int64] = _kernels().count(symbols)
     return counts
+
+
+def join(symbols: Bytes, bits: int) -> Bytes:
+    """Every two symbols of ``bits`` bits as one, the first the lower one; the last of an odd number is repeated."""
+    blocks = np.empty(-(-len(symbols) // 2), np.uint8)
+    _kernels().join(np.concatenate([symbols, symbols[-1:]]) if len(symbols) % 2 else symbols, bits, blocks)
+    return blocks
+
+
+def split(blocks: Bytes, bits: int, size: int) -> Bytes:
+    """The ``size`` symbols that ``join`` made one of every two."""
+    symbols = np.empty(2 * len(blocks), np.uint8)
+    _kernels().split(blocks, bits, symbols)
+    return symbols[:size]
 
 
 def _kernels() -> ModuleType:

@@ -1,34 +1,36 @@
-"""Codes for the symbols of a compressor: which letters they make, and their signs."""
+"""Codes for the symbols of a compressor: which blocks they make, which codewords blocks have, and signs."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from compressors.coding import elias, huffman
-from compressors.coding.prefix import Bytes, CorruptPayloadError, PrefixCode, count
+from compressors.coding.prefix import LOOK_UP_BITS, Bytes, CorruptPayloadError, PrefixCode, count
 
 Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class SymbolCode(ABC):
-    """A way to code the symbols 0 to ``alphabet - 1``, at most 256.
+    """A way to code the symbols 0 to ``alphabet - 1``, of ``bits`` bits each.
 
-    Where they are symmetric about a center, what is coded is the level ``|symbol - center|``, and one
-    bit follows for a level other than zero: 1 below the center. A letter is the levels of ``block``
-    symbols side by side, as digits of one number, the first the lowest; their signs follow in order.
+    Coded are blocks: as many symbols as fit in a byte, the first in the lowest bits. Where symbols are
+    symmetric about a center, what is coded is the level ``|symbol - center|``, and one bit for a level
+    other than zero: 1 below the center.
     """
 
+    bits: int
     alphabet: int
     center: int | None
-    """The symbol of the value zero, or None; see ``SymbolCompressor``."""
+    """The symbol of the value zero, or None; see ``BucketQuantizer``."""
 
     @property
     def block(self) -> int:
-        """Number of symbols in a letter."""
-        return 1
+        """Number of symbols in a block."""
+        return 8 // self.bits
 
     @property
     def table_bytes(self) -> int:
@@ -45,103 +47,128 @@ class SymbolCode(ABC):
     def level_count(self) -> int:
         return int(self.levels.max()) + 1
 
-    @property
-    def letter_count(self) -> int:
-        return int(self.level_count**self.block)
-
     @abstractmethod
     def table(self, counts: Integers) -> Bytes:
-        """The description of the best code for letters that occur so often, (letter_count,)."""
+        """The description of the best code for blocks that occur so often, (256,)."""
 
     @abstractmethod
     def read(self, table: Bytes) -> PrefixCode:
-        """The code of the letters that a table describes.
+        """The code of the blocks that a table describes.
 
         Raises:
             CorruptPayloadError: it describes none.
         """
 
-    def encode(self, symbols: Bytes) -> Bytes:
-        """The table, then the bit stream of ``symbols`` (1-D)."""
-        blocks = self._blocks(symbols)
-        counts = count(blocks)[: self.alphabet**self.block]
-        table = self.table(np.bincount(self._letters, counts).astype(np.int64))
-        code = self._with_signs(self.read(table))
-        stream = np.empty(code.stream_bytes(counts), np.uint8)
-        code.encode(blocks, stream)
-        return np.concatenate([table, stream])
+    def encode(self, blocks: Bytes, data: Bytes) -> int | None:
+        """Writes the table, then the codewords of ``blocks`` (1-D), to the front of ``data``.
 
-    def decode(self, data: Bytes, size: int) -> Bytes:
-        """The ``size`` symbols that ``encode`` turned into ``data``.
+        Returns:
+            The number of bytes written; None if ``data`` might not be longer than that.
 
         Raises:
-            CorruptPayloadError: it did not.
+            CorruptPayloadError: there are symbols from outside the alphabet.
         """
-        code = self._with_signs(self.read(data[: self.table_bytes]))
-        blocks = np.empty(-(-size // self.block), np.uint8)
-        code.decode(data[self.table_bytes :], blocks)
-        return self._symbols.take(blocks, axis=0).ravel()[:size]
+        counts = self._count(blocks)
+        table = self.table(counts)
+        code = self.read(table)
+        if len(table) + code.most_bytes(counts) >= len(data):
+            return None
+        data[: len(table)] = table
+        return len(table) + code.encode(blocks, data[len(table) :])
 
-    def _blocks(self, symbols: Bytes) -> Bytes:
-        """Every ``block`` symbols as the digits of one number; the last of all is repeated to fill up."""
-        check(symbols, self.alphabet)
-        filled = np.pad(symbols, (0, -len(symbols) % self.block), mode="edge") if len(symbols) else symbols
-        digits = filled.reshape(-1, self.block).T
-        blocks = digits[-1]
-        for digit in digits[-2::-1]:
-            blocks = blocks * np.uint8(self.alphabet) + digit
-        return np.ascontiguousarray(blocks)
+    def decode(self, data: Bytes, blocks: Bytes) -> None:
+        """Fills ``blocks`` from the bytes that ``encode`` wrote.
 
-    @property
+        Raises:
+            CorruptPayloadError: it did not write them, or not for so many blocks.
+        """
+        self.read(data[: self.table_bytes]).decode(data[self.table_bytes :], blocks)
+
+    def check(self, blocks: Bytes) -> None:
+        """Raises CorruptPayloadError if there are symbols from outside the alphabet."""
+        if self.alphabet < 1 << self.bits:
+            self._count(blocks)
+
+    def _count(self, blocks: Bytes) -> Integers:
+        counts = count(blocks)
+        if counts[~self._known].any():
+            most = self._symbols[counts > 0].max()
+            raise CorruptPayloadError(f"there is a symbol {most} where only 0 to {self.alphabet - 1} can be")
+        return counts
+
+    @cached_property
     def _symbols(self) -> Bytes:
-        """(blocks, block) the symbols of every block."""
-        blocks = np.arange(self.alphabet**self.block)[:, np.newaxis]
-        return (blocks // self.alphabet ** np.arange(self.block) % self.alphabet).astype(np.uint8)
+        """(256, block) the symbols of every block; in the last one all bits that are left."""
+        shifted = np.arange(256)[:, np.newaxis] >> np.arange(self.block) * self.bits
+        shifted[:, :-1] &= (1 << self.bits) - 1
+        return shifted.astype(np.uint8)
 
-    @property
-    def _letters(self) -> Integers:
-        """(blocks,) the letter of every block."""
-        letters: Integers = self.levels[self._symbols] @ self.level_count ** np.arange(self.block)
-        return letters
+    @cached_property
+    def _known(self) -> npt.NDArray[np.bool_]:
+        """(256,) whether all symbols of a block are from the alphabet."""
+        known: npt.NDArray[np.bool_] = np.all(self._symbols < self.alphabet, axis=1)
+        return known
 
-    def _with_signs(self, code: PrefixCode) -> PrefixCode:
-        """The code of the blocks, from that of the letters."""
-        words, lengths = code.words[self._letters], code.lengths[self._letters]
-        if self.center is not None:
-            for symbol in self._symbols.T:
-                has_sign = (symbol != self.center) & (lengths > 0)
-                words = np.where(has_sign, words << 1 | (symbol < self.center), words).astype(np.uint32)
-                lengths = lengths + has_sign
-        return PrefixCode(words, lengths)
+    @cached_property
+    def _levels_of_blocks(self) -> Integers:
+        """(256, block) the levels of the symbols; 0 for those outside the alphabet."""
+        levels = np.zeros(256, np.int64)
+        levels[: self.alphabet] = self.levels
+        return levels[self._symbols]
+
+    def _signed(self, words: Integers, lengths: Integers, place: int) -> tuple[Integers, Integers]:
+        """Codewords of blocks, followed by the signs of the symbols at this place."""
+        if self.center is None:
+            return words, lengths
+        symbols = self._symbols[:, place]
+        signs = np.int64(symbols != self.center)
+        return words << signs | (symbols < self.center), lengths + signs
 
 
 @dataclass(frozen=True)
 class Huffman(SymbolCode):
     """The best code for the data at hand. Its lengths travel, four bits for each letter.
 
-    A codeword has no fraction of a bit, so letters of few levels, one of which is frequent, cost
-    more than their entropy. Blocks make up for that: as many symbols as have at most 64 letters.
+    A letter is the levels of a block, as digits of one number, the first the lowest; the signs follow in
+    order. A codeword has no fraction of a bit, so letters of one level, of which one is frequent,
+    would cost more than their entropy. Codeword and signs together have at most ``LOOK_UP_BITS`` bits
+    (of 2 bits and more), so the decoder always finds them at once.
     """
 
     @property
-    def block(self) -> int:
-        fitting = [n for n in range(1, 5) if self.alphabet**n <= 256 and self.level_count**n <= 64]
-        return max(fitting, default=1)
+    def letter_count(self) -> int:
+        return int(self.level_count**self.block)
 
     @property
     def table_bytes(self) -> int:
         return huffman.table_bytes(self.letter_count)
 
     def table(self, counts: Integers) -> Bytes:
-        return huffman.to_table(huffman.lengths(counts))
+        weights = np.bincount(self._letters, counts, self.letter_count)
+        signs = 0 if self.center is None else self.block
+        return huffman.to_table(huffman.lengths(weights, max(8, LOOK_UP_BITS - signs)))
 
     def read(self, table: Bytes) -> PrefixCode:
-        return huffman.canonical(huffman.from_table(table, self.letter_count))
+        code = huffman.canonical(huffman.from_table(table, self.letter_count))
+        used = self._known & (code.lengths[self._letters] > 0)
+        words, lengths = code.words[self._letters].astype(np.int64), code.lengths[self._letters].astype(np.int64)
+        for place in range(self.block):
+            words, lengths = self._signed(words, lengths, place)
+        return PrefixCode(words.astype(np.uint32), np.where(used, lengths, 0).astype(np.uint8))
+
+    @cached_property
+    def _letters(self) -> Integers:
+        """(256,) the letter of every block."""
+        letters: Integers = self._levels_of_blocks @ self.level_count ** np.arange(self.block)
+        return letters
 
 
 @dataclass(frozen=True)
 class Elias(SymbolCode):
-    """Letter i is the integer i + 1. Without a center, levels count from the middle outwards."""
+    """Level i is the integer i + 1; the codewords of a block, each with its sign, lie one after the other.
+
+    Without a center, levels count from the middle outwards.
+    """
 
     kind: str
     """``gamma``, ``delta`` or ``omega``."""
@@ -157,11 +184,14 @@ class Elias(SymbolCode):
         return np.empty(0, np.uint8)
 
     def read(self, table: Bytes) -> PrefixCode:
-        return elias.prefix_code(self.kind, self.letter_count)
+        return self._code
 
-
-def check(symbols: Bytes, alphabet: int) -> None:
-    """Raises CorruptPayloadError if one of the symbols is not from 0 to ``alphabet - 1``."""
-    most = symbols.max(initial=0)
-    if most >= alphabet:
-        raise CorruptPayloadError(f"there is a symbol {most} where only 0 to {alphabet - 1} can be")
+    @cached_property
+    def _code(self) -> PrefixCode:
+        code = elias.prefix_code(self.kind, self.level_count)
+        words, lengths = np.zeros(256, np.int64), np.zeros(256, np.int64)
+        for place in range(self.block):
+            levels = self._levels_of_blocks[:, place]
+            words, lengths = words << code.lengths[levels] | code.words[levels], lengths + code.lengths[levels]
+            words, lengths = self._signed(words, lengths, place)
+        return PrefixCode(words.astype(np.uint32), np.where(self._known, lengths, 0).astype(np.uint8))

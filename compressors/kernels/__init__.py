@@ -17,20 +17,33 @@ With ``add`` values are added to what the vector holds and rounded once to its d
     the same with a layout for every block: ``layouts[width - 1]``, its scale multiplied by ``factors`` (float64)
     too; blocks of width 0 are left out, any other width decodes to NaN. The blocks of one width lie together,
     headers first, widths in increasing order; zeros fill the rest of the body.
+``energies(vector, length)``
+    the sums of squares (float64) of blocks of this length, in the order of additions that norms have.
+``water_level(costs, gains, least, budget, low, high)``
+    for numpy arrays whatever the device: the lowest level between 2^low and 2^high (to 2^-40 of their ratio's
+    logarithm) at which the bits spent do not exceed the budget, ``compressors.variable.allocate`` says how.
 ``unpack(packed, layout, numel) -> codes`` and ``pack(codes, layout) -> packed``
     between the bytes after the header and one uint8 for every coordinate.
 
 ``reference`` (plain torch, any device) defines them; the others must agree with it bit for bit.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from functools import lru_cache
+from importlib import import_module
+from typing import Protocol, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors.kernels import reference
 from compressors.kernels.layout import Layout
+from compressors.kernels.threads import set_threads as set_threads
+
+Array = NDArray[np.float64]
 
 
 class Kernel(Protocol):
@@ -50,18 +63,43 @@ class Kernel(Protocol):
         self, body: Tensor, layouts: Sequence[Layout], widths: Tensor, vector: Tensor, key: int, add: bool = False
     ) -> None: ...
 
+    def energies(self, vector: Tensor, length: int) -> Tensor: ...
+
+    def water_level(
+        self, costs: Array, gains: Array, least: float, budget: float, low: float, high: float
+    ) -> float: ...
+
     def unpack(self, packed: Tensor, layout: Layout, numel: int) -> Tensor: ...
 
     def pack(self, codes: Tensor, layout: Layout) -> Tensor: ...
 
 
-def for_device(device: torch.device) -> Kernel:
-    """The fastest kernel module for tensors on this device."""
-    if device.type == "cpu":
-        from compressors.kernels import cpu  # numba takes a second to import
+_MODULES = {"cpu": ("compressors.kernels.cpu", "numba"), "cuda": ("compressors.kernels.gpu", "triton")}
+"""The kernel module of a type of device, and what it is written in."""
 
-        return cpu
-    return reference
+
+def for_device(device: torch.device) -> Kernel:
+    """The fastest kernel module for tensors on this device; warns once if it cannot be imported."""
+    return _kernel(device.type)[0]
+
+
+def implementation(device: torch.device) -> str:
+    """What the kernels for this device are written in: numba, triton or torch."""
+    return _kernel(device.type)[1]
+
+
+@lru_cache
+def _kernel(device_type: str) -> tuple[Kernel, str]:
+    if device_type in _MODULES:
+        module, language = _MODULES[device_type]
+        try:
+            return cast("Kernel", import_module(module)), language
+        except ImportError as error:
+            warnings.warn(
+                f"{language} cannot be imported ({error}): compressing on {device_type} takes many times as long",
+                stacklevel=3,
+            )
+    return reference, "torch"
 
 
 def readable(vector: Tensor) -> Tensor:

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors.kernels.blocks import block_rows, padded
@@ -11,6 +13,8 @@ from compressors.kernels.layout import Layout
 from compressors.random import GOLDEN, derive, mix64
 
 MASK32 = 0xFFFFFFFF
+
+Array = NDArray[np.float64]
 
 
 def encode(vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None:
@@ -82,6 +86,26 @@ def decode_variable(
         stop += len(part)
     _rotate_back(rows, scales, key)
     _deliver(rows.flatten()[: len(vector)], vector, add)
+
+
+def energies(vector: Tensor, length: int) -> Tensor:
+    return _fold(_rows(vector.float(), length).double().square()).squeeze(1)
+
+
+def water_level(costs: Array, gains: Array, least: float, budget: float, low: float, high: float) -> float:
+    def spent(level: float) -> float:
+        chances = np.maximum(least, np.sqrt(costs * (gains[0] / level)))
+        widths = (costs[:, None] * gains >= level).sum(axis=1)
+        return float(np.where(chances < 1, chances, widths).sum())
+
+    for _ in range(40):
+        middle = (low + high) / 2
+        total = spent(2.0**middle)
+        if total <= budget - 1e-9 or total == budget:
+            high = middle
+        else:
+            low = middle
+    return 2.0**high  # type: ignore[no-any-return]
 
 
 def unpack(packed: Tensor, layout: Layout, numel: int) -> Tensor:

@@ -6,6 +6,7 @@ Results do not depend on it. Any number of threads may call kernels at once; the
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 
 VARIABLE = "HVD_QGENX_THREADS"
 """The environment variable that holds the number."""
@@ -26,9 +27,10 @@ class _Crew:
             work(0, count)
             return
         bounds = [count * i // self.size for i in range(self.size + 1)]
-        futures = [self.helpers.submit(work, *part) for part in zip(bounds[1:-1], bounds[2:], strict=True)]
+        mine, *others = pairwise(bounds)
+        futures = [self.helpers.submit(work, *part) for part in others]
         try:
-            work(*bounds[:2])
+            work(*mine)
         finally:
             wait(futures)  # the memory they write to belongs to the caller
         for future in futures:

@@ -2,6 +2,7 @@
 
 import click
 
+from hvd_qgenx.cli.bench import bench
 from hvd_qgenx.cli.bilinear import bilinear
 from hvd_qgenx.cli.game import game
 from hvd_qgenx.cli.gan import gan
@@ -25,3 +26,4 @@ main.add_command(bilinear)
 main.add_command(game)
 main.add_command(levels)
 main.add_command(measure_command)
+main.add_command(bench)

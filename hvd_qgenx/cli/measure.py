@@ -1,7 +1,6 @@
 """hvd-qgenx measure"""
 
 import csv
-import dataclasses
 import io
 import json
 from datetime import datetime
@@ -15,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import compressors
-from compressors import Compressor, Exempt
+from compressors import Exempt
 from compressors.naming import unknown
 from hvd_qgenx.cli import options
 from hvd_qgenx.errors import ConfigurationError
@@ -61,7 +60,7 @@ def measure_command(**values: Any) -> None:
     are. Writes measure.csv and measure.png.
     """
     with options.exit_codes():
-        made = _compressors(values)
+        made = options.compressors_at(values["specs"], values["bits"], values["seed"])
         vectors = _sources(values)
         folder = RunFolder(values["out"] or Path(f"runs/measure-{datetime.now():%Y%m%d-%H%M%S}"))
         folder.create({**values, "files": [str(path) for path in values["files"]], "out": str(folder.path)})
@@ -71,28 +70,6 @@ def measure_command(**values: Any) -> None:
             for source, name, setting, compressor in tqdm(todo, "measuring", leave=False, delay=1)
         }
         _publish(found, folder, values["as_json"])
-
-
-def _compressors(values: dict[str, Any]) -> list[tuple[str, str, Compressor]]:
-    """(text, setting of bits, compressor) for everything asked for, at those of the bits that it can have."""
-    made = []
-    for text in values["specs"]:
-        try:
-            name, fields, own = options.read_compressor(text)
-            if "bits" not in fields.keys() - own.keys():
-                made.append((text, "", compressors.make(name, seed=values["seed"], **own)))
-                continue
-            possible = [bits for bits in values["bits"] if _fits(fields["bits"], bits)]
-            for bits in possible or values["bits"]:  # if none is, the first says why
-                made.append((text, f"{bits} bits", compressors.make(name, seed=values["seed"], bits=bits, **own)))
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from error
-    return made
-
-
-def _fits(field: "dataclasses.Field[Any]", bits: float) -> bool:
-    whole = not isinstance(field.default, float)
-    return bool(field.metadata["low"] <= bits <= field.metadata["high"] and not (whole and isinstance(bits, float)))
 
 
 def _sources(values: dict[str, Any]) -> dict[str, list[Tensor]]:

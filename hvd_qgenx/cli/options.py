@@ -1,14 +1,16 @@
 """Options that several commands share, and how errors leave a command."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import click
+import torch
 
 import compressors
-from compressors import parameters
+from compressors import Compressor, parameters
 from hvd_qgenx.errors import ConfigurationError, TrainingError
 from hvd_qgenx.spec import Spec
 from hvd_qgenx.transport import Transport, launcher_rank
@@ -60,6 +62,44 @@ def read_compressor(text: str) -> tuple[str, dict[str, "dataclasses.Field[Any]"]
     spec = Spec.parse(text)
     fields = {field.name: field for field in parameters.fields(compressors.get(spec.name))}
     return spec.name, fields, spec.read(fields)
+
+
+def compressors_at(texts: Iterable[str], widths: Sequence[float], seed: int = 0) -> list[tuple[str, str, Compressor]]:
+    """Every compressor of these texts, as ``read_compressor`` takes them, at those of the widths that it can have.
+
+    Returns:
+        (text, width in words, compressor); the width is empty where it has none, or the text gives it.
+
+    Raises:
+        ConfigurationError: one cannot be made, at any of the widths.
+    """
+    made = []
+    for text in texts:
+        try:
+            name, fields, own = read_compressor(text)
+            if "bits" not in fields.keys() - own.keys():
+                made.append((text, "", compressors.make(name, seed=seed, **own)))
+                continue
+            possible = [bits for bits in widths if _can_have(name, {**own, "bits": bits})]
+            for bits in possible or widths:  # if none is, the first says why
+                made.append((text, f"{bits} bits", compressors.make(name, seed=seed, bits=bits, **own)))
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+    return made
+
+
+def _can_have(name: str, values: dict[str, Any]) -> bool:
+    try:
+        compressors.make(name, **values)
+    except ValueError:
+        return False
+    return True
+
+
+def share_cores(transport: Transport) -> None:
+    """Ranks of one host share its cores, unless the user said how many threads to use."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // transport.local_size))
 
 
 @dataclasses.dataclass

@@ -41,10 +41,7 @@ class Players:
     def optimizer(self, make: Callable[..., Any], lr: float, *players: str) -> Any:
         """A distributed optimizer of these players, by default of all."""
         groups = [{"params": [self._parameters[player]], "player": player} for player in players or self.game.players]
-        transport = self.exchange.transport
-        return DistributedOptimizer(
-            make(groups, lr=lr), None, self.compressor, exchange=self.exchange, transport=transport
-        )
+        return DistributedOptimizer(make(groups, lr=lr), None, self.compressor, exchange=self.exchange)
 
     def fill_gradients(self) -> None:
         """Calls this worker's oracle where the players are, and puts the answer into the gradients."""

@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 
 import compressors
-from compressors import Coded, Exempt, Learner, SymbolCompressor, parameters
+from compressors import BucketQuantizer, Coded, Exempt, Learner, parameters
 from compressors.coding import CODES
 from compressors.naming import unknown
 from compressors.random import derive
@@ -158,7 +158,7 @@ class GanConfig:
         try:
             inner = compressors.make(self.compressor, seed=seed, **self.compressor_parameters)
             if self.coding != "none":
-                inner = Coded(cast("SymbolCompressor", inner), self.coding)  # which checks that it is one
+                inner = Coded(cast("BucketQuantizer", inner), self.coding)  # which checks that it is one
             return Exempt(inner, min_numel=self.compress_from)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error

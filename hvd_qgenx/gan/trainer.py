@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compressors import Compressor, Lesson
+from compressors import Lesson
 from compressors.random import generator
 from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.exchange import Report
@@ -195,7 +195,7 @@ class Trainer:
             optimizer = DistributedOptimizer(
                 config.method.make(groups, **settings),
                 [named for model in models.values() for named in model.named_parameters()],
-                _warmed_up(config.make_compressor(stream=index)),
+                config.make_compressor(stream=index),
                 exchange=config.exchange,
                 transport=self.transport,
             )
@@ -235,11 +235,3 @@ def _device(kind: str, transport: Transport) -> torch.device:
         torch.cuda.set_device(transport.local_rank % torch.cuda.device_count())
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device(kind)
-
-
-def _warmed_up(compressor: Compressor) -> Compressor:
-    """The compressor, its kernels compiled (from a cache but for the first time), at step 0."""
-    copy = compressor.for_rank(0)
-    leaf = copy.route((1 << 20, 1))
-    leaf.decompress(*leaf.compress(torch.zeros(1)))
-    return compressor

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from compressors import Compressor, Half, Identity, Learner, Lesson
+from compressors import Compressor, Half, Identity, Learner, Lesson, fingerprint
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
 from hvd_qgenx.exchange import Exchange, Report, Shipment
@@ -52,8 +52,9 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
             ``Compression.none`` (the default) or ``Compression.fp16``.
         backward_passes_per_step: backward passes accumulated before an exchange. The exchanged
             gradient is their average (stock Horovod exchanges their sum).
-        exchange: ``auto``, ``allreduce``, ``allgather``, ``two-phase``, or an ``Exchange``.
-        transport: default: Horovod, which is initialized if need be.
+        exchange: ``auto``, ``allreduce``, ``allgather``, ``two-phase``, ``hierarchical``, or an ``Exchange`` that
+            serves no other optimizer.
+        transport: for an exchange given by name; default: Horovod, which is initialized if need be.
 
     Raises:
         ConfigurationError: names do not fit, ranks disagree on parameters or compression, or a
@@ -61,17 +62,14 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
     """
     if "step" in optimizer.__dict__:
         raise ConfigurationError("make learning-rate schedulers after DistributedOptimizer, for what it returns")
-    if transport is None:
-        from hvd_qgenx.transport.horovod import Horovod
-
-        transport = Horovod()
+    if isinstance(exchange, str):
+        exchange = exchanges.make(exchange, transport or _horovod())
     base = type(optimizer)
-    bases = (_Distributed, *transport.optimizer_bases(), base)
+    bases = (_Distributed, *exchange.transport.optimizer_bases(), base)
     made: type[_Distributed] = type(base.__name__, bases, {"_base": base})
     wrapped = made.__new__(made)
     wrapped.__dict__.update(optimizer.__dict__)
-    how = exchanges.make(exchange, transport) if isinstance(exchange, str) else exchange
-    wrapped._wrap(named_parameters, _as_compressor(compression), backward_passes_per_step, how)
+    wrapped._wrap(named_parameters, _as_compressor(compression), backward_passes_per_step, exchange)
     return wrapped
 
 
@@ -138,13 +136,21 @@ class _Distributed(Optimizer):
             yield from (parameter for parameter in reversed(group["params"]) if parameter in self._names)
 
     def _check_agreement(self) -> None:
-        """All ranks must lay the same parameters end to end and decode them alike."""
-        mine = [(name, tuple(p.shape), str(p.dtype)) for p, name in self._names.items()]
-        everyone = self.exchange.transport.all_gather_object((mine, repr(self.compression)), f"{self._prefix}.layout")
-        for rank, theirs in enumerate(everyone):
-            if theirs != everyone[0]:
-                what = "parameters" if theirs[0] != everyone[0][0] else "compression"
-                raise ConfigurationError(f"ranks 0 and {rank} were given different {what}")
+        """All ranks must lay the same parameters end to end, and make the same bits of the same numbers."""
+        codecs = [(buffer.codec, buffer.buffer.device) for buffer in self._buffers]
+        compressors = [(s.compressor, codec.dtype, device) for codec, device in codecs for s in codec.segments]
+        mine = {
+            "given different parameters": [(name, tuple(p.shape), str(p.dtype)) for p, name in self._names.items()],
+            "given different compression": repr(self.compression),
+            "given different exchanges": repr([self.exchange.slices(codec) for codec, _ in codecs]),
+            "found to compress the same numbers to different bits; all need the same versions of the same packages, "
+            "numba or triton among them, or none has them": [fingerprint(*each) for each in compressors],
+        }
+        everyone = self.exchange.transport.all_gather_object(mine, f"{self._prefix}.layout")
+        for problem in mine:
+            for rank, theirs in enumerate(everyone):
+                if theirs[problem] != everyone[0][problem]:
+                    raise ConfigurationError(f"ranks 0 and {rank} were {problem}")
 
     def _count_pass(self, parameter: Tensor) -> None:
         """After every backward pass over a parameter."""
@@ -346,6 +352,12 @@ class _Distributed(Optimizer):
         raise TrainingError(
             f"a gradient is too large for compressor {self.compression!r}: finite on every rank, not after the exchange"
         )
+
+
+def _horovod() -> Transport:
+    from hvd_qgenx.transport.horovod import Horovod
+
+    return Horovod()
 
 
 def _weakly(method: Callable[[Tensor], None]) -> Callable[[Tensor], None]:

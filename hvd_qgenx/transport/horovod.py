@@ -71,7 +71,7 @@ class Horovod(Transport):
         """Exchanges CPU tensors on MPI directly where Horovod runs on it: see ``mpi``."""
         reasons = [reason for reason in self.all_gather_object(unusable(), f"{name}.ordered") if reason]
         if not reasons:
-            return Ordered(self.process_set)
+            return Ordered(self)
         if self.rank == 0:
             warnings.warn(f"compressed gradients travel through Horovod's own collectives: {reasons[0]}", stacklevel=2)
         return self
@@ -101,9 +101,10 @@ class Horovod(Transport):
 class Ordered(Horovod):
     """Carries all-to-all and all-gather of CPU tensors over an MPI channel of its own."""
 
-    def __init__(self, process_set: hvd.ProcessSet) -> None:
-        super().__init__(process_set)
-        self._channel = Channel(process_set.ranks)
+    def __init__(self, beside: Horovod) -> None:
+        super().__init__(beside.process_set)
+        self.local_rank, self.local_size = beside.local_rank, beside.local_size
+        self._channel = Channel(beside.process_set.ranks)
 
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
         if tensor.device.type != "cpu":

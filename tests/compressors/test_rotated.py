@@ -5,11 +5,16 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from numba import njit
 from scipy import integrate, stats
 
 import compressors
+from compressors.dither import even_layout
+from compressors.kernels import cpu, reference
+from compressors.kernels.cpu.nearest import project, tables
+from compressors.kernels.threads import set_threads, threads
 from compressors.lloyd_max import codebook
-from compressors.rotated import padded, relative_error
+from compressors.rotated import LENGTHS, padded, projection_layout, relative_error
 from tests.compressors import conformance
 
 
@@ -116,6 +121,78 @@ class TestRotated:
         assert padded(numel, 1024) - numel < max(numel, 256)
 
 
+@njit
+def projected(block, n, bits, factor, trees, points, codes, sums):
+    return project(block, n, bits, factor, trees, points, codes, sums)
+
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def wild(numel, length, seed):
+    """Blocks of usual numbers, of denormals, of zeros, of huge numbers, and two that are not finite."""
+    vector = torch.randn(numel, generator=torch.Generator().manual_seed(seed))
+    for block, rows in zip(vector.split(length)[1:], (1e-42, 0.0, 1e38, torch.inf, torch.nan), strict=False):
+        block[len(block) // 2 :] *= rows
+        block[: len(block) // 2] *= rows if np.isfinite(rows) else 1
+    return vector
+
+
+def rotated_payload(kernel, vector, layout, key):
+    """One that begins at an odd address."""
+    payload = torch.full([layout.payload_bytes(padded(len(vector), layout.bucket_size)) + 1], 99, dtype=torch.uint8)[1:]
+    kernel.encode_rotated(vector, layout, key, payload)
+    return payload
+
+
+def same(a, b):
+    """Equal bits but for NaN, whose sign and payload are the processor's own."""
+    word = torch.int32 if a.dtype == torch.float32 else torch.int16
+    return bool(((a.view(word) == b.view(word)) | (a.isnan() & b.isnan())).all())
+
+
+class TestKernels:
+    @pytest.mark.parametrize("layout_of", [projection_layout, even_layout])
+    @pytest.mark.parametrize("length", LENGTHS)
+    def test_bits_are_those_of_the_reference(self, layout_of, length):
+        numels = (0, 1, 255, 256, length - 1, length + 1, 5 * length + 77)
+        for (place, numel), bits in itertools.product(enumerate(numels), range(1, 9)):
+            layout, dtype = layout_of(bits, length), DTYPES[(place + bits) % 3]
+            vector = wild(numel, length, bits).to(dtype)
+            payload = rotated_payload(reference, vector, layout, numel + bits)
+            assert torch.equal(payload, rotated_payload(cpu, vector, layout, numel + bits))
+            for add in (False, True):
+                expected, decoded = vector.flip(0), vector.flip(0)
+                reference.decode_rotated(payload, layout, expected, numel + bits, add)
+                cpu.decode_rotated(payload, layout, decoded, numel + bits, add)
+                assert same(expected, decoded)
+
+    def test_bits_do_not_depend_on_threads(self):
+        vector, layout, before = torch.randn(100_000), projection_layout(3, 256), threads()
+        payload = rotated_payload(cpu, vector, layout, 5)
+        decoded = torch.ones(100_000)
+        cpu.decode_rotated(payload, layout, decoded, 5, True)
+        set_threads(3)
+        try:
+            assert torch.equal(rotated_payload(cpu, vector, layout, 5), payload)
+            shared = torch.ones(100_000)
+            cpu.decode_rotated(payload, layout, shared, 5, True)
+            assert torch.equal(shared, decoded)
+        finally:
+            set_threads(before)
+
+    def test_ties_go_to_the_upper_point(self):
+        """Zeros of both signs, and numbers just on the thresholds, in a basis that was not rotated."""
+        layout = projection_layout(4, 256)
+        thresholds = (torch.tensor(layout.points)[1:] + torch.tensor(layout.points)[:-1]) / 2
+        block = torch.cat([thresholds, -thresholds, torch.tensor([0.0, -0.0])]).repeat(8)[:256].contiguous()
+        codes, sums = np.empty(256, np.uint8), np.empty(64)
+        trees, points = tables((layout.points,))
+        projected(block.numpy(), 256, 4, np.float32(1), trees, points, codes, sums)
+        expected = torch.searchsorted(thresholds, block, right=True)
+        assert codes.tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize("name", ["uniform", "minmax", "dither", "rotated", "rotated-dither", "nuqsgd", "alq"])
 @pytest.mark.parametrize("numel", [0, 1, 300, 2500])
 def test_payloads_come_apart_and_go_together_again(name, numel):
@@ -124,7 +201,7 @@ def test_payloads_come_apart_and_go_together_again(name, numel):
     head, symbols = compressor.split(payload, numel)
     assert len(symbols) == compressor.symbol_count(numel)
     assert numel == 0 or symbols.max() < compressor.alphabet
-    assert torch.equal(compressor.join(head, symbols, numel), payload)
+    assert torch.equal(torch.cat([head, cpu.pack(symbols, compressor.layout)]), payload)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 import compressors
-from compressors.rotated import relative_error
+from compressors.kernels import cpu, reference
+from compressors.rotated import projection_layout, relative_error
 from compressors.variable import allocate, drawn
 from tests.compressors import conformance
+from tests.compressors.test_rotated import DTYPES, same, wild
 
 ERRORS = [relative_error(width) for width in range(1, 9)]
 
@@ -71,6 +73,39 @@ class TestAllocation:
         draws = np.stack([drawn(chances, key) for key in range(4000)])
         np.testing.assert_allclose(draws.mean(axis=0), chances, atol=5 * 0.5 / 4000**0.5)
         assert set((draws.sum(axis=1) - 1).tolist()) <= {1, 2}
+
+
+class TestKernels:
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("length", [256, 1024])
+    def test_bits_are_those_of_the_reference(self, dtype, length):
+        layouts = [projection_layout(bits, length) for bits in range(1, 9)]
+        widths = torch.tensor([5, 8, 0, 1, 3, 15, 3, 2, 7, 0, 6, 4])
+        factors = torch.rand(12, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 3
+        vector = wild(12 * length - 100, length, 3).to(dtype)
+        used = sum(layouts[width - 1].payload_bytes(length) for width in widths.tolist() if 1 <= width <= 8)
+        bodies = torch.full([2, used + 78], 99, dtype=torch.uint8)[:, 1:]
+        for kernel, body in zip((reference, cpu), bodies, strict=True):
+            kernel.encode_variable(vector, layouts, widths, factors, 9, body)
+        assert torch.equal(*bodies)
+        for add in (False, True):
+            decoded = [vector.flip(0), vector.flip(0)]
+            for kernel, out in zip((reference, cpu), decoded, strict=True):
+                kernel.decode_variable(bodies[0], layouts, widths, out, 9, add)
+            assert same(*decoded)
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("numel", [0, 1, 255, 256, 3000])
+    def test_energies_have_the_bits_of_the_reference(self, dtype, numel):
+        vector = wild(numel, 1024, 1).to(dtype)
+        expected, energies = (kernel.energies(vector, 256) for kernel in (reference, cpu))
+        torch.testing.assert_close(energies, expected, rtol=0, atol=0, equal_nan=True)
+
+    @pytest.mark.parametrize("budget", [3, 50, 400, 1599])
+    def test_levels_are_those_of_the_reference(self, budget):
+        costs = 10.0 ** np.random.default_rng(budget).uniform(-9, 2, 200)
+        arguments = costs, np.array([1 + ERRORS[0], *-np.diff(ERRORS)]), 2.0**-20, budget, -60.0, 60.0
+        assert cpu.water_level(*arguments) == pytest.approx(reference.water_level(*arguments), rel=1e-8)
 
 
 class TestCompressor:

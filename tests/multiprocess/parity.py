@@ -12,6 +12,7 @@ import torch
 
 import compressors
 from hvd_qgenx import exchange
+from hvd_qgenx.exchange import Codec
 from hvd_qgenx.transport import Transport, inprocess, launched, launcher_rank
 
 
@@ -26,9 +27,13 @@ def digests(transport: Transport) -> dict[str, list[object]]:
                 compressor = common.for_rank(transport.rank)
                 vector = torch.randn(numel, generator=torch.Generator().manual_seed(10 * numel + transport.rank))
                 label = f"{name} {how} {numel}"
-                pending = exchange.make(how, transport).start(vector, compressor, label)
-                digest = hashlib.sha256(pending.wait().numpy().tobytes()).hexdigest()
-                everyone = transport.all_gather_object((digest, pending.report.bytes_sent), f"{label} digest")
+                method, codec = (
+                    exchange.make(how, transport, slice_bytes=2000),
+                    Codec([(compressor, numel)], vector.dtype),
+                )
+                shipment = method.ship(vector, codec, label)
+                digest = hashlib.sha256(method.mean_(shipment).numpy().tobytes()).hexdigest()
+                everyone = transport.all_gather_object((digest, shipment.report.bytes_sent), f"{label} digest")
                 assert len({theirs for theirs, _ in everyone}) == 1, f"{label} differs between ranks"
                 found[label] = [digest, [sent for _, sent in everyone]]
     return found

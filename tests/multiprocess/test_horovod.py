@@ -47,10 +47,20 @@ def test_open_mpi_is_asked_for_the_ring_unless_the_user_chose():
     assert done.returncode == 0, done.stderr
     assert "('OMPI_MCA_coll_tuned_allreduce_algorithm', '2')" in done.stdout
     assert "('OMPI_MCA_coll_tuned_use_dynamic_rules', '1')" in done.stdout
+    assert "('OMPI_MCA_btl_tcp_eager_limit', '262144')" in done.stdout
     assert "OMPI_MCA_mpi_yield_when_idle" not in done.stdout
     done = launch.run([sys.executable, "-c", code], OMPI_COMM_WORLD_LOCAL_SIZE="1000")
     assert "('OMPI_MCA_coll_tuned_allreduce_algorithm', '4')" in done.stdout
     assert "('OMPI_MCA_mpi_yield_when_idle', '1')" in done.stdout
+
+
+def test_process_sets_are_set_up_for_several_ranks_on_each_of_several_hosts():
+    code = "import os; from hvd_qgenx.transport.horovod import Horovod; Horovod(); print(sorted(os.environ.items()))"
+    for local_size, set_up in (("1", False), ("2", True), ("4", False)):
+        sizes = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_SIZE": local_size}
+        done = launch.run([sys.executable, "-c", code], **sizes)
+        assert done.returncode == 0, done.stderr
+        assert ("('HOROVOD_DYNAMIC_PROCESS_SETS', '1')" in done.stdout) == set_up
 
 
 def test_bilinear_has_the_same_rows_with_workers_and_with_horovodrun(tmp_path):

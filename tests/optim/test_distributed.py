@@ -2,6 +2,7 @@
 
 import copy
 import threading
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -244,6 +245,40 @@ def test_ranks_with_different_layouts_are_found():
 
     with pytest.raises(ConfigurationError, match="ranks 0 and 1 were given different compression"):
         inprocess.run(K, other)
+
+
+def test_kernels_that_do_not_agree_are_found():
+    """One rank rounds down where the others round to the nearest."""
+
+    def work(transport):
+        compression = Broken() if transport.rank == 2 else compressors.MinMax()
+        DistributedOptimizer(torch.optim.SGD(model().parameters(), lr=1.0), None, compression, transport=transport)
+
+    @dataclass(eq=False, repr=False)
+    class Broken(compressors.MinMax):
+        __repr__ = compressors.MinMax.__repr__
+
+        def decode(self, payload, vector, add=False):
+            super().decode(payload, vector, add)
+            vector[-1] = torch.nextafter(vector[-1], torch.tensor(-torch.inf))
+
+        def for_rank(self, rank, seed=None):
+            return self
+
+    Broken.__qualname__ = "MinMax"
+    with pytest.raises(ConfigurationError, match="ranks 0 and 2 were found to compress the same numbers to different"):
+        inprocess.run(K, work)
+
+
+def test_slices_that_differ_between_ranks_are_found():
+    def work(transport):
+        how = exchange.make("two-phase", transport, 100 if transport.rank == 1 else 1 << 20)
+        DistributedOptimizer(
+            torch.optim.SGD(wide().parameters(), lr=1.0), None, compressors.MinMax(bucket_size=64), exchange=how
+        )
+
+    with pytest.raises(ConfigurationError, match="ranks 0 and 1 were given different exchanges"):
+        inprocess.run(K, work)
 
 
 @pytest.mark.parametrize("compressor", compressors.names())

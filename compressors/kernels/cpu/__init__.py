@@ -3,24 +3,41 @@
 Sums and products keep the order of the reference; fast-math is off, so the bits are the same.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors.kernels import reference
 from compressors.kernels.cpu import buckets
+from compressors.kernels.cpu.allocation import water_level
 from compressors.kernels.cpu.plan import plan, scratch_for
+from compressors.kernels.cpu.rotation import decode_rotated as decode_rotated
+from compressors.kernels.cpu.rotation import decode_variable as decode_variable
+from compressors.kernels.cpu.rotation import encode_rotated as encode_rotated
+from compressors.kernels.cpu.rotation import encode_variable as encode_variable
+from compressors.kernels.cpu.rotation import energies as energies
+from compressors.kernels.cpu.rows import parts
 from compressors.kernels.layout import Layout
 from compressors.kernels.threads import share
 
-encode_rotated, decode_rotated = reference.encode_rotated, reference.decode_rotated
-encode_variable, decode_variable = reference.encode_variable, reference.decode_variable
+__all__ = [
+    "decode",
+    "decode_rotated",
+    "decode_variable",
+    "encode",
+    "encode_rotated",
+    "encode_variable",
+    "energies",
+    "pack",
+    "unpack",
+    "water_level",
+]
 
 
 def encode(vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None:
+    if layout.norm == "projection":  # only rotated blocks are projected: rotation.py
+        reference.encode(vector, layout, key, payload)
+        return
     split = layout.header_bytes(len(vector))
     header = np.empty((layout.buckets(len(vector)), layout.header_floats), np.float32)
     arguments = (*parts(vector), plan(layout), np.uint64(key), header, payload[split:].numpy())
@@ -47,10 +64,3 @@ def pack(codes: Tensor, layout: Layout) -> Tensor:
     packed = torch.empty(layout.payload_bytes(len(codes)) - layout.header_bytes(len(codes)), dtype=torch.uint8)
     buckets.pack(codes.numpy(), layout.bits, layout.bucket_size, packed.numpy())
     return packed
-
-
-def parts(vector: Tensor) -> tuple[NDArray[np.float32], NDArray[np.uint16], bool]:
-    """The vector as ``rows`` wants it: floats, halves, and whether these are bfloat16."""
-    if vector.dtype == torch.float32:
-        return vector.numpy(), np.empty(0, np.uint16), False
-    return np.empty(0, np.float32), vector.view(torch.uint16).numpy(), vector.dtype == torch.bfloat16

@@ -3,13 +3,13 @@
 import numpy as np
 
 from compressors.kernels.cpu import bits
-from compressors.kernels.cpu.lanes import WIDTH, borrow, jit
+from compressors.kernels.cpu.lanes import WIDTH, borrow, inline, kernel
 from compressors.kernels.cpu.plan import RANGE, Plan, Scratch
 from compressors.kernels.cpu.rounding import quantize, restore
 from compressors.kernels.cpu.rows import read, width, write
 
 
-@jit
+@kernel
 def encode(floats, halves, brain, plan, key, header, packed, scratch, first, last):
     """Writes headers and codes of the buckets from ``first`` to before ``last``."""
     floats, halves, header, packed = borrow(floats), borrow(halves), borrow(header), borrow(packed)
@@ -30,7 +30,7 @@ def encode(floats, halves, brain, plan, key, header, packed, scratch, first, las
         bits.pack(plan.bits, scratch.codes, n, packed, full * index)
 
 
-@jit
+@kernel
 def decode(header, packed, plan, key, floats, halves, brain, add, scratch, first, last):
     """The inverse: writes the coordinates of these buckets, or adds them."""
     floats, halves, header, packed = borrow(floats), borrow(halves), borrow(header), borrow(packed)
@@ -50,7 +50,7 @@ def decode(header, packed, plan, key, floats, halves, brain, add, scratch, first
             write(scratch.row, n, floats, halves, brain, start, add)
 
 
-@jit
+@inline
 def borrow_plan(plan):
     return Plan(
         plan.bits,
@@ -60,16 +60,17 @@ def borrow_plan(plan):
         plan.norm,
         plan.dithered,
         borrow(plan.points),
+        borrow(plan.gaps),
         borrow(plan.tree),
     )
 
 
-@jit
+@inline
 def borrow_scratch(scratch):
-    return Scratch(borrow(scratch.row), borrow(scratch.values), borrow(scratch.codes), borrow(scratch.sums))
+    return Scratch(borrow(scratch.row), borrow(scratch.codes), borrow(scratch.sums))
 
 
-@jit
+@kernel
 def pack(codes, width, bucket_size, packed):
     """All codes of a vector to bytes, ``width`` bits each."""
     scratch = np.empty(min(bucket_size, len(codes)) + 8, np.uint8)
@@ -80,7 +81,7 @@ def pack(codes, width, bucket_size, packed):
         bits.pack(width, scratch, len(bucket), packed, full * index)
 
 
-@jit
+@kernel
 def unpack(packed, width, bucket_size, codes):
     """The inverse of ``pack``."""
     scratch = np.empty(min(bucket_size, len(codes)) + 8, np.uint8)

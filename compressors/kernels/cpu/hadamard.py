@@ -1,18 +1,17 @@
 """Random signs and the Hadamard transform of a block: n float32, n a power of two of at least 256."""
 
-import numpy as np
 from llvmlite import ir
 from numba import types, uint32
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from compressors.kernels.cpu.lanes import WIDTH, fill, float_of, jit, load, places, store, word_of
+from compressors.kernels.cpu.lanes import WIDTH, fill, float_of, inline, load, places, store, word_of
 from compressors.kernels.cpu.random import random_words
 
 _TILE = WIDTH * WIDTH
 
 
-@jit
+@inline
 def turn(source, at, block, n, scale, k1, k2):
     """Writes the transform of n numbers, from ``at`` on, times ``scale`` (float32) and the signs of a bucket's keys."""
     factor, counter, k2s = fill(scale), places() + fill(k1), fill(k2)
@@ -24,7 +23,7 @@ def turn(source, at, block, n, scale, k1, k2):
     _far_butterflies(block, n)
 
 
-@jit
+@inline
 def transform(block, n):
     """Multiplies the block by the Hadamard matrix, not normalised, in place."""
     for tile in range(0, n, _TILE):
@@ -32,14 +31,14 @@ def transform(block, n):
     _far_butterflies(block, n)
 
 
-@jit
+@inline
 def flipped(x, counter, k2):
     """Lanes of floats with random signs: minus where the place's random number is below one half."""
     below = random_words(counter, k2) ^ fill(uint32(0xFFFFFFFF))
     return float_of(word_of(x) ^ (below & fill(uint32(0x80000000))))
 
 
-@jit
+@inline
 def _far_butterflies(block, n):
     """The stages at distances of 256 and more, two at a time."""
     half = _TILE
@@ -86,9 +85,7 @@ def _butterflies(typing_context, block, index):
 def _inner_butterflies(builder, row):
     """A lane becomes the other of its pair, plus or minus itself: fused, as products with 1 and -1 are exact."""
     vector = row.type
-    fma = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{WIDTH}f32"
-    )
+    fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{WIDTH}f32")
     for half in (1, 2, 4, 8):
         swap = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [k ^ half for k in range(WIDTH)])
         sign = ir.Constant(vector, [-1.0 if k & half else 1.0 for k in range(WIDTH)])

@@ -20,8 +20,11 @@ WIDTH = 16
 _WIDE = config.CPU_NAME is None and config.CPU_FEATURES is None and get_host_cpu_features().get("avx512f", False)
 """Does one instruction look up sixteen numbers in a table of sixteen?"""
 
-jit = njit(cache=True, nogil=True, error_model="numpy")
+kernel = njit(cache=True, nogil=True, error_model="numpy")
 """Compiled once per machine; no fast-math, so that sums and products round as written."""
+
+inline = njit(forceinline=True, error_model="numpy")
+"""A part of something compiled."""
 
 
 class Lanes(types.Type):
@@ -137,9 +140,7 @@ def _fold(builder, x):
     while width > 1:
         width //= 2
         lower, upper = (
-            builder.shuffle_vector(
-                x, x, ir.Constant(ir.VectorType(_WORD, width), list(range(start, start + width)))
-            )
+            builder.shuffle_vector(x, x, ir.Constant(ir.VectorType(_WORD, width), list(range(start, start + width))))
             for start in (0, width)
         )
         x = builder.fadd(lower, upper)
@@ -187,6 +188,16 @@ def choose(typing_context, mask, a, b):
     return a(mask, a, b), lambda context, builder, sig, args: builder.select(*args)
 
 
+@intrinsic
+def descend(typing_context, node, difference):
+    """Twice ``node``, plus one where ``difference``, also words, is negative: a child of a node of a heap."""
+
+    def emit(context, builder, sig, args):
+        return _call(builder, "llvm.fshl.v16i32", args[0].type, *args, ir.Constant(args[0].type, [1] * WIDTH))
+
+    return node(node, difference), emit
+
+
 def _extreme(sign):
     @intrinsic
     def function(typing_context, a, b):
@@ -200,14 +211,15 @@ least, most = _extreme("<"), _extreme(">")
 
 @intrinsic
 def permute(typing_context, table, index):
-    """The lanes of ``table`` at the places ``index``, words from 0 to 15."""
+    """The lanes of ``table`` (floats) at the places ``index``, words of which the last four bits count."""
 
     def emit(context, builder, sig, args):
         if _WIDE:
             return _call(builder, "llvm.x86.avx512.permvar.sf.512", args[0].type, *args)
         chosen = ir.Constant(args[0].type, ir.Undefined)
         for lane in map(_WORD, range(WIDTH)):
-            element = builder.extract_element(args[0], builder.extract_element(args[1], lane))
+            place = builder.and_(builder.extract_element(args[1], lane), _WORD(WIDTH - 1))
+            element = builder.extract_element(args[0], place)
             chosen = builder.insert_element(chosen, element, lane)
         return chosen
 

@@ -9,19 +9,19 @@ from functools import lru_cache
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types, uint8, uint32
+from numba import uint32
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from compressors.kernels.cpu.lanes import (
     WIDTH,
-    Lanes,
     choose,
     fill,
     float_of,
     fold,
-    jit,
+    inline,
     load,
+    permute,
     store,
     to_byte,
     to_double,
@@ -32,30 +32,27 @@ from compressors.kernels.cpu.lanes import (
 _ROOM = 128
 """Numbers in a table: half the points of the widest code."""
 
-_inner = njit(nogil=True, error_model="numpy")
-"""For functions made in a loop; those that call them are cached."""
-
 
 @lru_cache(maxsize=64)
 def tables(point_sets: tuple[tuple[float, ...], ...]):
-    """The trees (uint32) and the positive points (float32) of sets of 2^bits points, at 128 (bits - 1) in both arrays.
+    """The search trees and the positive points of sets of 2^bits points, both float32 and from 128 (bits - 1) on.
 
-    The trees hold the bits of the thresholds, less one.
+    The trees hold the thresholds, every one the next smaller float32.
     """
-    trees, points = np.zeros((8, _ROOM), np.uint32), np.zeros((8, _ROOM), np.float32)
+    trees, points = np.zeros((2, 8, _ROOM), np.float32)
     for point_set in point_sets:
         every = np.array(point_set, np.float32)
         half = len(every) // 2
         row = half.bit_length() - 1
         points[row, :half] = every[half:]
-        thresholds = ((every[1:] + every[:-1]) / np.float32(2))[half:].view(np.uint32)
+        thresholds = ((every[1:] + every[:-1]) / np.float32(2))[half:]
         for level in range(row):
             step = half >> level
-            trees[row, 1 << level : 2 << level] = thresholds[step // 2 - 1 :: step] - 1
+            trees[row, 1 << level : 2 << level] = np.nextafter(thresholds[step // 2 - 1 :: step], np.float32(0))
     return trees.reshape(-1), points.reshape(-1)
 
 
-@jit
+@inline
 def project(block, n, bits, factor, trees, points, codes, sums):
     """Codes of the points nearest to the block times ``factor``; returns the block's inner product with the points."""
     if bits == 1:
@@ -75,7 +72,7 @@ def project(block, n, bits, factor, trees, points, codes, sums):
     return _nearest_8(block, n, factor, trees, points, codes, sums)
 
 
-@jit
+@inline
 def restore(codes, n, bits, points, block):
     """The points of n codes."""
     if bits <= 5:
@@ -88,33 +85,14 @@ def restore(codes, n, bits, points, block):
         _points_128(codes, n, bits, points, block)
 
 
-@intrinsic
-def _look_up_16(typing_context, table, first, index):
-    """The numbers of a table at ``first`` plus index modulo 16: an instruction of AVX-512, elsewhere 16 loads."""
-    lanes = Lanes(table.dtype)
-
-    def emit(context, builder, sig, args):
-        vector, places = context.get_value_type(lanes), args[2].type
-        start = builder.gep(context.make_array(table)(context, builder, args[0]).data, [args[1]])
-        if "+avx512f" in context.codegen().magic_tuple()[2]:
-            kind = "sf" if table.dtype == types.float32 else "si"
-            permute = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(vector, [vector, places]), f"llvm.x86.avx512.permvar.{kind}.512"
-            )
-            numbers = builder.load(builder.bitcast(start, vector.as_pointer()), align=4)
-            return builder.call(permute, [numbers, args[2]])
-        place = builder.and_(args[2], ir.Constant(places, [WIDTH - 1] * WIDTH))
-        found = ir.Constant(vector, ir.Undefined)
-        for lane in map(ir.IntType(32), range(WIDTH)):
-            number = builder.load(builder.gep(start, [builder.extract_element(place, lane)]))
-            found = builder.insert_element(found, number, lane)
-        return found
-
-    return lanes(table, types.intp, index), emit
+@inline
+def _look_up_16(table, first, index):
+    """The numbers of a table at ``first`` plus index modulo 16."""
+    return permute(load(table, first), index & fill(uint32(15)))
 
 
 def _look_up_twice(half, bit):
-    @_inner
+    @inline
     def look_up(table, first, index):
         upper = fill(uint32(0)) < (index & fill(uint32(bit)))
         return choose(upper, half(table, first + bit, index), half(table, first, index))
@@ -160,7 +138,7 @@ def _nearest(bits):
     here = _ROOM * (bits - 1)
     point = _look_up_16 if bits <= 5 else {6: _look_up_32, 7: _look_up_64, 8: _look_up_128}[bits]
 
-    @_inner
+    @inline
     def search(y, factor, trees, points, codes, i):
         t = y * factor
         negative = t < fill(np.float32(0))
@@ -168,25 +146,26 @@ def _nearest(bits):
         magnitude = choose(negative, magnitude - fill(uint32(1)), magnitude)  # ties go up
         node = fill(uint32(1))
         if bits > 1:
-            node = _descend(node, _look_up_16(trees, here, node) - magnitude)
+            root = load(trees, here)
+            node = _descend(node, word_of(permute(root, node)) - magnitude)
             if bits > 2:
-                node = _descend(node, _look_up_16(trees, here, node) - magnitude)
+                node = _descend(node, word_of(permute(root, node)) - magnitude)
             if bits > 3:
-                node = _descend(node, _look_up_16(trees, here, node) - magnitude)
+                node = _descend(node, word_of(permute(root, node)) - magnitude)
             if bits > 4:
-                node = _descend(node, _look_up_16(trees, here, node) - magnitude)
+                node = _descend(node, word_of(permute(root, node)) - magnitude)
             if bits > 5:
-                node = _descend(node, _look_up_16(trees, here + 16, node) - magnitude)
+                node = _descend(node, word_of(_look_up_16(trees, here + 16, node)) - magnitude)
             if bits > 6:
-                node = _descend(node, _look_up_32(trees, here + 32, node) - magnitude)
+                node = _descend(node, word_of(_look_up_32(trees, here + 32, node)) - magnitude)
             if bits > 7:
-                node = _descend(node, _look_up_64(trees, here + 64, node) - magnitude)
+                node = _descend(node, word_of(_look_up_64(trees, here + 64, node)) - magnitude)
         store(codes, i, to_byte(choose(negative, node ^ fill(uint32(2 * half - 1)), node)))
         value = word_of(point(points, here, node & fill(uint32(half - 1))))
         value = choose(negative, value ^ fill(uint32(0x80000000)), value)
         return to_double(y), to_double(float_of(value))
 
-    @_inner
+    @inline
     def nearest(block, n, factor, trees, points, codes, sums):
         factors, part = fill(factor), n // 4
         for i in range(0, part, WIDTH):
@@ -205,7 +184,7 @@ def _nearest(bits):
 )
 
 
-@jit
+@inline
 def energy(row, at, n, sums):
     """The sum of n squares in float64, from ``at`` on; ``sums`` is room for n / 4."""
     part = n // 4
@@ -216,7 +195,7 @@ def energy(row, at, n, sums):
     return _folded(sums, part)
 
 
-@jit
+@inline
 def _folded(sums, n):
     """The sum of n numbers, at least 64, folding halves; overwrites them."""
     while n > 64:
@@ -227,7 +206,7 @@ def _folded(sums, n):
 
 
 def _points(look_up):
-    @_inner
+    @inline
     def restore(codes, n, bits, points, block):
         here, half, sign = _ROOM * (bits - 1), fill(uint32(1 << (bits - 1))), fill(uint32(0x80000000))
         for i in range(0, n, WIDTH):

@@ -13,7 +13,7 @@ from compressors.kernels.cpu.lanes import (
     float_of,
     fold,
     greatest,
-    jit,
+    inline,
     least,
     load,
     most,
@@ -25,7 +25,7 @@ from compressors.kernels.cpu.lanes import (
 )
 
 
-@jit
+@inline
 def largest(row, at, n):
     """The largest magnitude; NaN or Inf if there is one. Integers compare like positive floats, NaN above all."""
     magnitude = fill(uint32(0x7FFFFFFF))
@@ -37,59 +37,65 @@ def largest(row, at, n):
     return float_bits(greatest(most(most(even, odd), last)))
 
 
-@jit
+@inline
 def extremes(row, at, n):
     """The least and the greatest, -0.0 below 0.0; one of them is NaN or Inf if there is one."""
     low, high = fill(uint32(0x7FFFFFFF)), fill(uint32(0x80000000))
     for i in range(at, at + n, 16):
-        word = _ordered(word_of(load(row, i)))
+        word = ordered(load(row, i))
         low, high = least(low, word), most(high, word)
     return _unordered(smallest(low)), _unordered(greatest(high))
 
 
-@jit
-def _ordered(word):
-    """Integers with the order of the floats that have these bits."""
+@inline
+def ordered(x):
+    """Integers with the order of the floats; -0.0 is below 0.0, NaN beyond the infinity of its sign."""
+    word = word_of(x)
     return word ^ (sign_of(word) & fill(uint32(0x7FFFFFFF)))
 
 
-@jit
+@inline
 def _unordered(word):
     return float_bits(np.int32(word ^ np.int32((word >> np.int32(31)) & np.int32(0x7FFFFFFF))))
 
 
-@jit
+@inline
 def l1(row, at, n, sums):
     """The sum of magnitudes in float64; ``sums`` is room for n / 8 float64, at least 128."""
-    return _fold(row, at, row, at, True, n, sums)
+    return _fold(_magnitude, row, at, n, sums)
 
 
-@jit
+@inline
 def l2(row, at, n, sums):
     """The root of the sum of squares in float64; ``sums`` as for ``l1``."""
-    return np.sqrt(_fold(row, at, row, at, False, n, sums))
+    return np.sqrt(_fold(_square, row, at, n, sums))
 
 
-@jit
-def inner(row, at, other, at_other, n, sums):
-    """The inner product of two rows in float64; ``sums`` as for ``l1``."""
-    return _fold(row, at, other, at_other, False, n, sums)
+@inline
+def _magnitude(row, i):
+    return to_double(float_of(word_of(load(row, i)) & fill(uint32(0x7FFFFFFF))))
 
 
-@jit
-def _fold(a, i, b, j, magnitudes, n, sums):
+@inline
+def _square(row, i):
+    x = to_double(load(row, i))
+    return x * x
+
+
+@inline
+def _fold(term, row, at, n, sums):
     """The sum of n terms by folding halves, the upper added to the lower: one order of additions everywhere."""
     m = n
     if n >= 128:
         m = n // 8
         for k in range(0, m, WIDTH):
-            p, q = i + k, j + k
-            even = _pair(a, p, b, q, 4 * m, magnitudes) + _pair(a, p + 2 * m, b, q + 2 * m, 4 * m, magnitudes)
-            odd = _pair(a, p + m, b, q + m, 4 * m, magnitudes) + _pair(a, p + 3 * m, b, q + 3 * m, 4 * m, magnitudes)
+            i = at + k
+            even = _pair(term, row, i, 4 * m) + _pair(term, row, i + 2 * m, 4 * m)
+            odd = _pair(term, row, i + m, 4 * m) + _pair(term, row, i + 3 * m, 4 * m)
             store(sums, k, even + odd)
     else:
         for k in range(0, n, WIDTH):
-            store(sums, k, _term(a, i + k, b, j + k, magnitudes))
+            store(sums, k, term(row, at + k))
     while m > WIDTH:
         m //= 2
         for k in range(0, m, WIDTH):
@@ -97,14 +103,6 @@ def _fold(a, i, b, j, magnitudes, n, sums):
     return fold(load(sums, 0))
 
 
-@jit
-def _pair(a, i, b, j, distance, magnitudes):
-    return _term(a, i, b, j, magnitudes) + _term(a, i + distance, b, j + distance, magnitudes)
-
-
-@jit
-def _term(a, i, b, j, magnitudes):
-    x = load(a, i)
-    if magnitudes:
-        return to_double(float_of(word_of(x) & fill(uint32(0x7FFFFFFF))))
-    return to_double(x) * to_double(load(b, j))
+@inline
+def _pair(term, row, i, distance):
+    return term(row, i) + term(row, i + distance)

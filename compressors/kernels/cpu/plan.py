@@ -24,50 +24,48 @@ class Plan(NamedTuple):
     norm: int
     dithered: bool
     points: Floats
-    """2^bits of them, at least 16: the last stands for codes that do not occur. Empty for a grid."""
+    """2^bits of them, at least 16: the last stands for codes that do not occur. Empty for a grid, like the rest."""
+    gaps: Floats
+    """From every point to the next."""
     tree: Floats
-    """``search_tree`` of the points, or of the thresholds between them if the nearest is wanted."""
+    """``search_tree`` of the points."""
 
 
 @lru_cache(maxsize=256)
 def plan(layout: Layout) -> Plan:
     """The plan of a layout; its arrays are shared and must not be written to."""
-    points = tree = np.array(layout.points, np.float32)
-    if layout.norm == "projection":
-        tree = search_tree([-np.inf, *(points[1:] + points[:-1]) / np.float32(2), np.inf], layout.bits)
-    elif layout.points:
-        tree = search_tree(points, layout.bits)
+    points = gaps = tree = np.array(layout.points, np.float32)
     if layout.points:
-        points = _fill_up(points, max(16, 2**layout.bits))
+        tree = search_tree(points, layout.bits)
+        points = np.pad(points, (0, max(16, 2**layout.bits) - len(points)), "edge")
+        gaps = np.diff(points, append=points[-1:])
     numbers = layout.bits, layout.bucket_size, layout.levels, float(layout.offset), NORMS[layout.norm], layout.dithered
-    return Plan(*numbers, points, tree)
+    return Plan(*numbers, points, gaps, tree)
 
 
-def search_tree(edges: Any, bits: int) -> Floats:
-    """Tables to find between which of up to 2^bits + 1 increasing edges a number lies, by bisection.
+def search_tree(points: Floats, bits: int) -> Floats:
+    """A heap in which to find the last of up to 2^bits points, but the greatest, that is not above a number.
 
-    Six tables of 16 first. Four are the pivots of a step each, indexed by the upper four bits of the result as far as
-    they are known, the others 0; then the lower and the upper edge of what these four bits say. Every further bit
-    has a table of pivots, indexed by the bits before it. What is missing is filled up with the last edge.
+    The root is at 1, the children of node h are at 2 h and 2 h + 1; the way right from h leads to the points from
+    the one at h on, and after ``bits`` steps, but at least 4, the node less the number of points is the point's.
+    Numbers are compared as ``norms.ordered`` integers, hence the heap holds those of the points, less one; a
+    point of 2, which no number reaches, stands for those that do not exist. The dtype is only what tables have.
     """
-    bits = max(bits, 4)
-    edge = _fill_up(np.asarray(edges, np.float32), 2**bits + 1)
-    sixteenth, place = 2 ** (bits - 4), np.arange(16)
-    pivots = [edge[((place & -2 * half) + half) * sixteenth] for half in (8, 4, 2, 1)]
-    finer = [edge[2 ** (bits - step - 1) :: 2 ** (bits - step)] for step in range(4, bits)]
-    return np.concatenate([*pivots, edge[place * sixteenth], edge[(place + 1) * sixteenth], *finer])
-
-
-def _fill_up(numbers: Floats, length: int) -> Floats:
-    """The numbers, the last repeated."""
-    return np.pad(numbers, (0, length - len(numbers)), "edge")
+    steps = max(bits, 4)
+    pivots = np.full(2**steps, 2, np.float32)
+    pivots[: len(points) - 1] = points[:-1] + np.float32(0)  # -0.0 becomes 0.0
+    words = pivots.view(np.int32)
+    words = np.where(words < 0, words ^ 0x7FFFFFFF, words) - 1
+    heap = np.zeros(2**steps, np.int32)
+    for step in range(steps):
+        heap[2**step : 2 ** (step + 1)] = words[2 ** (steps - 1 - step) :: 2 ** (steps - step)]
+    return heap.view(np.float32)
 
 
 class Scratch(NamedTuple):
     """Room for one bucket, in the nearest cache."""
 
     row: Floats
-    values: Floats
     codes: NDArray[np.uint8]
     sums: NDArray[np.float64]
 
@@ -75,6 +73,11 @@ class Scratch(NamedTuple):
 def scratch_for(numel: int) -> Scratch:
     """Room for buckets of up to so many coordinates."""
     size = max(128, 1 << (numel - 1).bit_length())
-    return Scratch(
-        np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.uint8), np.empty(size // 8 + 112)
-    )
+    return Scratch(_aligned(size, np.float32), _aligned(size, np.uint8), _aligned(size // 8 + 112, np.float64))
+
+
+def _aligned(size: int, dtype: type) -> NDArray[Any]:
+    """An array that begins at a line of cache."""
+    data = np.empty(size * np.dtype(dtype).itemsize + 64, np.uint8)
+    start = -data.ctypes.data % 64
+    return data[start : len(data) - 64 + start].view(dtype)

@@ -3,11 +3,11 @@
 import numpy as np
 from numba import uint32, uint64
 
-from compressors.kernels.cpu.lanes import fill, jit, to_float
+from compressors.kernels.cpu.lanes import fill, inline, to_float
 from compressors.random import GOLDEN
 
 
-@jit
+@inline
 def bucket_keys(key, index):
     """The two words (uint32) of the bucket of this number: SplitMix64 of its place in the stream ``key`` (uint64)."""
     x = key + uint64(GOLDEN) * uint64(index + 1)
@@ -17,7 +17,7 @@ def bucket_keys(key, index):
     return uint32(x), uint32(x >> uint64(32))
 
 
-@jit
+@inline
 def random_words(counter, k2):
     """Words of 32 random bits, "lowbias32" (Wellons, 2018): ``counter`` is the place in the bucket plus the first key.
 
@@ -28,7 +28,7 @@ def random_words(counter, k2):
     return x ^ (x >> fill(uint32(15)))
 
 
-@jit
+@inline
 def chances(counter, k2):
     """Uniform float32 in [0, 1), multiples of 2^-24."""
     return to_float(random_words(counter, k2) >> fill(uint32(8))) * fill(np.float32(2.0**-24))

@@ -11,52 +11,52 @@ from compressors.kernels.cpu import norms
 from compressors.kernels.cpu.lanes import (
     WIDTH,
     choose,
+    descend,
     fill,
     floor,
-    jit,
+    inline,
     least,
     load,
     most,
     permute,
     places,
     prefetch,
+    sign_of,
     store,
     to_byte,
     to_float,
     to_word,
     truncate,
+    word_of,
 )
-from compressors.kernels.cpu.plan import L1, L2, LINF, PROJECTION, RANGE
+from compressors.kernels.cpu.plan import L1, LINF, RANGE
 from compressors.kernels.cpu.random import bucket_keys, chances
 from compressors.kernels.cpu.rows import width
 
 
-@jit
+@inline
 def quantize(plan, row, at, n, key, index, scratch):
     """Writes the codes of the row to ``scratch.codes``; returns (scale or unit, low), both float32.
 
     ``key`` (uint64) and the bucket's number ``index`` choose the random numbers. If the row is not finite, or its
     scale is not, both results are NaN and the codes 0. ``row`` may be ``scratch.row``, and is spoilt then.
     """
-    unit, low, finite = _unit(plan, row, at, n, scratch.sums)
-    if finite:
-        if plan.norm == PROJECTION:
-            unit = _project(plan, row, at, n, scratch)
+    unit, low = _unit(plan, row, at, n, scratch.sums)
+    if np.isfinite(unit):
+        k1, k2 = bucket_keys(key, index)
+        if len(plan.points):
+            _round_to_points(plan, row, at, n, unit, k1, k2, scratch)
         else:
-            k1, k2 = bucket_keys(key, index)
-            if len(plan.points):
-                _round_to_points(plan, row, at, n, unit, k1, k2, scratch.codes)
-            else:
-                _round_to_grid(plan, row, at, n, unit, low, k1, k2, scratch)
-    if not (finite and np.isfinite(unit)):
+            _round_to_grid(plan, row, at, n, unit, low, k1, k2, scratch)
+    else:
         unit = low = np.float32(np.nan)
         scratch.codes[:n] = uint8(0)
     return unit, low
 
 
-@jit
+@inline
 def _unit(plan, row, at, n, sums):
-    """The unit or scale, the least value (0 but for ranges), and whether row and unit are finite."""
+    """The unit or scale, NaN or Inf if the row is not finite, and the least value of a range, else 0."""
     low = np.float32(0)
     if plan.norm == RANGE:
         low, high = norms.extremes(row, at, width(n))
@@ -68,22 +68,19 @@ def _unit(plan, row, at, n, sums):
         span = norms.l1(row, at, width(n), sums)
     else:
         span = norms.l2(row, at, width(n), sums)
-    if plan.norm == PROJECTION:
-        return np.float32(0), low, np.isfinite(span)
     if len(plan.points) == 0:
         span = (span if plan.norm == RANGE else 2 * span) / plan.levels
-    unit = _round_up(span)
-    return unit, low, np.isfinite(unit)
+    return _round_up(span), low
 
 
-@jit
+@inline
 def _round_up(x):
     """The least float32 that is not below x."""
     rounded = np.float32(x)
     return np.nextafter(rounded, np.float32(np.inf)) if np.float64(rounded) < x else rounded
 
 
-@jit
+@inline
 def _boosted_inverse(unit):
     """A power of two that keeps 1 / unit and the differences within float32's range, and 1 / (unit * it)."""
     boost = np.float32(1)
@@ -94,13 +91,20 @@ def _boosted_inverse(unit):
     return boost, np.float32(1) / (unit * boost) if unit > 0 else np.float32(0)
 
 
-@jit
+@inline
+def _boosted(row, at, n, boost, room):
+    """The row times the boost, and where it is: the row itself, but for extreme units."""
+    if boost == 1:
+        return row, at
+    for i in range(0, n, WIDTH):
+        store(room, i, load(row, at + i) * fill(boost))
+    return room, at - at
+
+
+@inline
 def _round_to_grid(plan, row, at, n, unit, low, k1, k2, scratch):
     boost, inverse = _boosted_inverse(unit)
-    if boost != 1:
-        for i in range(0, n, WIDTH):
-            store(scratch.row, i, load(row, at + i) * fill(boost))
-        row, at = scratch.row, 0
+    row, at = _boosted(row, at, n, boost, scratch.row)
     whole = np.floor(plan.offset)
     origin, slope, rest = fill(low * boost), fill(inverse), fill(np.float32(plan.offset - whole))
     shift, top, one, zero = fill(uint32(whole)), fill(uint32(plan.levels)), fill(uint32(1)), fill(uint32(0))
@@ -115,72 +119,42 @@ def _round_to_grid(plan, row, at, n, unit, low, k1, k2, scratch):
         counter = counter + fill(uint32(WIDTH))
 
 
-@jit
-def _round_to_points(plan, row, at, n, scale, k1, k2, codes):
-    """Finds the points below and above by bisection, and draws one."""
+@inline
+def _round_to_points(plan, row, at, n, scale, k1, k2, scratch):
+    """Finds the point below by bisection, and goes to the next one if chance says so."""
     boost, inverse = _boosted_inverse(scale)
-    boosts, inverses, last = fill(boost), fill(inverse), plan.points[len(plan.points) - 1]
-    top, inside, one, zero = fill(last), fill(np.nextafter(last, np.float32(-np.inf))), fill(uint32(1)), fill(uint32(0))
-    lowers, uppers = load(plan.tree, 64), load(plan.tree, 80)
+    row, at = _boosted(row, at, n, boost, scratch.row)
+    slope, zero, root = fill(inverse), fill(np.float32(0)), fill(uint32(1))
+    blocks = len(plan.points) // WIDTH
     counter, k2s = places() + fill(k1), fill(k2)
     for i in range(0, n, WIDTH):
         prefetch(row, at + n + i)
-        t = load(row, at + i) * boosts * inverses
-        x = choose(t < top, t, inside)
-        code = _sixteenth(plan.tree, x)
-        lower, upper = permute(lowers, code), permute(uppers, code)
-        start, blocks = 96, 1
-        for _ in range(4, plan.bits):
-            pivot = _look_up(plan.tree, start, blocks, code)
-            right = pivot <= x
-            code = code + code + choose(right, one, zero)
-            lower, upper = choose(right, pivot, lower), choose(right, upper, pivot)
-            start, blocks = start + WIDTH * blocks, 2 * blocks
-        up = chances(counter, k2s) * (upper - lower) < t - lower
-        store(codes, i, to_byte(code + choose(up, one, zero)))
+        t = load(row, at + i) * slope + zero  # -0.0 becomes 0.0
+        x, node = norms.ordered(t), root
+        for _ in range(4):
+            node = descend(node, word_of(permute(load(plan.tree, 0), node)) - x)
+        step = 1
+        while step < blocks:
+            node = descend(node, word_of(_look_up(plan.tree, step, 2 * step, node)) - x)
+            step *= 2
+        node = node - fill(uint32(WIDTH * blocks))
+        lower, gap = _look_up(plan.points, 0, blocks, node), _look_up(plan.gaps, 0, blocks, node)
+        up = sign_of(word_of(chances(counter, k2s) * gap - (t - lower)))
+        store(scratch.codes, i, to_byte(node - up))
         counter = counter + fill(uint32(WIDTH))
 
 
-@jit
-def _sixteenth(tree, x):
-    """In which sixteenth of the edges x lies: the first four steps."""
-    zero = fill(uint32(0))
-    code = choose(load(tree, 0) <= x, fill(uint32(8)), zero)
-    code = code | choose(permute(load(tree, 16), code) <= x, fill(uint32(4)), zero)
-    code = code | choose(permute(load(tree, 32), code) <= x, fill(uint32(2)), zero)
-    return code | choose(permute(load(tree, 48), code) <= x, fill(uint32(1)), zero)
-
-
-@jit
-def _look_up(table, start, blocks, index):
-    """The numbers at ``index``, below 16 times ``blocks``, of the table that begins at ``start``."""
-    place, block = index & fill(uint32(15)), index >> fill(uint32(4))
-    found = permute(load(table, start), place)
-    for b in range(1, blocks):
-        found = choose(block == fill(uint32(b)), permute(load(table, start + WIDTH * b), place), found)
+@inline
+def _look_up(table, first, last, index):
+    """The numbers at ``index``, from 16 ``first`` to before 16 ``last``, of a table."""
+    block = index >> fill(uint32(4))
+    found = permute(load(table, WIDTH * first), index)
+    for b in range(first + 1, last):
+        found = choose(block == fill(uint32(b)), permute(load(table, WIDTH * b), index), found)
     return found
 
 
-@jit
-def _project(plan, row, at, n, scratch):
-    """Codes of the nearest points to the row over its root mean square; the scale that keeps the inner product."""
-    norm = norms.l2(row, at, width(n), scratch.sums)
-    factor = fill(np.float32(np.sqrt(np.float64(n)) / norm) if norm > 0 else np.float32(0))
-    blocks, one, zero = len(plan.points) // WIDTH, fill(uint32(1)), fill(uint32(0))
-    for i in range(0, width(n), WIDTH):
-        t = load(row, at + i) * factor
-        code = _sixteenth(plan.tree, t)
-        start, size = 96, 1
-        for _ in range(4, plan.bits):
-            code = code + code + choose(_look_up(plan.tree, start, size, code) <= t, one, zero)
-            start, size = start + WIDTH * size, 2 * size
-        store(scratch.codes, i, to_byte(code))
-        store(scratch.values, i, _look_up(plan.points, 0, blocks, code))
-    inner = norms.inner(row, at, scratch.values, 0, width(n), scratch.sums)
-    return np.float32(norm * norm / inner) if norm > 0 else np.float32(0)
-
-
-@jit
+@inline
 def restore(plan, codes, n, unit, low, key, index, out, at, add):
     """The inverse of ``quantize``: writes n values to ``out`` from ``at`` on, or adds them; up to 15 beyond."""
     if len(plan.points):
@@ -192,14 +166,14 @@ def restore(plan, codes, n, unit, low, key, index, out, at, add):
         _restore_grid(plan, codes, n, unit, low, out, at, add)
 
 
-@jit
+@inline
 def _restore_points(plan, codes, n, scale, out, at, add):
     scales, blocks = fill(scale), len(plan.points) // WIDTH
     for i in range(0, n, WIDTH):
         _put(_look_up(plan.points, 0, blocks, to_word(load(codes, i))) * scales, out, at + i, add)
 
 
-@jit
+@inline
 def _restore_dithered(plan, codes, n, unit, k1, k2, out, at, add):
     offset, units, half = fill(np.float32(plan.offset)), fill(unit), fill(np.float32(0.5))
     counter, k2s = places() + fill(k1), fill(k2)
@@ -209,7 +183,7 @@ def _restore_dithered(plan, codes, n, unit, k1, k2, out, at, add):
         counter = counter + fill(uint32(WIDTH))
 
 
-@jit
+@inline
 def _restore_grid(plan, codes, n, unit, low, out, at, add):
     offset, units, lows = fill(np.float32(plan.offset)), fill(unit), fill(low)
     ranged = plan.norm == RANGE
@@ -218,6 +192,6 @@ def _restore_grid(plan, codes, n, unit, low, out, at, add):
         _put(value + lows if ranged else value, out, at + i, add)
 
 
-@jit
+@inline
 def _put(value, out, i, add):
     store(out, i, load(out, i) + value if add else value)

@@ -5,7 +5,10 @@ A vector is two arrays, one of them empty: ``floats`` (float32) and ``halves`` (
 """
 
 import numpy as np
+import torch
 from numba import uint16, uint32
+from numpy.typing import NDArray
+from torch import Tensor
 
 from compressors.kernels.cpu.lanes import (
     WIDTH,
@@ -13,7 +16,7 @@ from compressors.kernels.cpu.lanes import (
     fill,
     float_of,
     half_of,
-    jit,
+    inline,
     load,
     store,
     to_half,
@@ -23,7 +26,14 @@ from compressors.kernels.cpu.lanes import (
 )
 
 
-@jit
+def parts(vector: Tensor) -> tuple[NDArray[np.float32], NDArray[np.uint16], bool]:
+    """A vector as the two arrays, and whether the second is bfloat16."""
+    if vector.dtype == torch.float32:
+        return vector.numpy(), np.empty(0, np.uint16), False
+    return np.empty(0, np.float32), vector.view(torch.uint16).numpy(), vector.dtype == torch.bfloat16
+
+
+@inline
 def width(n):
     """The length to which a row of n coordinates is filled up: a power of two, at least 16."""
     power = WIDTH
@@ -32,7 +42,7 @@ def width(n):
     return power
 
 
-@jit
+@inline
 def read(floats, halves, brain, start, n, filler, row):
     """Copies n coordinates from ``start`` on to ``row`` and fills it up, with the first if ``filler``, else 0."""
     if len(floats):
@@ -48,7 +58,7 @@ def read(floats, halves, brain, start, n, filler, row):
     row[n : width(n)] = row[0] if filler else np.float32(0)
 
 
-@jit
+@inline
 def write(row, n, floats, halves, brain, start, add):
     """Writes the first n numbers of ``row`` to the vector from ``start`` on, or adds them."""
     if len(floats):
@@ -65,19 +75,19 @@ def write(row, n, floats, halves, brain, start, add):
         halves[start + whole : start + n] = last[: n - whole]
 
 
-@jit
+@inline
 def _put(value, halves, i, brain, add):
     if add:
         value = _widened(load(halves, i), brain) + value
     store(halves, i, _narrowed(value, brain))
 
 
-@jit
+@inline
 def _widened(half, brain):
     return float_of(to_word(half) << fill(uint32(16))) if brain else half_of(half)
 
 
-@jit
+@inline
 def _narrowed(value, brain):
     """Rounds to nearest, ties to even."""
     if not brain:

@@ -43,6 +43,13 @@ def test_lengths_are_optimal_where_the_limit_binds():
     assert (np.array(weights) * lengths).sum() == best > plain_cost(weights)
 
 
+def test_a_lower_limit():
+    """Five letters of at most three bits: of weights 16 8 4 2 1 the best lengths are 1 3 3 3 3."""
+    assert huffman.lengths([16, 8, 4, 2, 1]).tolist() == [1, 2, 3, 4, 4]
+    assert huffman.lengths([16, 8, 4, 2, 1], limit=3).tolist() == [1, 3, 3, 3, 3]
+    assert huffman.lengths([1e9, 1, 1, 1], limit=2).tolist() == [2, 2, 2, 2]
+
+
 def trees(leaves: int, limit: int, nodes: int = 1, depth: int = 0) -> Iterator[tuple[int, ...]]:
     """The depths, in order, of the leaves of every binary tree, from ``nodes`` nodes at ``depth`` on."""
     if depth == limit:

@@ -1,0 +1,26 @@
+"""What tells apart compressors, or kernels, that do not make the same bits."""
+
+import zlib
+
+import torch
+
+from compressors.base import Compressor
+
+LENGTH = 2500
+
+
+def fingerprint(compressor: Compressor, dtype: torch.dtype, device: torch.device) -> int:
+    """CRC-32 of what ``compressor`` makes of a fixed vector, encoded and decoded.
+
+    Ranks that find different numbers would not decode what the others send as they do. Also
+    compiles whatever is compiled at first use. The compressor's stream stays where it is.
+    """
+    places = torch.arange(LENGTH, dtype=torch.int64)
+    noise = (places * 2654435761 % 2**32 - 2**31).to(torch.float32)  # exact: every host starts from the same bits
+    vector = (noise * 2.0 ** -(31 + places % 12).float()).to(dtype).to(device)
+    payload = torch.empty(compressor.payload_bytes(LENGTH, dtype), dtype=torch.uint8, device=device)
+    payload = payload[: compressor.encode(vector, payload, key=1)]
+    decoded = vector.clone()
+    compressor.decode(payload, decoded, add=True)
+    crc = zlib.crc32(payload.cpu().numpy())
+    return zlib.crc32(decoded.view(torch.uint8).cpu().numpy(), crc)

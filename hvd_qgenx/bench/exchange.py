@@ -1,0 +1,275 @@
+"""Whole exchanges of a model's gradients, next to stock Horovod's in the same run."""
+
+import hashlib
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import SGD
+
+from compressors import Compressor, Exempt
+from hvd_qgenx.bench import machine
+from hvd_qgenx.bench.codec import MismatchError
+from hvd_qgenx.bench.timing import Times
+from hvd_qgenx.bench.workloads import Workload
+from hvd_qgenx.exchange import NAMES, Auto, Codec, Exchange, Report, get
+from hvd_qgenx.exchange.base import SLICE_BYTES
+from hvd_qgenx.optim import DistributedOptimizer
+from hvd_qgenx.transport import Transport
+
+STOCK = {"horovod fp32": False, "horovod fp16": True}
+"""Baselines, and whether they halve the precision."""
+FP32, FP16 = STOCK
+PHASES = ("encode", "wire", "decode")
+SLACK = 4.0
+"""Squared distances from the mean may be so many times what is expected of them."""
+
+
+def fuse_as_stock() -> None:
+    """Lets Horovod fuse small tensors, as it does by itself; to be called before it starts. The user's setting wins.
+
+    The transport would set fusion off, which costs Horovod's own optimizer a tenth of its speed on ResNet-18. Of
+    slices of ours no two fit into this buffer, so they are not touched; with it Horovod was as fast as with its
+    default of 128 MB.
+    """
+    os.environ.setdefault("HOROVOD_FUSION_THRESHOLD", str(SLICE_BYTES))
+
+
+class System(ABC):
+    """What replaces gradients by their means, as a training loop has it."""
+
+    pattern: str
+    """The exchange that does the work, by name."""
+    slices: int = 1
+    """In which the gradients travel."""
+    configuration: str = ""
+    """The compressor with all its parameters."""
+
+    def __init__(self, name: str, workload: Workload) -> None:
+        self.name = name
+        self.parameters = [Parameter(torch.zeros(shape)) for shape in workload.shapes]
+        self.optimizer: Any = None
+
+    def fill(self, gradients: Sequence[Tensor]) -> None:
+        """Takes over gradients of the parameters' shapes, in place where there are some."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            if parameter.grad is None:
+                parameter.grad = gradient.clone()
+            else:
+                parameter.grad.copy_(gradient)
+
+    def synchronize(self) -> None:
+        """What is timed."""
+        self.optimizer.synchronize()
+
+    def result(self) -> Tensor:
+        """All gradients end to end, a copy."""
+        return torch.cat([parameter.grad.flatten() for parameter in self.parameters if parameter.grad is not None])
+
+    @abstractmethod
+    def report(self) -> Report:
+        """Of the last exchange."""
+
+    @abstractmethod
+    def tolerance(self, everyones: Sequence[Sequence[Tensor]], mean: Tensor) -> float:
+        """What ||result - mean||^2 may be, for the gradients of all ranks and their mean."""
+
+
+class Stock(System):
+    """Horovod's own optimizer."""
+
+    pattern = "allreduce"
+
+    def __init__(self, name: str, workload: Workload, transport: Transport) -> None:
+        from hvd_qgenx.transport.stock import stock_optimizer  # only where there is Horovod
+
+        super().__init__(name, workload)
+        self.half = STOCK[name]
+        self.optimizer = stock_optimizer(
+            SGD(self.parameters, lr=1.0), f"{workload.name}.{workload.numel}.{name}", self.half
+        )
+        ring = 2 * (transport.size - 1) / transport.size
+        self._bytes = round(ring * workload.numel * (2 if self.half else 4))
+
+    def report(self) -> Report:
+        return Report(bytes_sent=self._bytes)
+
+    def tolerance(self, everyones: Sequence[Sequence[Tensor]], mean: Tensor) -> float:
+        return _rounding(2.0**-11 if self.half else 2.0**-24, everyones)
+
+
+class Ours(System):
+    """This project's optimizer, with small tensors exempt from compression as in a run."""
+
+    def __init__(self, name: str, workload: Workload, compressor: Compressor, exchange: Exchange) -> None:
+        super().__init__(name, workload)
+        self.compressor = Exempt(compressor)
+        self.optimizer = DistributedOptimizer(
+            SGD(self.parameters, lr=1.0),
+            compression=self.compressor,
+            exchange=exchange,
+            transport=exchange.transport,
+        )
+        self.configuration = repr(compressor)
+        codec = Codec([(compressor, workload.numel)], torch.float32)
+        chosen = exchange.choose(codec) if isinstance(exchange, Auto) else exchange
+        self.pattern = next(name for name in NAMES if get(name) is type(chosen))
+        self.slices = len(exchange.slices(codec)) - 1
+
+    def synchronize(self) -> None:
+        self.optimizer.report = Report()
+        self.optimizer.synchronize()
+
+    def report(self) -> Report:
+        report: Report = self.optimizer.report
+        return report
+
+    def tolerance(self, everyones: Sequence[Sequence[Tensor]], mean: Tensor) -> float:
+        """Each rank's rounding is its own; then, in two phases, that of the mean."""
+        sizes = [parameter.numel() for parameter in self.parameters]
+        parts = [part.view_as(p) for part, p in zip(mean.split(sizes), self.parameters, strict=True)]
+        independent = len(everyones) if self.compressor.inner.unbiased else 1
+        first = sum(self._bound(gradients) for gradients in everyones) / len(everyones) / independent
+        return SLACK * (first + self._bound(parts)) + _rounding(2.0**-24, everyones)
+
+    def _bound(self, gradients: Sequence[Tensor]) -> float:
+        """On the expected squared error of compressing these once, by theory."""
+        inner = self.compressor.inner
+        parts = [gradient.flatten() for gradient in gradients if self.compressor.route(gradient.shape) is inner]
+        return inner.variance_bound(torch.cat(parts)) if parts else 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is exchanged, and by what."""
+
+    workload: Workload
+    compressors: Mapping[str, Compressor]
+    make_exchange: Callable[[Transport], Exchange]
+    repeats: int
+    rate: float | None
+    """Bytes per second of a rank's link, where it is known."""
+    stock: bool
+    """Whether Horovod is there to compare with."""
+
+    def systems(self, transport: Transport) -> list[System]:
+        """All that are compared, on one rank."""
+        exchange = self.make_exchange(transport)
+        stock = [Stock(name, self.workload, transport) for name in STOCK] if self.stock else []
+        ours = [Ours(name, self.workload, compressor, exchange) for name, compressor in self.compressors.items()]
+        return [*stock, *ours]
+
+
+def measure(plan: Plan, transport: Transport, progress: Callable[[Any], Any] = iter) -> list[dict[str, Any]]:
+    """Verifies all systems, then times them in turn; a row for each, the same on all ranks.
+
+    Args:
+        progress: wraps the list of exchanges, as tqdm does.
+
+    Raises:
+        MismatchError: on all ranks, if a result is not the mean, or not the same everywhere.
+    """
+    systems = plan.systems(transport)
+    _verify(systems, plan.workload, transport)
+    gradients = plan.workload.gradients(transport.rank)
+    samples: dict[str, list[tuple[float, Report]]] = {system.name: [] for system in systems}
+    for system in progress(systems * plan.repeats):
+        samples[system.name].append(_time(system, gradients, transport))
+    everyone = transport.all_gather_object(samples, "bench.samples")
+    boots = transport.all_gather_object(machine.boot(), "bench.machines")
+    ranks = {
+        "ranks": transport.size,
+        "hosts": transport.size // transport.local_size,
+        "ranks_on_machine": boots.count(machine.boot()),
+    }
+    return [{**ranks, **row} for row in _rows(plan, systems, everyone)]
+
+
+def _verify(systems: Sequence[System], workload: Workload, transport: Transport) -> None:
+    """Compares every system's result, on all ranks, with the mean found in float64."""
+    everyones = [workload.gradients(rank) for rank in range(transport.size)]
+    mean = _sum(_flat(gradients).double() for gradients in everyones) / transport.size
+    for system in systems:
+        _time(system, everyones[transport.rank], transport)
+        result = system.result()
+        distance, allowed = float((result - mean).square().sum()), system.tolerance(everyones, mean.float())
+        digest = hashlib.sha256(result.numpy().data).hexdigest()
+        found = transport.all_gather_object((distance <= allowed, digest), "bench.verify")  # NaN fails
+        if not all(near for near, _ in found):
+            raise MismatchError(
+                f"{system.name}: the result is not the mean over ranks: its squared distance is {distance:.3g}, "
+                f"where {allowed:.3g} is the most that rounding explains"
+            )
+        if len({digest for _, digest in found}) > 1:
+            raise MismatchError(f"{system.name}: ranks were left with different results")
+
+
+def _time(system: System, gradients: Sequence[Tensor], transport: Transport) -> tuple[float, Report]:
+    """Seconds of one exchange on this rank, all having begun together, and its report."""
+    system.fill(gradients)
+    transport.all_gather(torch.zeros(1, dtype=torch.uint8), [1] * transport.size, "bench.begin").wait()
+    start = time.perf_counter()
+    system.synchronize()
+    return time.perf_counter() - start, system.report()
+
+
+def _rows(plan: Plan, systems: Sequence[System], everyone: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    times = {system.name: _slowest([samples[system.name] for samples in everyone]) for system in systems}
+    rows = []
+    for system in systems:
+        taken = times[system.name]
+        reports = [[report for _, report in samples[system.name]] for samples in everyone]
+        sent = max(rank[-1].bytes_sent for rank in reports)
+        floor = sent / plan.rate if plan.rate else None
+        rows.append(
+            {
+                "model": plan.workload.name,
+                "tensors": len(plan.workload.shapes),
+                "numel": plan.workload.numel,
+                "system": system.name,
+                "configuration": system.configuration,
+                "pattern": system.pattern,
+                "slices": system.slices,
+                "bytes_sent": sent,
+                "rate": plan.rate,
+                "seconds": taken.as_dict(),
+                "floor_seconds": floor,
+                "floor_ratio": taken.median / floor if floor else None,
+                "fp32_ratio": taken.ratio(times[FP32]) if FP32 in times else None,
+                "fp16_ratio": taken.ratio(times[FP16]) if FP16 in times else None,
+                **{f"{phase}_seconds": _phase(phase, reports) for phase in PHASES},
+            }
+        )
+    return rows
+
+
+def _slowest(ranks: Sequence[Sequence[tuple[float, Report]]]) -> Times:
+    """In every round, the seconds of the slowest rank."""
+    return Times(tuple(max(seconds for seconds, _ in round_) for round_ in zip(*ranks, strict=True)))
+
+
+def _phase(phase: str, ranks: Sequence[Sequence[Report]]) -> float:
+    """Seconds of a phase: the mean over ranks, the median over rounds."""
+    rounds = [[getattr(report, f"{phase}_seconds") for report in round_] for round_ in zip(*ranks, strict=True)]
+    return Times(tuple(sum(seconds) / len(seconds) for seconds in rounds)).median
+
+
+def _flat(gradients: Sequence[Tensor]) -> Tensor:
+    return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+def _sum(vectors: Iterable[Tensor]) -> Tensor:
+    return reduce(torch.add, vectors)
+
+
+def _rounding(unit: float, everyones: Sequence[Sequence[Tensor]]) -> float:
+    """Squared error of a mean whose every addition is off by up to ``unit``, relatively."""
+    largest = _sum(_flat(gradients).abs() for gradients in everyones)
+    return float((largest.double() * unit * (len(everyones) + 2)).square().sum())  # two: a scale, the result

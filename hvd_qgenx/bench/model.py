@@ -1,0 +1,109 @@
+"""The cost model held against measurements."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hvd_qgenx.bench.exchange import FP16, STOCK
+from hvd_qgenx.bench.files import Measured
+from hvd_qgenx.bench.tables import Row, Table, group, milliseconds, where
+from hvd_qgenx.cost import FLOAT_BYTES, FP32, Codec, Machine, Observation, Ranks, calibrate
+from hvd_qgenx.exchange.base import IN_FLIGHT
+
+SMALL, LARGE = 10_000, 1_000_000
+"""Exchanges of so few coordinates tell of latency, of so many of bandwidth."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Exchanges in one place, and the machine that its uncompressed and its small ones make of it."""
+
+    place: str
+    machine: Machine
+    rows: list[Row]
+    observations: list[Observation]
+    """Of the rows."""
+
+    def table(self) -> Table:
+        """Measured and predicted times; a star marks what the machine's constants come from."""
+        return Table(
+            f"{self.place}: {constants(self.machine)}",
+            ("system", "gradients", "measured, ms", "model, ms", "model / measured"),
+            [
+                (
+                    row["system"] + " *" * tells_of_machine(row),
+                    f"{row['numel']:,}",
+                    milliseconds(seen.seconds),
+                    milliseconds(seen.predicted(self.machine)),
+                    f"{seen.predicted(self.machine) / seen.seconds:.2f}",
+                )
+                for row, seen in zip(self.rows, self.observations, strict=True)
+            ],
+        )
+
+
+def check(found: Sequence[Measured]) -> list[Check]:
+    """One for every place where Horovod was measured too; rows whose compressor's speed is unknown are left out."""
+    speeds = [row for measured in found if measured.kind == "codec" for row in measured.rows]
+    seen = [
+        (row, observed)
+        for measured in found
+        if measured.kind == "exchange"
+        for row in measured.rows
+        if row["fp32_ratio"] is not None and (observed := observation(row, speeds, measured.machine["cores"]))
+    ]
+    places = group([row for row, _ in seen], where)
+    return [
+        Check(
+            place,
+            calibrate([observed for row, observed in seen if where(row) == place and tells_of_machine(row)]),
+            rows,
+            [observed for row, observed in seen if where(row) == place],
+        )
+        for place, rows in places.items()
+    ]
+
+
+def observation(row: Row, speeds: Sequence[Row], cores: int) -> Observation | None:
+    """A row of an exchange as the model sees it; None where the speed of its compressor is not among ``speeds``."""
+    codec = codec_of(row, speeds)
+    if codec is None:
+        return None
+    ranks = Ranks(row["hosts"], row["ranks"] // row["hosts"])
+    shared = codec.shared(row["ranks_on_machine"], cores)
+    seconds = row["seconds"]["median"]
+    return Observation(row["pattern"], ranks, row["numel"], shared, seconds, row["slices"], IN_FLIGHT)
+
+
+def codec_of(row: Row, speeds: Sequence[Row]) -> Codec | None:
+    """The compressor of an exchange, at the measured size nearest to that of a slice; sums need none."""
+    if row["system"] in STOCK or (row["system"], row["pattern"]) == ("none", "allreduce"):
+        return Codec(16) if row["system"] == FP16 else FP32
+    known = [
+        one
+        for one in speeds
+        if (one["configuration"], one["device"], one["dtype"], one["threads"])
+        == (row["configuration"], "cpu", "float32", 1)
+    ]
+    if not known:
+        return None
+    length = math.log(row["numel"] / row["slices"])
+    nearest = min(known, key=lambda one: abs(math.log(one["size"]) - length))
+    size, taken = FLOAT_BYTES * nearest["size"], (nearest[f"{action}_seconds"] for action in ("encode", "accumulate"))
+    return Codec(nearest["bits"], *(size / seconds["median"] for seconds in taken))
+
+
+def tells_of_machine(row: Row) -> bool:
+    """Whether the machine's constants come from this row: codec and slices play no part in it."""
+    return row["numel"] <= SMALL or (row["system"] in STOCK and row["numel"] >= LARGE)
+
+
+def constants(machine: Machine) -> str:
+    """In words; what no measurement depended on is left out."""
+    said = [
+        f"B = {machine.bandwidth / 1e6:.4g} MB/s" if machine.bandwidth < math.inf else "",
+        f"M = {machine.local_bandwidth / 1e6:.4g} MB/s" if machine.local_bandwidth < math.inf else "",
+        f"a = {1e6 * machine.latency:.3g} us",
+        f"g = {1e6 * machine.negotiation:.3g} us",
+    ]
+    return ", ".join(filter(None, said))

@@ -1,0 +1,189 @@
+"""The page of results: docs/performance.md."""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hvd_qgenx import cost
+from hvd_qgenx.bench import figure, model, tables
+from hvd_qgenx.bench.codec import ACTIONS
+from hvd_qgenx.bench.files import Measured
+from hvd_qgenx.bench.model import Check
+from hvd_qgenx.bench.tables import Row, Table, group, label
+from hvd_qgenx.bench.workloads import MODELS, Workload
+from hvd_qgenx.cost import FP32, Codec, Machine
+from hvd_qgenx.runs.folder import write_atomically
+
+KEEP = "<!-- hvd-qgenx bench report writes what is above this line, and keeps what is below. -->\n"
+
+HEAD = """# Performance
+
+Medians, with the range over rounds in parentheses. All that is compared took turns in the same run, and was verified
+before: payloads and decoded vectors against the plain-torch reference bit for bit, means over ranks against float64.
+`hvd-qgenx bench report` made this page from the files of
+
+{commands}
+
+{machines}
+"""
+
+CODECS = """## Compressors
+
+Speed in GB of float32 input or output a second, and over that of `numpy.copyto` of the same numbers (on a GPU: of a
+device copy). `accumulate` decodes and adds to a sum.
+"""
+
+EXCHANGES = """## Exchanges
+
+Time of the slowest rank, from gradients in place to means in place, by `synchronize()` of our optimizer and of stock
+Horovod's, whose all-reduces use the ring. `/ floor`: over the time that the bytes of one rank take at the links' rate,
+headers of TCP not counted. `x fp32`, `x fp16`: how many times faster than Horovod's. encode, wire, decode: where a
+rank spends its time, on average; wire includes waiting for others.
+"""
+
+BYTES = """## Bytes and ranks
+
+MB sent by one rank; in parentheses over 2 (K-1)/K, which ring all-reduce and two-phase exchange have in common.
+"""
+
+MODEL = """## Cost model
+
+`hvd_qgenx.cost` predicts the seconds of an exchange:
+
+```
+{formulas}
+```
+
+The machine's constants below come from Horovod's own all-reduces of {large:,} numbers and more, and from exchanges of
+up to {small:,} (marked *); E and D from the speeds of compressors alone, divided among ranks where those outnumber
+cores. All other rows are predictions.
+"""
+
+
+def write(found: Sequence[Measured], page: Path) -> None:
+    """Writes the page, and pictures into ``images`` beside it; keeps what follows ``KEEP`` in an earlier page."""
+    images = page.parent / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    kept = page.read_text().partition(KEEP)[2] if page.exists() else ""
+    parts = [_head(found)]
+    codecs = _distinct(row for measured in found if measured.kind == "codec" for row in measured.rows)
+    exchanges = [row for measured in found if measured.kind == "exchange" for row in measured.rows]
+    if codecs:
+        parts.append(_codecs(codecs, images))
+    if timed := [row for row in exchanges if row["fp32_ratio"] is not None]:
+        parts.append(_exchanges(timed, images))
+    if alone := [row for row in exchanges if row["fp32_ratio"] is None and row["ranks"] > 1]:
+        parts.append(BYTES + "\n" + _bytes_by_ranks(alone).markdown())
+    if checks := model.check(found):
+        parts.append(_model(checks, codecs, images))
+    text = "\n".join(parts) + "\n" + KEEP + kept
+    write_atomically(page, lambda file: file.write(text.encode()))
+
+
+def _distinct(rows: Iterable[Row]) -> list[Row]:
+    """Of compressors measured several times in the same place, the first."""
+    keys = ("compressor", "setting", "device", "dtype", "threads", "size")
+    return [same[0] for same in group(rows, lambda row: tuple(row[key] for key in keys)).values()]
+
+
+def _head(found: Sequence[Measured]) -> str:
+    commands = "".join(f"    {command}\n" for command in dict.fromkeys(measured.command for measured in found))
+    machines = []
+    for measured in found:
+        if (said := _machine(measured.machine)) not in machines:
+            machines.append(said)
+    return HEAD.format(commands=commands.rstrip("\n"), machines="\n".join(machines)).rstrip("\n") + "\n"
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    parts = [
+        f"{machine['processor']} ({', '.join(machine['flags'])})",
+        f"{machine['cores']} core{'s' * (machine['cores'] > 1)}",
+        f"{machine['memory_gb']} GB",
+        *machine["gpus"],
+        *(f"{name} {version}" for name, version in machine["versions"].items()),
+    ]
+    return textwrap.fill("On " + ", ".join(parts) + ".", 118)
+
+
+def _codecs(rows: Sequence[Row], images: Path) -> str:
+    figure.draw_codec(_over_sizes(rows), images / "bench-codec.png")
+    text = CODECS
+    for own in group(rows, lambda row: (row["device"], row["dtype"], row["threads"])).values():
+        size = max(sizes := [row["size"] for row in own], key=lambda size: (sizes.count(size), size))
+        text += _section(tables.codec_table([row for row in own if row["size"] == size]))
+    if threads := _threads(rows):
+        text += _section(threads)
+    return text + "\n![speed against size](images/bench-codec.png)\n"
+
+
+def _over_sizes(rows: Sequence[Row]) -> list[Row]:
+    """Those of compressors measured at several sizes in the same place; all if there are none."""
+    lines = group(rows, lambda row: (label(row), row["device"], row["dtype"], row["threads"])).values()
+    return [row for own in lines if len(own) > 1 for row in own] or list(rows)
+
+
+def _threads(rows: Sequence[Row]) -> Table | None:
+    """How many times faster several threads are than one, where both were measured at the same size."""
+    pairs = group(rows, lambda row: (row["configuration"], row["device"], row["dtype"], row["size"]))
+    lines = []
+    for own in pairs.values():
+        ratios = {row["threads"]: [row[f"{action}_ratio"] for action in ACTIONS] for row in own}
+        for threads in sorted(ratios.keys() - {1}) if 1 in ratios else ():
+            gains = [f"{many / one:.2f}" for many, one in zip(ratios[threads], ratios[1], strict=True)]
+            lines.append((label(own[0]), f"{own[0]['size']:,}", str(threads), *gains))
+    return Table("Threads against one", ("compressor", "size", "threads", *ACTIONS), lines) if lines else None
+
+
+def _exchanges(rows: Sequence[Row], images: Path) -> str:
+    large = [row for row in rows if row["numel"] >= model.LARGE] or rows
+    figure.draw_exchange(large, images / "bench-exchange.png")
+    sections = "".join(_section(table) for table in tables.exchange_tables(large))
+    return EXCHANGES + sections + "\n![times of exchanges](images/bench-exchange.png)\n"
+
+
+def _bytes_by_ranks(rows: Sequence[Row]) -> Table:
+    sizes = sorted({row["ranks"] for row in rows})
+    lines = []
+    for (_, numel, system, pattern), own in group(
+        rows, lambda row: (row["model"], row["numel"], row["system"], row["pattern"])
+    ).items():
+        sent = {row["ranks"]: row["bytes_sent"] / 1e6 for row in own}
+        cells = [f"{sent[k]:.4g} ({sent[k] * k / (2 * (k - 1)):.4g})" if k in sent else "" for k in sizes]
+        lines.append((f"{system}, {pattern}", f"{numel:,}", *cells))
+    return Table("Bytes by ranks", ("system", "gradients", *(f"K = {k}" for k in sizes)), lines)
+
+
+def _model(checks: Sequence[Check], codecs: Sequence[Row], images: Path) -> str:
+    text = MODEL.format(formulas=_formulas(), small=model.SMALL, large=model.LARGE)
+    text += "".join(_section(one.table()) for one in checks)
+    machine = _combined(checks)
+    curves = {"fp32": FP32, "fp16": Codec(16), **_curves(checks, codecs)}
+    workload = Workload("resnet18", MODELS["resnet18"]())
+    figure.draw_model(machine, curves, workload.numel, images / "bench-model.png")
+    return text + f"\nUp to 1,024 ranks, with {model.constants(machine)}:\n\n![by the model](images/bench-model.png)\n"
+
+
+def _combined(checks: Sequence[Check]) -> Machine:
+    """The place with the fastest links of known rate, with the memory of a place without links."""
+    linked = [one.machine for one in checks if one.rows[0]["rate"]] or [one.machine for one in checks]
+    local = [one.machine.local_bandwidth for one in checks if one.rows[0]["hosts"] == 1]
+    return replace(max(linked, key=lambda one: one.bandwidth), **({"local_bandwidth": local[0]} if local else {}))
+
+
+def _curves(checks: Sequence[Check], codecs: Sequence[Row]) -> dict[str, Codec]:
+    """Compressed systems of the checks, at the speed of a core of one's own."""
+    rows = {row["system"]: row for one in checks for row in one.rows if row["pattern"] != "allreduce"}
+    found = {name: model.codec_of(row, codecs) for name, row in rows.items()}
+    return {name: codec for name, codec in found.items() if codec is not None}
+
+
+def _formulas() -> str:
+    """Those of the module's documentation, without its first line."""
+    return (cost.__doc__ or "").partition("\n\n")[2].strip()
+
+
+def _section(table: Table) -> str:
+    return f"\n**{table.title}**\n\n{table.markdown()}"

@@ -1,0 +1,83 @@
+"""The Horovod transports' collectives, under the real horovodrun; in-process ranks say what is right."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import launch
+
+PROGRAM = str(Path(__file__).with_name("collectives.py"))
+
+pytestmark = pytest.mark.horovod
+
+KIND = """
+from hvd_qgenx.transport import launched
+transport = launched()
+print(f"{type(transport.ordered('first')).__name__} {transport.local()} {transport.all_gather_object(1, 'ones')}")
+"""
+SHARED_NAME = """
+import socket
+socket.gethostname = lambda: str(transport.rank // 2)
+from hvd_qgenx.transport import launched
+transport = launched()
+print(f"{type(transport.ordered('first')).__name__} {transport.hosts()} {transport.local()}")
+"""
+ABSENT = """
+import threading, torch
+from hvd_qgenx.transport import launched
+transport = launched()
+ordered = transport.ordered("first")
+if transport.rank == 1:
+    threading.Event().wait()
+print("rank 0 waits", flush=True)
+ordered.all_gather(torch.zeros(5), [5, 5], "gradients").wait()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _horovod() -> None:
+    launch.require_horovod()
+
+
+def test_all_collectives_on_all_transports_agree_with_threads(tmp_path):
+    threads, horovod = tmp_path / "threads.json", tmp_path / "horovod.json"
+    for command in (
+        [sys.executable, PROGRAM, str(threads), "4"],
+        launch.horovodrun(4, sys.executable, PROGRAM, str(horovod)),
+    ):
+        done = launch.run(command, HOROVOD_DYNAMIC_PROCESS_SETS="1")
+        assert done.returncode == 0, done.stderr
+    expected = json.loads(threads.read_text())
+    assert json.loads(horovod.read_text()) == expected
+    assert len(expected) == 4
+    assert all(len(found) == 7 for found in expected)
+
+
+def test_ordered_collectives_go_over_mpi():
+    done = launch.run(launch.horovodrun(2, sys.executable, "-c", KIND))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Ordered None [1, 1]") == 2
+
+
+def test_without_mpi_they_stay_with_horovod_and_one_rank_says_so():
+    done = launch.run(launch.horovodrun(2, "--gloo", "--network-interface", "lo", sys.executable, "-c", KIND))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Horovod None [1, 1]") == 2
+    assert done.stderr.count("Horovod does not run on MPI") == 1
+
+
+def test_without_process_sets_there_are_no_levels():
+    done = launch.run(launch.horovodrun(4, sys.executable, "-c", SHARED_NAME), HOROVOD_DYNAMIC_PROCESS_SETS="0")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Ordered [[0, 1], [2, 3]] None") == 4
+
+
+def test_a_rank_that_never_joins_ends_the_job_in_bounded_time():
+    limits = {"HOROVOD_STALL_CHECK_TIME_SECONDS": "1", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "2"}
+    done = launch.run(launch.horovodrun(2, sys.executable, "-c", ABSENT), **limits)
+    assert done.returncode != 0
+    assert "rank 0 waits" in done.stdout
+    assert "gradients: waited 1 s for ranks 1" in done.stderr
+    assert "HorovodInternalError: gradients: waited 2 s for ranks 1" in done.stderr
