@@ -51,7 +51,7 @@ cluster-test: install ## Three hosts in network namespaces, links limited to RAT
 	HVD_QGENX_RATE=$(RATE) $(BIN)/python -m pytest tests/cluster/test_hosts.py -s $(ARGS)
 
 bench: install ## Speed of compressors, and of exchanges on NP (3) local ranks; more options of the latter in ARGS
-	$(BIN)/hvd-qgenx bench codec --size 2^20 --json runs/bench/codec.json
+	$(BIN)/hvd-qgenx bench codec --bits 4 --size 2^24 --json runs/bench/codec.json
 	$(LOCAL) $(BIN)/hvd-qgenx bench exchange --json runs/bench/exchange.json $(ARGS)
 
 cluster-bench: install ## The same exchanges over three hosts in network namespaces, links limited to RATE (root only)

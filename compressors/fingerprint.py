@@ -22,5 +22,5 @@ def fingerprint(compressor: Compressor, dtype: torch.dtype, device: torch.device
     payload = payload[: compressor.encode(vector, payload, key=1)]
     decoded = vector.clone()
     compressor.decode(payload, decoded, add=True)
-    crc = zlib.crc32(payload.cpu().numpy())
-    return zlib.crc32(decoded.view(torch.uint8).cpu().numpy(), crc)
+    both = torch.cat([payload, decoded.view(torch.uint8)])
+    return zlib.crc32(both.cpu().numpy().tobytes())

@@ -5,7 +5,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def package_merge(weights, limit):  # type: ignore[no-untyped-def]
+def package_merge(weights, limit):
     """Lengths of the best prefix code of at most ``limit`` bits, (n,) uint8, for (n,) increasing weights, n >= 2.
 
     A row of coins for every bit, in order of their worth: one coin for each letter, and packages of two

@@ -25,7 +25,7 @@ LOOKUPS = 4
 
 
 @_jit
-def count(symbols):  # type: ignore[no-untyped-def]
+def count(symbols):
     """How often each of the 256 possible symbols occurs."""
     lanes = np.zeros((4, 256), np.int64)  # equal neighbours do not wait for each other
     whole = len(symbols) // 4 * 4
@@ -38,14 +38,14 @@ def count(symbols):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def join(symbols, bits, blocks):  # type: ignore[no-untyped-def]
+def join(symbols, bits, blocks):
     """Two symbols to a block, the first in the lower ``bits``."""
     for i in range(len(blocks)):
         blocks[i] = uint8(symbols[2 * i] | symbols[2 * i + 1] << bits)
 
 
 @_jit
-def split(blocks, bits, symbols):  # type: ignore[no-untyped-def]
+def split(blocks, bits, symbols):
     """The inverse of ``join``."""
     mask = uint8((1 << bits) - 1)
     for i in range(len(blocks)):
@@ -54,13 +54,13 @@ def split(blocks, bits, symbols):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def stream_count(symbols):  # type: ignore[no-untyped-def]
+def stream_count(symbols):
     """Number of streams for so many symbols."""
     return 4 * (-(-symbols // GROUP))
 
 
 @_jit
-def encode(symbols, words, lengths, data):  # type: ignore[no-untyped-def]
+def encode(symbols, words, lengths, data):
     """Returns the number of bytes written to ``data``, which has room for all."""
     entries = np.zeros(256, np.uint64)
     longest = 0
@@ -80,7 +80,7 @@ def encode(symbols, words, lengths, data):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _encode_stream(symbols, entries, longest, stream):  # type: ignore[no-untyped-def]
+def _encode_stream(symbols, entries, longest, stream):
     """Collects as many codewords as surely fit beside 7 bits; the last ones byte by byte, not to write too far."""
     window, filled, at = uint64(0), uint64(0), uint64(0)
     start = 0
@@ -119,14 +119,14 @@ def _encode_stream(symbols, entries, longest, stream):  # type: ignore[no-untype
 
 
 @_jit
-def _pair(first, second):  # type: ignore[no-untyped-def]
+def _pair(first, second):
     """Two codewords as one, and its length."""
     length = second & uint64(63)
     return ((first >> uint64(8)) << length) | (second >> uint64(8)), (first + second) & uint64(63)
 
 
 @_jit
-def decode(data, words, lengths, symbols):  # type: ignore[no-untyped-def]
+def decode(data, words, lengths, symbols):
     """Fills ``symbols``; False if ``data`` does not hold exactly so many. Touches nothing outside."""
     streams = stream_count(len(symbols))
     share = -(-len(symbols) // max(1, streams))
@@ -159,7 +159,7 @@ def decode(data, words, lengths, symbols):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _decode_four(data, table, code, symbols, position, ends, place, stops):  # type: ignore[no-untyped-def]
+def _decode_four(data, table, code, symbols, position, ends, place, stops):
     """Until one of the four streams nears its end; ``position`` (bits) and ``place`` say how far it came."""
     step = _step(code)
     before = ~uint64(0)
@@ -181,7 +181,7 @@ def _decode_four(data, table, code, symbols, position, ends, place, stops):  # t
 
 
 @_jit
-def _look_up_four(data, table, symbols, rounds, p0, p1, p2, p3, o0, o1, o2, o3):  # type: ignore[no-untyped-def]
+def _look_up_four(data, table, symbols, rounds, p0, p1, p2, p3, o0, o1, o2, o3):
     """So many rounds in all four streams; returns after one that met a long codeword, with the number of those left.
 
     A function of its own with so few arrays that all it works with stays in registers.
@@ -199,7 +199,7 @@ def _look_up_four(data, table, symbols, rounds, p0, p1, p2, p3, o0, o1, o2, o3):
 
 
 @_jit
-def _decode_one(data, table, code, symbols, position, end, place, stop):  # type: ignore[no-untyped-def]
+def _decode_one(data, table, code, symbols, position, end, place, stop):
     """The rest of a stream; False if it does not hold exactly the symbols up to ``stop``."""
     before = ~uint64(0)
     while place != before:
@@ -222,7 +222,7 @@ def _decode_one(data, table, code, symbols, position, end, place, stop):  # type
 
 
 @_jit
-def _step(code):  # type: ignore[no-untyped-def]
+def _step(code):
     """Most bits of a round."""
     longest = 0
     for length in code[2]:
@@ -231,7 +231,7 @@ def _step(code):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _rounds(position, end, place, stop, step):  # type: ignore[no-untyped-def]
+def _rounds(position, end, place, stop, step):
     """How often ``LOOKUPS`` look-ups and a long codeword can follow with nothing read or written too far."""
     by_bits = (np.int64(end) - np.int64(position) - 64) // step
     by_symbols = (np.int64(stop) - np.int64(place) - 8) // (LOOKUPS * ENTRY_SYMBOLS + 1)
@@ -239,7 +239,7 @@ def _rounds(position, end, place, stop, step):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _look_up(table, symbols, window, position, place):  # type: ignore[no-untyped-def]
+def _look_up(table, symbols, window, position, place):
     """Writes the next symbols (and zeros, eight bytes in all); returns their entry, and what is behind them."""
     entry = table[window >> uint64(64 - LOOK_UP_BITS)]
     _put(symbols, place, entry >> uint64(16))
@@ -248,7 +248,7 @@ def _look_up(table, symbols, window, position, place):  # type: ignore[no-untype
 
 
 @_jit
-def _long(data, table, code, symbols, position, place):  # type: ignore[no-untyped-def]
+def _long(data, table, code, symbols, position, place):
     """Writes the next symbol if the table does not know its codeword; returns position and place behind it."""
     window = _window(data, position)
     if table[window >> uint64(64 - LOOK_UP_BITS)] == uint64(0):
@@ -260,7 +260,7 @@ def _long(data, table, code, symbols, position, place):  # type: ignore[no-untyp
 
 
 @_jit
-def _sorted(words, lengths):  # type: ignore[no-untyped-def]
+def _sorted(words, lengths):
     """The codewords from the highest of 64 bits on, in increasing order; their symbols; their lengths."""
     used = np.flatnonzero(lengths)
     starts = np.empty(len(used), np.uint64)
@@ -271,7 +271,7 @@ def _sorted(words, lengths):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _search(code, window):  # type: ignore[no-untyped-def]
+def _search(code, window):
     """The symbol whose codeword the window begins with, and its length; 0 if there is none."""
     starts, symbols, lengths = code
     low, high = 0, len(starts)
@@ -289,7 +289,7 @@ def _search(code, window):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _table(code):  # type: ignore[no-untyped-def]
+def _table(code):
     """For all next ``LOOK_UP_BITS`` bits the symbols of all codewords that end among them, 0 if there is none.
 
     An entry: bits of these codewords (8), number of symbols (8), the symbols.
@@ -317,19 +317,19 @@ def _table(code):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _put(symbols, place, word):  # type: ignore[no-untyped-def]
+def _put(symbols, place, word):
     for k in range(8):
         symbols[place + uint64(k)] = uint8(word >> uint64(8 * k))
 
 
 @_jit
-def _store(stream, at, window):  # type: ignore[no-untyped-def]
+def _store(stream, at, window):
     for k in range(8):
         stream[at + uint64(k)] = uint8(window >> uint64(56 - 8 * k))
 
 
 @_jit
-def _window(data, position):  # type: ignore[no-untyped-def]
+def _window(data, position):
     """At least 57 bits from the bit ``position`` on."""
     window = uint64(0)
     for k in range(8):
@@ -338,7 +338,7 @@ def _window(data, position):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _last_window(data, position, end):  # type: ignore[no-untyped-def]
+def _last_window(data, position, end):
     """``_window`` with zeros beyond the bit ``end``."""
     window = uint64(0)
     at = position >> uint64(3)

@@ -197,7 +197,7 @@ def _round_to_grid(rows: Tensor, layout: Layout, chance: Tensor) -> tuple[Tensor
     else:
         low = torch.zeros_like(rows[:, :1])
         span = 2 * _norm(rows, layout.norm)
-    unit = _round_up(span / layout.levels)
+    unit = _round_up(span / torch.full_like(span, layout.levels))
     boost, inverse = _boosted_inverse(unit)
     whole = math.floor(layout.offset)
     t = (rows * boost - low * boost) * inverse + (layout.offset - whole)
@@ -220,7 +220,7 @@ def _project(rows: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
     points = torch.tensor(layout.points, dtype=torch.float32, device=rows.device)
     thresholds = (points[1:] + points[:-1]) / 2
     norm = _norm(rows, "l2")
-    t = rows * torch.where(norm > 0, math.sqrt(rows.shape[1]) / norm, 0).float()
+    t = rows * torch.where(norm > 0, torch.full_like(norm, math.sqrt(rows.shape[1])) / norm, 0).float()
     codes = torch.searchsorted(thresholds, t.contiguous(), right=True)
     inner = _fold(rows.double() * points[codes].double())
     return torch.where(norm > 0, norm * norm / inner, 0).float(), codes

@@ -121,12 +121,13 @@ def codec_command(**values: Any) -> None:
       hvd-qgenx bench codec minmax rotated variable:weighting=per-layer --size 1e6 --bits 4
       hvd-qgenx bench codec --size 1e7 --threads 1 --threads 2 --json codec.json --figure codec.png
 
-    COMPRESSOR is NAME or NAME:PARAMETER=VALUE,...; all by default. Each is taken at every width that it can
-    have. Its payload and what it decodes to must be those of the reference, bit for bit, or nothing is printed.
-    Ratios are medians over rounds, speeds are in GB of float32 a second with the range over rounds.
+    COMPRESSOR is NAME or NAME:PARAMETER=VALUE,..., taken at every width of --bits that it can have; by default
+    all, also at the widths they have by themselves. The payload and what it decodes to must be those of the
+    reference, bit for bit, or nothing is printed. Ratios are medians over rounds, speeds are in GB of float32 a
+    second, with the range over rounds.
     """
     with options.exit_codes():
-        cases = _cases(values["names"] or compressors.names(), values["bits"], values["coding"])
+        cases = _cases(values["names"], values["bits"], values["coding"])
         places = _places(values)
         sizes = sorted(set(values["sizes"] or SIZES))
         _check_outputs(values)
@@ -230,7 +231,7 @@ def report_command(paths: Sequence[Path], output: Path) -> None:
 
 
 def _cases(texts: Sequence[str], widths: Sequence[float], codes: Sequence[str]) -> list[Case]:
-    plain = [Case(*made) for made in options.compressors_at(texts, widths)]
+    plain = [Case(*made) for made in (options.compressors_at(texts, widths) if texts else _all(widths))]
     coded = [
         Case(f"{case.name} + {code}", case.setting, Coded(case.compressor, code))
         for code in codes
@@ -238,6 +239,17 @@ def _cases(texts: Sequence[str], widths: Sequence[float], codes: Sequence[str]) 
         if isinstance(case.compressor, BucketQuantizer)
     ]
     return plain + coded
+
+
+def _all(widths: Sequence[float]) -> list[tuple[str, str, Compressor]]:
+    made = []
+    for name in compressors.names():
+        own = getattr(compressors.make(name), "bits", 0)
+        made += options.compressors_at([name], sorted({own, *widths}))
+    for bits in widths:
+        if f"{bits:g} bits" not in {width for _, width, _ in made}:
+            raise ConfigurationError(f"no compressor can have {bits:g} bits")
+    return made
 
 
 def _places(values: dict[str, Any]) -> list[Place]:

@@ -11,6 +11,8 @@ import torch
 
 import compressors
 from compressors import Compressor, parameters
+from compressors.kernels.threads import VARIABLE as THREADS
+from compressors.kernels.threads import set_threads, threads
 from hvd_qgenx.errors import ConfigurationError, TrainingError
 from hvd_qgenx.spec import Spec
 from hvd_qgenx.transport import Transport, launcher_rank
@@ -82,7 +84,7 @@ def compressors_at(texts: Iterable[str], widths: Sequence[float], seed: int = 0)
                 continue
             possible = [bits for bits in widths if _can_have(name, {**own, "bits": bits})]
             for bits in possible or widths:  # if none is, the first says why
-                made.append((text, f"{bits} bits", compressors.make(name, seed=seed, bits=bits, **own)))
+                made.append((text, f"{bits:g} bits", compressors.make(name, seed=seed, bits=bits, **own)))
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
     return made
@@ -98,8 +100,11 @@ def _can_have(name: str, values: dict[str, Any]) -> bool:
 
 def share_cores(transport: Transport) -> None:
     """Ranks of one host share its cores, unless the user said how many threads to use."""
+    share = max(1, (os.cpu_count() or 1) // transport.local_size)
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // transport.local_size))
+        torch.set_num_threads(share)
+    if THREADS not in os.environ:
+        set_threads(share)
 
 
 @dataclasses.dataclass
@@ -119,6 +124,7 @@ def exit_codes() -> Iterator[Session]:
     """
     session = Session()
     try:
+        _check_threads()
         yield session
     except (ConfigurationError, TrainingError) as error:
         if launcher_rank() in (None, 0):
@@ -126,6 +132,14 @@ def exit_codes() -> Iterator[Session]:
         if session.transport is not None:
             session.transport.all_gather_object(None, "farewell")
         raise SystemExit(2 if isinstance(error, ConfigurationError) else 1) from error
+
+
+def _check_threads() -> None:
+    """Before work starts: kernels read the variable when they are first used."""
+    try:
+        threads()
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def option_from(config: type) -> Callable[..., Callable[[F], F]]:

@@ -32,6 +32,9 @@ class Auto(Exchange):
     def ship(self, vector: Tensor, codec: Codec, name: str, measure: bool = False, own: bool = False) -> Shipment:
         return self.choose(codec, own).ship(vector, codec, name, measure, own)
 
+    def slices(self, codec: Codec) -> list[int]:
+        return self.choose(codec).slices(codec)
+
     def carry(self, shipment: Shipment, start: int, stop: int, name: str) -> Journey:
         return self.choose(shipment.codec, shipment.own is not None).carry(shipment, start, stop, name)
 

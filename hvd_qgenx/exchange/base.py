@@ -16,7 +16,7 @@ from hvd_qgenx.transport import Transport
 SLICE_BYTES = 1 << 19
 """Payload of a slice, unless told otherwise; see docs/performance.md for the measurements."""
 MOST_SLICES = 16
-IN_FLIGHT = 3
+IN_FLIGHT = 2
 """Collectives under way at most: two keep the wire busy while a third is waited for."""
 
 
@@ -56,7 +56,12 @@ class Exchange(ABC):
 
     def slices(self, codec: Codec) -> list[int]:
         """Bounds of the ranges that travel by themselves."""
-        wanted = -(-codec.payload_bytes(0, codec.numel) // self.slice_bytes)
+        return self.cut(codec, self.slice_bytes)
+
+    @staticmethod
+    def cut(codec: Codec, slice_bytes: int) -> list[int]:
+        """Bounds of ranges of nearly so many bytes of payload; ``MOST_SLICES`` at most."""
+        wanted = -(-codec.payload_bytes(0, codec.numel) // slice_bytes)
         return codec.cut(0, codec.numel, min(max(wanted, 1), MOST_SLICES))
 
     @abstractmethod

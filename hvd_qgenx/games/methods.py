@@ -67,6 +67,9 @@ class CountingExchange(Exchange):
         self.count += 1
         return self.inner.ship(vector, codec, name, measure, own)
 
+    def slices(self, codec: Codec) -> list[int]:
+        return self.inner.slices(codec)
+
     def carry(self, shipment: Shipment, start: int, stop: int, name: str) -> Journey:
         return self.inner.carry(shipment, start, stop, name)
 

@@ -27,6 +27,7 @@ COLUMNS = (
     "seconds/encode",
     "seconds/wire",
     "seconds/decode",
+    "seconds/exposed",
 )
 
 

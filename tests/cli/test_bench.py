@@ -21,13 +21,17 @@ def read(path):
 
 
 def test_every_compressor_by_default(tmp_path):
-    result = call("codec", "--size", "1e3", "--repeats", 1, "--json", tmp_path / "new" / "codec.json")
+    options = ("--bits", 2, "--bits", 4, "--bits", 2.5)
+    result = call("codec", "--size", "1e3", *options, "--repeats", 1, "--json", tmp_path / "new" / "codec.json")
     assert result.exit_code == 0, result.output
     found = read(tmp_path / "new" / "codec.json")
     rows = {(row["compressor"], row["setting"]): row for row in found["rows"]}
     assert {name for name, _ in rows} == set(compressors.names())
-    assert {setting for name, setting in rows if name == "minmax"} == {"2 bits", "3 bits", "4 bits", "8 bits"}
-    assert {setting for name, setting in rows if name == "terngrad"} == {"2 bits"}
+    widths = {name: [setting for other, setting in rows if other == name] for name, _ in rows}
+    assert widths["minmax"] == ["2 bits", "4 bits"]
+    assert widths["terngrad"] == ["2 bits"]
+    assert widths["levels"] == ["3 bits"]  # its own
+    assert widths["variable"] == ["2 bits", "2.5 bits", "3 bits", "4 bits"]
     assert rows["minmax", "4 bits"]["payload_bytes"] == 8 + 500
     assert rows["none", ""]["bits"] == 32
     assert found["machine"]["cores"] >= 1
@@ -118,6 +122,7 @@ def test_report(tmp_path):
         (["codec", "--threads", "100000"], "100000 threads cannot run at once"),
         (["codec", "--repeats", "0"], "0 is not in the range x>=1"),
         (["codec", "minmx"], "unknown compressor 'minmx'; did you mean 'minmax'?"),
+        (["codec", "--bits", "9"], "no compressor can have 9 bits"),
         (["codec", "minmax", "--bits", "9"], "minmax: bits must be from 1 to 8, not 9"),
         (["codec", "--json", "/proc/none/codec.json"], "cannot write /proc/none/codec.json"),
         (["exchange", "--rate", "1gbps"], "'1gbps' is not a rate such as 100mbit or 1gbit."),

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from compressors.kernels import threads
 from hvd_qgenx.cli import main
 from hvd_qgenx.gan import data
 from hvd_qgenx.gan.run import KIND
@@ -306,4 +307,14 @@ def test_bad_levels_codes_and_methods(tmp_path, arguments, sentence):
     result = call(*QUICK, "--out", tmp_path / "run", *arguments)
     assert result.exit_code == 2, result.output
     assert sentence in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("number", ["0", "two", "-1"])
+def test_threads_that_cannot_be_are_found_before_work_starts(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(threads, "_crew", None)
+    monkeypatch.setenv("HVD_QGENX_THREADS", number)
+    result = call(*QUICK, "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert f"HVD_QGENX_THREADS is '{number}', not a positive number of threads" in result.output
     assert not (tmp_path / "run").exists()

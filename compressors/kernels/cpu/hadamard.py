@@ -5,19 +5,22 @@ from numba import types, uint32
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from compressors.kernels.cpu.lanes import WIDTH, fill, float_of, inline, load, places, store, word_of
-from compressors.kernels.cpu.random import random_words
+from compressors.kernels.cpu.lanes import WIDTH, fill, float_of, inline, load, places, prefetch, store, word_of
 
 _TILE = WIDTH * WIDTH
 
 
 @inline
-def turn(source, at, block, n, scale, k1, k2):
-    """Writes the transform of n numbers, from ``at`` on, times ``scale`` (float32) and the signs of a bucket's keys."""
-    factor, counter, k2s = fill(scale), places() + fill(k1), fill(k2)
+def turn(source, at, block, n, scale, k1, k2, soon, place):
+    """Writes the transform of n numbers, from ``at`` on, times ``scale`` (float32) and the signs of a bucket's keys.
+
+    As many numbers of the array ``soon`` from ``place`` on are needed next: brings them into cache.
+    """
+    factor, counter, mixed_k2 = fill(scale), places() + fill(k1), mixed(k2)
     for tile in range(0, n, _TILE):
         for i in range(tile, tile + _TILE, WIDTH):
-            store(block, i, flipped(load(source, at + i) * factor, counter, k2s))
+            prefetch(soon, place + i)
+            store(block, i, flipped(load(source, at + i) * factor, counter, mixed_k2))
             counter = counter + fill(uint32(WIDTH))
         _butterflies(block, tile)
     _far_butterflies(block, n)
@@ -32,9 +35,20 @@ def transform(block, n):
 
 
 @inline
-def flipped(x, counter, k2):
-    """Lanes of floats with random signs: minus where the place's random number is below one half."""
-    below = random_words(counter, k2) ^ fill(uint32(0xFFFFFFFF))
+def mixed(k2):
+    """A bucket's second key as ``flipped`` wants it."""
+    return fill(uint32(k2 ^ uint32(k2 >> uint32(15))))
+
+
+@inline
+def flipped(x, counter, mixed_k2):
+    """Lanes of floats with random signs: minus where the place's random number is below one half.
+
+    That is the highest bit of ``random.random_words``, which its last step leaves alone.
+    """
+    word = (counter ^ (counter >> fill(uint32(16)))) * fill(uint32(0x21F0AAAD))
+    word = (word ^ (word >> fill(uint32(15))) ^ mixed_k2) * fill(uint32(0xD35A2D97))
+    below = word ^ fill(uint32(0xFFFFFFFF))
     return float_of(word_of(x) ^ (below & fill(uint32(0x80000000))))
 
 

@@ -7,6 +7,7 @@ aligned; like everything in kernels, indices are not checked.
 """
 
 import operator
+from pathlib import Path
 
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
@@ -20,8 +21,18 @@ WIDTH = 16
 _WIDE = config.CPU_NAME is None and config.CPU_FEATURES is None and get_host_cpu_features().get("avx512f", False)
 """Does one instruction look up sixteen numbers in a table of sixteen?"""
 
-kernel = njit(cache=True, nogil=True, error_model="numpy")
-"""Compiled once per machine; no fast-math, so that sums and products round as written."""
+_STAMP = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(Path(__file__).parent.glob("*.py")))
+
+
+def kernel(function):
+    """Compiles a function once per machine, and again when any file beside this one has changed.
+
+    No fast-math, so that sums and products round as written. Numba by itself looks at the function's own file only.
+    """
+    compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
+    compiled._cache._cache_file._source_stamp = _STAMP
+    return compiled
+
 
 inline = njit(forceinline=True, error_model="numpy")
 """A part of something compiled."""
@@ -79,7 +90,7 @@ _define_operator(operator.or_, None, ir.IRBuilder.or_)
 _define_operator(operator.xor, None, ir.IRBuilder.xor)
 _define_operator(operator.lshift, None, ir.IRBuilder.shl)
 _define_operator(operator.rshift, None, ir.IRBuilder.lshr)
-for _symbol, _sign in ((operator.lt, "<"), (operator.le, "<="), (operator.eq, "==")):
+for _symbol, _sign in ((operator.lt, "<"), (operator.eq, "==")):
     _define_operator(
         _symbol,
         lambda builder, a, b, sign=_sign: builder.fcmp_ordered(sign, a, b),

@@ -13,6 +13,7 @@ from numba import uint32
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from compressors.kernels.cpu.lanes import _WIDE as WIDE
 from compressors.kernels.cpu.lanes import (
     WIDTH,
     choose,
@@ -22,6 +23,8 @@ from compressors.kernels.cpu.lanes import (
     inline,
     load,
     permute,
+    prefetch,
+    sign_of,
     store,
     to_byte,
     to_double,
@@ -100,9 +103,36 @@ def _look_up_twice(half, bit):
     return look_up
 
 
-_look_up_32 = _look_up_twice(_look_up_16, 16)
+@inline
+def _look_up_32(table, first, index):
+    """The numbers of a table at ``first`` plus index modulo 32."""
+    return _permute_both(load(table, first), load(table, first + 16), index & fill(uint32(31)))
+
+
 _look_up_64 = _look_up_twice(_look_up_32, 32)
 _look_up_128 = _look_up_twice(_look_up_64, 64)
+
+
+@intrinsic
+def _permute_both(typing_context, lower, upper, index):
+    """``permute`` for a table of 32, words from 0 to 31."""
+
+    def emit(context, builder, sig, args):
+        lower, upper, index = args
+        if WIDE:
+            function_type = ir.FunctionType(lower.type, [lower.type, index.type, upper.type])
+            permute = cgutils.get_or_insert_function(builder.module, function_type, "llvm.x86.avx512.vpermi2var.ps.512")
+            return builder.call(permute, [lower, index, upper])
+        both = builder.shuffle_vector(
+            lower, upper, ir.Constant(ir.VectorType(ir.IntType(32), 2 * WIDTH), list(range(2 * WIDTH)))
+        )
+        chosen = ir.Constant(lower.type, ir.Undefined)
+        for lane in map(ir.IntType(32), range(WIDTH)):
+            element = builder.extract_element(both, builder.extract_element(index, lane))
+            chosen = builder.insert_element(chosen, element, lane)
+        return chosen
+
+    return lower(lower, upper, index), emit
 
 
 @intrinsic
@@ -140,10 +170,9 @@ def _nearest(bits):
 
     @inline
     def search(y, factor, trees, points, codes, i):
-        t = y * factor
-        negative = t < fill(np.float32(0))
-        magnitude = word_of(t) & fill(uint32(0x7FFFFFFF))
-        magnitude = choose(negative, magnitude - fill(uint32(1)), magnitude)  # ties go up
+        t = word_of(y * factor + fill(np.float32(0)))  # -0.0 becomes 0.0
+        negative = sign_of(t)
+        magnitude = (t & fill(uint32(0x7FFFFFFF))) + negative  # one less for negative numbers: ties go up
         node = fill(uint32(1))
         if bits > 1:
             root = load(trees, here)
@@ -160,9 +189,8 @@ def _nearest(bits):
                 node = _descend(node, word_of(_look_up_32(trees, here + 32, node)) - magnitude)
             if bits > 7:
                 node = _descend(node, word_of(_look_up_64(trees, here + 64, node)) - magnitude)
-        store(codes, i, to_byte(choose(negative, node ^ fill(uint32(2 * half - 1)), node)))
-        value = word_of(point(points, here, node & fill(uint32(half - 1))))
-        value = choose(negative, value ^ fill(uint32(0x80000000)), value)
+        store(codes, i, to_byte(node ^ (negative & fill(uint32(2 * half - 1)))))
+        value = word_of(point(points, here, node & fill(uint32(half - 1)))) ^ (t & fill(uint32(0x80000000)))
         return to_double(y), to_double(float_of(value))
 
     @inline
@@ -189,6 +217,8 @@ def energy(row, at, n, sums):
     """The sum of n squares in float64, from ``at`` on; ``sums`` is room for n / 4."""
     part = n // 4
     for i in range(at, at + part, WIDTH):
+        for quarter in range(4):
+            prefetch(row, i + (4 + quarter) * part)
         a, b = to_double(load(row, i)), to_double(load(row, i + part))
         c, d = to_double(load(row, i + 2 * part)), to_double(load(row, i + 3 * part))
         store(sums, i - at, _multiply_add(a, a, c * c) + _multiply_add(b, b, d * d))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from compressors.kernels.cpu import nearest, planes, rounding
 from compressors.kernels.cpu.buckets import borrow_plan, borrow_scratch
-from compressors.kernels.cpu.hadamard import flipped, transform, turn
+from compressors.kernels.cpu.hadamard import flipped, mixed, transform, turn
 from compressors.kernels.cpu.lanes import (
     WIDTH,
     borrow,
@@ -119,7 +119,7 @@ def decode(payload, plan, tables, keys, places, floats, halves, brain, add, scra
         else:
             block[:length] = np.float32(0)  # and so would be the transform
         k1, k2 = bucket_keys(keys.second, index)
-        turn(block, 0, block, length, np.float32(1), k1, k2)
+        turn(block, 0, block, length, np.float32(1), k1, k2, floats, start)
         k1, k2 = bucket_keys(keys.first, index)
         direct = len(floats) > 0 and n == length
         out, at = (floats, start) if direct else (block, start - start)
@@ -188,11 +188,11 @@ def _rotate(source, at, block, n, keys, index):
     if exponent < -100:  # 2^-exponent might be beyond float32
         for i in range(0, n, WIDTH):
             store(block, i, load(source, at + i) * fill(np.float32(2.0**100)))
-        turn(block, 0, block, n, np.float32(math.ldexp(1.0, -exponent - 100)), k1, k2)
+        turn(block, 0, block, n, np.float32(math.ldexp(1.0, -exponent - 100)), k1, k2, source, at + n)
     else:
-        turn(source, at, block, n, np.float32(math.ldexp(1.0, -exponent)), k1, k2)
+        turn(source, at, block, n, np.float32(math.ldexp(1.0, -exponent)), k1, k2, source, at + n)
     k1, k2 = bucket_keys(keys.second, index)
-    turn(block, 0, block, n, np.float32(1), k1, k2)
+    turn(block, 0, block, n, np.float32(1), k1, k2, source, at + n)
     return math.ldexp(1.0, exponent)
 
 
@@ -213,9 +213,9 @@ def _project(block, n, width, tables, scratch):
 def _scale(block, n, scale, k1, k2, out, at, add):
     """Writes the block, which two transforms made n^2 times too long, with the signs of these keys times ``scale``."""
     shrink, scales = fill(np.float32(1 / n / n)), fill(scale)
-    counter, k2s = places() + fill(k1), fill(k2)
+    counter, mixed_k2 = places() + fill(k1), mixed(k2)
     for i in range(0, n, WIDTH):
-        value = flipped(load(block, i), counter, k2s) * shrink * scales
+        value = flipped(load(block, i), counter, mixed_k2) * shrink * scales
         store(out, at + i, load(out, at + i) + value if add else value)
         counter = counter + fill(uint32(WIDTH))
 

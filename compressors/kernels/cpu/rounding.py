@@ -32,6 +32,7 @@ from compressors.kernels.cpu.lanes import (
 from compressors.kernels.cpu.plan import L1, LINF, RANGE
 from compressors.kernels.cpu.random import bucket_keys, chances
 from compressors.kernels.cpu.rows import width
+from compressors.kernels.cpu.tables import look_up
 
 
 @inline
@@ -125,7 +126,7 @@ def _round_to_points(plan, row, at, n, scale, k1, k2, scratch):
     boost, inverse = _boosted_inverse(scale)
     row, at = _boosted(row, at, n, boost, scratch.row)
     slope, zero, root = fill(inverse), fill(np.float32(0)), fill(uint32(1))
-    blocks = len(plan.points) // WIDTH
+    size = len(plan.points)
     counter, k2s = places() + fill(k1), fill(k2)
     for i in range(0, n, WIDTH):
         prefetch(row, at + n + i)
@@ -133,25 +134,14 @@ def _round_to_points(plan, row, at, n, scale, k1, k2, scratch):
         x, node = norms.ordered(t), root
         for _ in range(4):
             node = descend(node, word_of(permute(load(plan.tree, 0), node)) - x)
-        step = 1
-        while step < blocks:
-            node = descend(node, word_of(_look_up(plan.tree, step, 2 * step, node)) - x)
-            step *= 2
-        node = node - fill(uint32(WIDTH * blocks))
-        lower, gap = _look_up(plan.points, 0, blocks, node), _look_up(plan.gaps, 0, blocks, node)
+        level = WIDTH
+        while level < size:
+            node = descend(node, word_of(look_up(plan.tree, level, level, node)) - x)
+            level *= 2
+        lower, gap = look_up(plan.points, 0, size, node), look_up(plan.gaps, 0, size, node)
         up = sign_of(word_of(chances(counter, k2s) * gap - (t - lower)))
-        store(scratch.codes, i, to_byte(node - up))
+        store(scratch.codes, i, to_byte((node & fill(uint32(size - 1))) - up))
         counter = counter + fill(uint32(WIDTH))
-
-
-@inline
-def _look_up(table, first, last, index):
-    """The numbers at ``index``, from 16 ``first`` to before 16 ``last``, of a table."""
-    block = index >> fill(uint32(4))
-    found = permute(load(table, WIDTH * first), index)
-    for b in range(first + 1, last):
-        found = choose(block == fill(uint32(b)), permute(load(table, WIDTH * b), index), found)
-    return found
 
 
 @inline
@@ -168,9 +158,9 @@ def restore(plan, codes, n, unit, low, key, index, out, at, add):
 
 @inline
 def _restore_points(plan, codes, n, scale, out, at, add):
-    scales, blocks = fill(scale), len(plan.points) // WIDTH
+    scales, size = fill(scale), len(plan.points)
     for i in range(0, n, WIDTH):
-        _put(_look_up(plan.points, 0, blocks, to_word(load(codes, i))) * scales, out, at + i, add)
+        _put(look_up(plan.points, 0, size, to_word(load(codes, i))) * scales, out, at + i, add)
 
 
 @inline

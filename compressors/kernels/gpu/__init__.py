@@ -1,0 +1,152 @@
+"""The quantizers for CUDA tensors, in Triton, with the bits of the reference.
+
+What could change a bit, and what prevents it:
+
+- contraction of a product and a sum into one rounding: every launch says ``enable_fp_fusion=False``;
+- approximate division and square root: ``div_rn`` in float32; in float64 both are IEEE's;
+- flushing of denormals: Triton's arithmetic keeps them; ``floor`` may not, where it makes no difference;
+- the order of a sum: ``norms.fold`` adds halves explicitly, two numbers at a time;
+- powers of two, the next float32 and signs are made from bits, as is rounding to bfloat16;
+- reductions of integers and maxima have the same result in any order; signed zeros are compared as integers.
+
+NaN is the exception: where a vector decodes to NaN, its sign and payload are the device's own.
+
+Nothing here waits for the device. Buckets of more than ``LONGEST`` coordinates, which do not fit into registers, are
+left to the reference. Headers may begin at any byte. A key may be a tensor, so that a decoder need not
+fetch it from the device. Triton's interpreter runs the same programs on CPU tensors if the
+environment variable TRITON_INTERPRET is 1 before this module is imported.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from compressors.kernels import reference
+from compressors.kernels.blocks import padded
+from compressors.kernels.gpu import programs
+from compressors.kernels.gpu.launch import block_shape, launch, parts
+from compressors.kernels.gpu.tables import places, tables
+from compressors.kernels.layout import Layout
+from compressors.kernels.reference import water_level as water_level
+
+Key = int | Tensor
+"""A tensor is the 8 bytes of a key on the device, as a payload holds it."""
+
+LONGEST = 8192
+
+
+def encode(vector: Tensor, layout: Layout, key: Key, payload: Tensor) -> None:
+    if _too_long(layout, len(vector)):
+        reference.encode(vector, layout, _number(key), payload)
+    else:
+        _encode(vector, layout, key, payload, len(vector), rotated=False)
+
+
+def decode(payload: Tensor, layout: Layout, vector: Tensor, key: Key = 0, add: bool = False) -> None:
+    if _too_long(layout, len(vector)):
+        reference.decode(payload, layout, vector, _number(key), add)
+    else:
+        _decode(payload, layout, vector, key, add, len(vector), rotated=False)
+
+
+def encode_rotated(vector: Tensor, layout: Layout, key: Key, payload: Tensor) -> None:
+    _encode(vector, layout, key, payload, padded(len(vector), layout.bucket_size), rotated=True)
+
+
+def decode_rotated(payload: Tensor, layout: Layout, vector: Tensor, key: Key, add: bool = False) -> None:
+    _decode(payload, layout, vector, key, add, padded(len(vector), layout.bucket_size), rotated=True)
+
+
+def encode_variable(
+    vector: Tensor, layouts: Sequence[Layout], widths: Tensor, factors: Tensor, key: Key, body: Tensor
+) -> None:
+    length = layouts[0].bucket_size
+    table, starts = tables(tuple(layouts), vector.device), places(widths, length)
+    body.zero_()
+    inputs = (_readable(vector), body, table, widths, factors, *starts, _signed(key), len(vector))
+    launch(programs.encode_variable, len(widths), length // 8, *inputs, **block_shape(length, vector, body))
+
+
+def decode_variable(
+    body: Tensor, layouts: Sequence[Layout], widths: Tensor, vector: Tensor, key: Key, add: bool = False
+) -> None:
+    length = layouts[0].bucket_size
+    table, starts = tables(tuple(layouts), vector.device), places(widths, length)
+    inputs = (body, table, widths, *starts, _readable(vector), _signed(key), len(vector))
+    launch(programs.decode_variable, len(widths), length // 8, *inputs, add=add, **block_shape(length, vector, body))
+
+
+def energies(vector: Tensor, length: int) -> Tensor:
+    sums = torch.empty(-(-len(vector) // length), dtype=torch.float64, device=vector.device)
+    inputs = (_readable(vector), sums, len(vector))
+    launch(programs.energies, len(sums), length // 8, *inputs, **block_shape(length, vector))
+    return sums
+
+
+def unpack(packed: Tensor, layout: Layout, numel: int) -> Tensor:
+    if _too_long(layout, numel):
+        return reference.unpack(packed, layout, numel)
+    codes = packed.new_empty(numel)
+    for part in parts(numel, numel, layout.bucket_size):
+        part.launch(programs.unpack, packed, codes, bits=layout.bits)
+    return codes
+
+
+def pack(codes: Tensor, layout: Layout) -> Tensor:
+    if _too_long(layout, len(codes)):
+        return reference.pack(codes, layout)
+    packed = codes.new_empty(layout.payload_bytes(len(codes)) - layout.header_bytes(len(codes)))
+    for part in parts(len(codes), len(codes), layout.bucket_size):
+        part.launch(programs.pack, codes, packed, bits=layout.bits)
+    return packed
+
+
+def _encode(vector: Tensor, layout: Layout, key: Key, payload: Tensor, numel: int, rotated: bool) -> None:
+    packed, table = payload[layout.header_bytes(numel) :], tables((layout,) if layout.points else (), vector.device)
+    whole = math.floor(layout.offset)
+    for part in parts(len(vector), numel, layout.bucket_size):
+        part.launch(
+            programs.encode,
+            *(_readable(vector), payload, packed, table, _signed(key)),
+            bits=layout.bits,
+            levels=layout.levels,
+            whole=whole,
+            rest=layout.offset - whole,
+            kind=layout.norm,
+            points=bool(layout.points),
+            rotated=rotated,
+        )
+
+
+def _decode(payload: Tensor, layout: Layout, vector: Tensor, key: Key, add: bool, numel: int, rotated: bool) -> None:
+    packed, table = payload[layout.header_bytes(numel) :], tables((layout,) if layout.points else (), vector.device)
+    for part in parts(len(vector), numel, layout.bucket_size):
+        part.launch(
+            programs.decode,
+            *(payload, packed, table, _readable(vector), _signed(key)),
+            bits=layout.bits,
+            offset=layout.offset,
+            ranged=layout.norm == "range",
+            points=bool(layout.points),
+            dithered=layout.dithered,
+            rotated=rotated,
+            add=add,
+        )
+
+
+def _readable(vector: Tensor) -> Tensor:
+    return vector.view(torch.int16) if vector.dtype == torch.bfloat16 else vector
+
+
+def _signed(key: Key) -> Key:
+    return key - 2**64 if isinstance(key, int) and key >= 2**63 else key
+
+
+def _number(key: Key) -> int:
+    return key if isinstance(key, int) else int.from_bytes(bytes(key.tolist()), "little")
+
+
+def _too_long(layout: Layout, numel: int) -> bool:
+    return min(layout.bucket_size, numel) > LONGEST
