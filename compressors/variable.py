@@ -91,14 +91,23 @@ class Variable(Compressor):
         if payload.numel() != self.payload_bytes(size):
             raise ValueError(f"{self.name}: a payload of {payload.numel()} bytes cannot hold {size} coordinates")
         length, count = self._blocks(size)
-        stop = self._head_bytes(count)
-        head = bytes(payload[:stop].tolist())
-        key = KEY.unpack(head[: KEY.size])[0]
-        widths = torch.from_numpy(_unpack(head[KEY.size :], count)).to(vector.device)
-        kernel, layouts, body = kernels.for_device(vector.device), _layouts(length), payload[stop:]
+        key, found, body = self._open(payload, count)
+        widths = torch.from_numpy(found).to(vector.device)
+        kernel, layouts = kernels.for_device(vector.device), _layouts(length)
         kernels.deliver(
             lambda target, add: kernel.decode_variable(body, layouts, widths, target, key, add), vector, add
         )
+
+    def is_finite(self, payload: Tensor, numel: int) -> bool:
+        length, count = self._blocks(numel)
+        _, widths, body = self._open(payload, count)
+        start = 0
+        for layout in _layouts(length):
+            coded = int((widths == layout.bits).sum()) * length
+            if not kernels.moderate(body[start : start + layout.header_bytes(coded)]):
+                return False
+            start += layout.payload_bytes(coded)
+        return not (widths == NOT_FINITE).any()
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
         length, count = self._blocks(numel(shape))
@@ -152,6 +161,12 @@ class Variable(Compressor):
         """The sum of the widths of all blocks."""
         length, count = self._blocks(size)
         return min(WIDEST * count, max(1, round(self.bits * size / length))) if count else 0
+
+    def _open(self, payload: Tensor, count: int) -> tuple[int, NDArray[np.int64], Tensor]:
+        """The key, the widths of all blocks, and the rest of the payload."""
+        stop = self._head_bytes(count)
+        head = bytes(payload[:stop].tolist())
+        return KEY.unpack(head[: KEY.size])[0], _unpack(head[KEY.size :], count), payload[stop:]
 
     def _head_bytes(self, count: int) -> int:
         return KEY.size + (count + 1) // 2

@@ -34,9 +34,9 @@ from typing import Protocol
 import numpy as np
 from scipy.optimize import nnls
 
+from hvd_qgenx.exchange.base import IN_FLIGHT
+
 FLOAT_BYTES = 4
-DEPTH = 3
-"""Slices under way at once."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ class Cost(Protocol):
     """Seconds of an exchange by one pattern."""
 
     def __call__(
-        self, machine: Machine, ranks: Ranks, numel: float, codec: Codec = FP32, slices: int = 1, depth: int = DEPTH
+        self, machine: Machine, ranks: Ranks, numel: float, codec: Codec = FP32, slices: int = 1, depth: int = IN_FLIGHT
     ) -> float: ...
 
 
 def all_reduce(
-    machine: Machine, ranks: Ranks, numel: float, codec: Codec = FP32, slices: int = 1, depth: int = DEPTH
+    machine: Machine, ranks: Ranks, numel: float, codec: Codec = FP32, slices: int = 1, depth: int = IN_FLIGHT
 ) -> float:
     """Seconds of a ring all-reduce of payloads that can be added."""
     work = codec.encode_seconds(numel) + codec.decode_seconds(numel)
@@ -112,7 +112,7 @@ def all_reduce(
 
 
 def all_gather(
-    machine: Machine, ranks: Ranks, numel: float, codec: Codec = FP32, slices: int = 1, depth: int = DEPTH
+    machine: Machine, ranks: Ranks, numel: float, codec: Codec = FP32, slices: int = 1, depth: int = IN_FLIGHT
 ) -> float:
     """Seconds of an all-gather of payloads; every rank decodes them all."""
     work = codec.encode_seconds(numel) + codec.decode_seconds(ranks.total * numel)
@@ -121,7 +121,7 @@ def all_gather(
 
 
 def two_phase(
-    machine: Machine, ranks: Ranks, numel: float, codec: Codec = FP32, slices: int = 1, depth: int = DEPTH
+    machine: Machine, ranks: Ranks, numel: float, codec: Codec = FP32, slices: int = 1, depth: int = IN_FLIGHT
 ) -> float:
     """Seconds of a compressed scatter-reduce and all-gather."""
     work = codec.encode_seconds(numel * (1 + 1 / ranks.total)) + codec.decode_seconds(2 * numel)
@@ -131,7 +131,7 @@ def two_phase(
 
 
 def hierarchical(
-    machine: Machine, ranks: Ranks, numel: float, codec: Codec = FP32, slices: int = 1, depth: int = DEPTH
+    machine: Machine, ranks: Ranks, numel: float, codec: Codec = FP32, slices: int = 1, depth: int = IN_FLIGHT
 ) -> float:
     """Seconds of a mean inside every host, a two-phase exchange between hosts of each rank's share of it, and an
     all-gather of shares inside.
@@ -164,7 +164,7 @@ def best_slices(
     ranks: Ranks,
     numel: float,
     codec: Codec,
-    depth: int = DEPTH,
+    depth: int = IN_FLIGHT,
     most: int = 256,
     pattern: Cost = two_phase,
 ) -> int:
@@ -183,7 +183,7 @@ class Observation:
     codec: Codec
     seconds: float
     slices: int = 1
-    depth: int = DEPTH
+    depth: int = IN_FLIGHT
 
     def predicted(self, machine: Machine) -> float:
         """Seconds by the model."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compressors import Compressor, kernels
+from compressors import Compressor, kernels, parameters
 from compressors.random import generator
 from hvd_qgenx.bench.timing import Times, interleaved
 from hvd_qgenx.errors import TrainingError
@@ -39,6 +39,13 @@ class Case:
     @property
     def label(self) -> str:
         return f"{self.name}, {self.setting}" if self.setting else self.name
+
+
+def configuration(compressor: Compressor) -> str:
+    """A compressor with all its parameters, written alike however they were given."""
+    values = {name: getattr(compressor, name) for name in parameters.names(type(compressor))}
+    written = [f"{name}={value if isinstance(value, str) else f'{value:g}'}" for name, value in values.items()]
+    return f"{compressor.name}:{','.join(written)}"
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ def measure(case: Case, place: Place, size: int, repeats: int) -> dict[str, Any]
     return {
         "compressor": case.name,
         "setting": case.setting,
-        "configuration": repr(compressor),
+        "configuration": configuration(compressor),
         "device": place.device.type,
         "kernels": kernels.implementation(place.device),
         "dtype": str(place.dtype).removeprefix("torch."),

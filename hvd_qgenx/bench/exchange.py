@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import SGD
 
-from compressors import Compressor, Exempt
+from compressors import Compressor, Exempt, Half, Identity
 from hvd_qgenx.bench import machine
-from hvd_qgenx.bench.codec import MismatchError
+from hvd_qgenx.bench.codec import MismatchError, configuration
 from hvd_qgenx.bench.timing import Times
 from hvd_qgenx.bench.workloads import Workload
 from hvd_qgenx.exchange import NAMES, Auto, Codec, Exchange, Report, get
@@ -49,7 +49,7 @@ class System(ABC):
     """The exchange that does the work, by name."""
     slices: int = 1
     """In which the gradients travel."""
-    configuration: str = ""
+    configuration: str
     """The compressor with all its parameters."""
 
     def __init__(self, name: str, workload: Workload) -> None:
@@ -92,6 +92,7 @@ class Stock(System):
 
         super().__init__(name, workload)
         self.half = STOCK[name]
+        self.configuration = configuration(Half() if self.half else Identity())
         self.optimizer = stock_optimizer(
             SGD(self.parameters, lr=1.0), f"{workload.name}.{workload.numel}.{name}", self.half
         )
@@ -117,7 +118,7 @@ class Ours(System):
             exchange=exchange,
             transport=exchange.transport,
         )
-        self.configuration = repr(compressor)
+        self.configuration = configuration(compressor)
         codec = Codec([(compressor, workload.numel)], torch.float32)
         chosen = exchange.choose(codec) if isinstance(exchange, Auto) else exchange
         self.pattern = next(name for name in NAMES if get(name) is type(chosen))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hvd_qgenx.bench.exchange import FP16, STOCK
+from hvd_qgenx.bench.exchange import FP32 as HOROVOD
 from hvd_qgenx.bench.files import Measured
 from hvd_qgenx.bench.tables import Row, Table, group, milliseconds, where
 from hvd_qgenx.cost import FLOAT_BYTES, FP32, Codec, Machine, Observation, Ranks, calibrate
@@ -77,8 +77,8 @@ def observation(row: Row, speeds: Sequence[Row], cores: int) -> Observation | No
 
 def codec_of(row: Row, speeds: Sequence[Row]) -> Codec | None:
     """The compressor of an exchange, at the measured size nearest to that of a slice; sums need none."""
-    if row["system"] in STOCK or (row["system"], row["pattern"]) == ("none", "allreduce"):
-        return Codec(16) if row["system"] == FP16 else FP32
+    if row["system"] == HOROVOD or (row["system"], row["pattern"]) == ("none", "allreduce"):
+        return FP32
     known = [
         one
         for one in speeds
@@ -95,7 +95,7 @@ def codec_of(row: Row, speeds: Sequence[Row]) -> Codec | None:
 
 def tells_of_machine(row: Row) -> bool:
     """Whether the machine's constants come from this row: codec and slices play no part in it."""
-    return row["numel"] <= SMALL or (row["system"] in STOCK and row["numel"] >= LARGE)
+    return bool(row["numel"] <= SMALL or (row["system"] == HOROVOD and row["numel"] >= LARGE))
 
 
 def constants(machine: Machine) -> str:

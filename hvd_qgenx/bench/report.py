@@ -56,8 +56,8 @@ MODEL = """## Cost model
 {formulas}
 ```
 
-The machine's constants below come from Horovod's own all-reduces of {large:,} numbers and more, and from exchanges of
-up to {small:,} (marked *); E and D from the speeds of compressors alone, divided among ranks where those outnumber
+The machine's constants below come from Horovod's own fp32 all-reduces of {large:,} numbers and more, and from exchanges
+of up to {small:,} (marked *); E and D from the speeds of compressors alone, divided among ranks where those outnumber
 cores. All other rows are predictions.
 """
 
@@ -127,7 +127,7 @@ def _over_sizes(rows: Sequence[Row]) -> list[Row]:
 
 def _threads(rows: Sequence[Row]) -> Table | None:
     """How many times faster several threads are than one, where both were measured at the same size."""
-    pairs = group(rows, lambda row: (row["configuration"], row["device"], row["dtype"], row["size"]))
+    pairs = group(rows, lambda row: (label(row), row["device"], row["dtype"], row["size"]))
     lines = []
     for own in pairs.values():
         ratios = {row["threads"]: [row[f"{action}_ratio"] for action in ACTIONS] for row in own}

@@ -7,7 +7,7 @@ from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.conveyor import Journey
 from hvd_qgenx.exchange.shipment import Shipment
 
-LONGER = 16
+LONGER = 64
 
 
 class AllReduce(Exchange):

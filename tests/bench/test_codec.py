@@ -6,7 +6,7 @@ import torch
 
 import compressors
 from compressors import Coded, kernels
-from hvd_qgenx.bench.codec import PART, Case, MismatchError, Place, measure, verify
+from hvd_qgenx.bench.codec import PART, Case, MismatchError, Place, configuration, measure, verify
 
 PLACE = Place(torch.device("cpu"), torch.float32, 1)
 MINMAX = Case("minmax", "4 bits", compressors.make("minmax", bits=4))
@@ -86,3 +86,8 @@ def test_a_row():
         assert 0 < seconds["min"] <= seconds["median"] <= seconds["max"]
         ratio, copy = row[f"{action}_ratio"], row["copy_seconds"]
         assert copy["min"] / seconds["max"] <= ratio <= copy["max"] / seconds["min"]
+
+
+def test_a_configuration_is_written_alike():
+    assert configuration(compressors.make("variable", bits=2)) == configuration(compressors.make("variable", bits=2.0))
+    assert configuration(compressors.make("uniform", norm="linf")) == "uniform:bits=4,bucket_size=1024,norm=linf"

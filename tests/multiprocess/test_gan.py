@@ -102,7 +102,6 @@ def test_levels_move_and_survive_a_kill(tmp_path):
     assert tables[0] == tables[1]
     assert [line.split(",")[:2] for line in tables[0].splitlines()[1:]] == [["1", "1"], ["21", "2"]]
     plain = train(tmp_path / "plain", *learning, "--coding", "none")
-    assert plain["replica_hash"] == whole["replica_hash"]
     assert whole["bytes_sent"] < plain["bytes_sent"]
 
 

@@ -131,20 +131,6 @@ sign_of = _unary(_UINT32, lambda builder, x: builder.ashr(x, ir.Constant(x.type,
 """All bits set where a word is negative."""
 
 
-def _half(builder, x):
-    return builder.fpext(builder.bitcast(x, ir.VectorType(ir.HalfType(), WIDTH)), _vector(_SINGLE))
-
-
-def _to_half(builder, x):
-    return builder.bitcast(builder.fptrunc(x, ir.VectorType(ir.HalfType(), WIDTH)), _vector(_UINT16))
-
-
-half_of = _unary(_SINGLE, _half)
-"""The floats whose float16 bits these are."""
-to_half = _unary(_UINT16, _to_half)
-"""The bits of the nearest float16, ties to even."""
-
-
 def _fold(builder, x):
     """Adds the upper half to the lower until one number is left."""
     width = WIDTH

@@ -7,7 +7,7 @@ import numpy as np
 from numba import uint8, uint32
 from numpy.typing import NDArray
 
-from compressors.kernels.cpu import nearest, planes, rounding
+from compressors.kernels.cpu import bits, nearest, rounding
 from compressors.kernels.cpu.buckets import borrow_plan, borrow_scratch
 from compressors.kernels.cpu.hadamard import flipped, mixed, transform, turn
 from compressors.kernels.cpu.lanes import (
@@ -91,7 +91,7 @@ def encode(floats, halves, brain, plan, tables, keys, places, factors, payload, 
         if not np.isnan(unit):
             scale = np.float32(np.float64(scale) * (factors[index] * unit))
         _write_float(payload, places.headers[index], scale)
-        planes.pack(width, scratch.codes, length, payload, places.codes[index])
+        bits.pack(width, scratch.codes, length, payload, places.codes[index])
 
 
 @kernel
@@ -109,7 +109,7 @@ def decode(payload, plan, tables, keys, places, floats, halves, brain, add, scra
         scale = np.float32(np.nan if width else 0)
         if 1 <= width <= WIDEST:
             scale = _read_float(payload, places.headers[index])
-            planes.unpack(width, payload, places.codes[index], length, scratch.codes)
+            bits.unpack(width, payload, places.codes[index], length, scratch.codes)
             if plan.norm == PROJECTION:
                 nearest.restore(scratch.codes, length, width, points, block)
             else:

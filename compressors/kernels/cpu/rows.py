@@ -15,11 +15,9 @@ from compressors.kernels.cpu.lanes import (
     choose,
     fill,
     float_of,
-    half_of,
     inline,
     load,
     store,
-    to_half,
     to_short,
     to_word,
     word_of,
@@ -84,15 +82,29 @@ def _put(value, halves, i, brain, add):
 
 @inline
 def _widened(half, brain):
-    return float_of(to_word(half) << fill(uint32(16))) if brain else half_of(half)
+    word = to_word(half)
+    if brain:
+        return float_of(word << fill(uint32(16)))
+    magnitude = (word & fill(uint32(0x7FFF))) << fill(uint32(13))
+    value = word_of(float_of(magnitude) * fill(np.float32(2.0**112)))
+    infinite = fill(uint32(0x0F7FFFFF)) < magnitude
+    value = value | choose(infinite, fill(uint32(0x7F800000)), fill(uint32(0)))
+    return float_of(value | ((word & fill(uint32(0x8000))) << fill(uint32(16))))
 
 
 @inline
 def _narrowed(value, brain):
     """Rounds to nearest, ties to even."""
-    if not brain:
-        return to_half(value)
     word = word_of(value)
-    even = (word >> fill(uint32(16))) & fill(uint32(1))
-    rounded = to_short((word + fill(uint32(0x7FFF)) + even) >> fill(uint32(16)))
-    return choose(value == value, rounded, fill(uint16(0x7FC0)))
+    if brain:
+        even = (word >> fill(uint32(16))) & fill(uint32(1))
+        rounded = to_short((word + fill(uint32(0x7FFF)) + even) >> fill(uint32(16)))
+        return choose(value == value, rounded, fill(uint16(0x7FC0)))
+    magnitude = word & fill(uint32(0x7FFFFFFF))
+    even = (magnitude >> fill(uint32(13))) & fill(uint32(1))
+    normal = (magnitude - fill(uint32(0x38000000)) + fill(uint32(0xFFF)) + even) >> fill(uint32(13))
+    denormal = word_of(float_of(magnitude) + fill(np.float32(0.5))) - fill(uint32(0x3F000000))
+    half = choose(magnitude < fill(uint32(0x38800000)), denormal, normal)
+    half = choose(magnitude < fill(uint32(0x477FF000)), half, fill(uint32(0x7C00)))  # from 65520 on infinite
+    half = choose(value == value, half, fill(uint32(0x7E00)))
+    return to_short(half | ((word >> fill(uint32(16))) & fill(uint32(0x8000))))
