@@ -57,7 +57,7 @@ def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[s
     """Runs to the end, with one thread a rank, and captures output."""
     return subprocess.run(
         command,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HVD_QGENX_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         timeout=TIMEOUT,

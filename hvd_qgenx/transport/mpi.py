@@ -20,7 +20,7 @@ EAGER_BYTES = 1 << 18
 """Messages up to this size, header included, leave at once, before the receiver has answered."""
 PIECE_BYTES = EAGER_BYTES - 1024
 """Longer tensors travel as several messages."""
-POLL_SECONDS = 1e-4
+POLL_SECONDS = 3e-4
 """Between two looks at whether messages have come; a rank that waits leaves its core to others."""
 TAGS = 1 << 15
 """Every MPI has as many."""

@@ -190,6 +190,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "PATH": f"{folder}:{_BIN}:{os.environ['PATH']}",
         "TMPDIR": str(temporary),
         "OMP_NUM_THREADS": "1",
+        "HVD_QGENX_THREADS": "1",
         "OMPI_MCA_mpi_yield_when_idle": "1",  # every host sees one rank, but all share the cores of one machine
     }
 
