@@ -104,10 +104,9 @@ def gan(**values: Any) -> None:
     with options.exit_codes() as session:
         session.transport = launched()
         run = _prepare(session.transport, values, given)
+        notes = [_announce(run), _level_warning(run.config), _host_note(run.config, session.transport)]
         if run.writes:
-            click.echo(_announce(run), err=True)
-            if warning := _level_warning(run.config):
-                click.echo(warning, err=True)
+            click.echo("\n".join(note for note in notes if note), err=True)
         summary = run.train()
         if run.writes:
             click.echo(json.dumps(summary, indent=2) if values["as_json"] else _describe(summary, run.folder))
@@ -206,6 +205,15 @@ def _level_warning(config: GanConfig) -> str | None:
     return (
         f"Warning: levels never adapt in {config.updates} updates with --levels-at {config.levels_at!r} "
         f"--levels-every {config.levels_every}; {config.compressor} keeps those it starts with"
+    )
+
+
+def _host_note(config: GanConfig, transport: Transport) -> str | None:
+    if config.compressor in ("none", "fp16") or transport.size == 1 or len(transport.hosts()) > 1:
+        return None
+    return (
+        "Note: all ranks are on one host, where no link is slower than compressing; "
+        "--compressor none is faster here (docs/performance.md)"
     )
 
 

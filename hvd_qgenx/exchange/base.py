@@ -13,7 +13,7 @@ from hvd_qgenx.exchange.conveyor import Conveyor, Journey
 from hvd_qgenx.exchange.shipment import Shipment
 from hvd_qgenx.transport import Transport
 
-SLICE_BYTES = 1 << 19
+SLICE_BYTES = 3 << 18
 """Payload of a slice, unless told otherwise; see docs/performance.md for the measurements."""
 MOST_SLICES = 16
 IN_FLIGHT = 2

@@ -35,6 +35,7 @@ def summary(out: Path) -> dict:
 def train(out: Path, *arguments: object) -> dict:
     result = launch.run(gan("--out", out, *QUICK, *arguments))
     assert result.returncode == 0, result.stderr
+    assert ("all ranks are on one host" in result.stderr) == ("--compressor none" not in " ".join(map(str, arguments)))
     return summary(out)
 
 
