@@ -15,10 +15,13 @@ from hvd_qgenx.exchange.shipment import Shipment
 from hvd_qgenx.exchange.twophase import TwoPhase
 from hvd_qgenx.transport import Transport
 
+PAYS_FROM = 4
+"""Ranks on each host from which the cost model has hierarchical clearly ahead at 1 gbit/s; see docs/exchange.md."""
+
 
 class Auto(Exchange):
-    """All-reduce where payloads can be added; else hierarchical if there are several hosts with several
-    ranks each; else all-gather up to two ranks, two-phase beyond.
+    """All-reduce where payloads can be added; else hierarchical if there are several hosts with ``PAYS_FROM``
+    ranks or more on each; else all-gather up to two ranks, two-phase beyond.
 
     With two ranks all-gather and two-phase send the same bytes, and all-gather quantizes once.
     """
@@ -27,7 +30,8 @@ class Auto(Exchange):
         super().__init__(transport, slice_bytes)
         self._sums = AllReduce(transport, slice_bytes)
         self._flat = for_ranks(transport.size)(transport, slice_bytes)
-        self._hosts = Hierarchical(transport, slice_bytes) if transport.local() is not None else None
+        local = transport.local()
+        self._hosts = Hierarchical(transport, slice_bytes) if local is not None and local.size >= PAYS_FROM else None
 
     def ship(self, vector: Tensor, codec: Codec, name: str, measure: bool = False, own: bool = False) -> Shipment:
         return self.choose(codec, own).ship(vector, codec, name, measure, own)

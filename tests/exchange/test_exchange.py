@@ -275,15 +275,16 @@ def test_auto(compressor, ranks, expected):
     assert inprocess.run(ranks, lambda t: type(exchange.Auto(t).choose(codec))) == [expected] * ranks
 
 
-def test_auto_is_hierarchical_between_hosts_of_several_ranks():
+def test_auto_is_hierarchical_between_hosts_of_many_ranks():
     def work(transport):
         auto = exchange.Auto(transport)
         codecs = [Codec([(compressors.make(name), 10)], torch.float32) for name in ("minmax", "none")]
         return [type(auto.choose(codec, own)) for codec in codecs for own in (False, True)]
 
     summed = [exchange.AllReduce] * 2
-    assert inprocess.run(4, work, hosts=2)[0] == [exchange.Hierarchical, exchange.TwoPhase, *summed]
-    assert inprocess.run(4, work)[0] == [exchange.TwoPhase, exchange.TwoPhase, *summed]
+    assert inprocess.run(8, work, hosts=2)[0] == [exchange.Hierarchical, exchange.TwoPhase, *summed]
+    for ranks, hosts in ((8, 1), (4, 2), (7, 2)):
+        assert inprocess.run(ranks, work, hosts)[0] == [exchange.TwoPhase, exchange.TwoPhase, *summed]
 
 
 def test_names_that_do_not_fit():
