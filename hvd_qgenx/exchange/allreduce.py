@@ -7,7 +7,7 @@ from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.conveyor import Journey
 from hvd_qgenx.exchange.shipment import Shipment
 
-LONGER = 64
+LONGER = 32
 
 
 class AllReduce(Exchange):
