@@ -1,6 +1,7 @@
 """What the quantizers that round every coordinate to one of a bucket's values share."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -65,13 +66,19 @@ class BucketQuantizer(Compressor):
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
         size = self.payload_bytes(len(vector))
         body = self.write_preamble(key, payload[:size])
-        kernels.for_device(vector.device).encode(kernels.readable(vector), self.layout, key, body)
+        encode, _ = self.kernels_for(vector.device)
+        encode(kernels.readable(vector), self.layout, key, body)
         return size
 
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
         key, body = self.open(payload, len(vector))
-        kernel = kernels.for_device(payload.device)
-        kernels.deliver(lambda target, add: kernel.decode(body, self.layout, target, key, add), vector, add)
+        _, decode = self.kernels_for(payload.device)
+        kernels.deliver(lambda target, add: decode(body, self.layout, target, key, add), vector, add)
+
+    def kernels_for(self, device: torch.device) -> tuple[Callable[..., None], Callable[..., None]]:
+        """The functions that encode and decode what follows the preamble."""
+        kernel = kernels.for_device(device)
+        return kernel.encode, kernel.decode
 
     def is_finite(self, payload: Tensor, numel: int) -> bool:
         body = payload[self.preamble_bytes :]

@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -39,16 +40,9 @@ class RotatedQuantizer(SeededQuantizer):
     def layout(self) -> Layout:
         """That of the rotated coordinates."""
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
-        size = self.payload_bytes(len(vector))
-        body = self.write_preamble(key, payload[:size])
-        kernels.for_device(vector.device).encode_rotated(kernels.readable(vector), self.layout, key, body)
-        return size
-
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
-        key, body = self.open(payload, len(vector))
-        kernel = kernels.for_device(payload.device)
-        kernels.deliver(lambda target, add: kernel.decode_rotated(body, self.layout, target, key, add), vector, add)
+    def kernels_for(self, device: torch.device) -> tuple[Callable[..., None], Callable[..., None]]:
+        kernel = kernels.for_device(device)
+        return kernel.encode_rotated, kernel.decode_rotated
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
         return super().payload_bytes(padded(numel(shape), self.bucket_size))

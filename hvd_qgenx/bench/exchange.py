@@ -116,7 +116,6 @@ class Ours(System):
             SGD(self.parameters, lr=1.0),
             compression=self.compressor,
             exchange=exchange,
-            transport=exchange.transport,
         )
         self.configuration = configuration(compressor)
         codec = Codec([(compressor, workload.numel)], torch.float32)

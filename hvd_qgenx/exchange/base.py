@@ -17,7 +17,7 @@ SLICE_BYTES = 3 << 18
 """Payload of a slice, unless told otherwise; see docs/performance.md for the measurements."""
 MOST_SLICES = 16
 IN_FLIGHT = 2
-"""Collectives under way at most: two keep the wire busy while a third is waited for."""
+"""Collectives under way at most: while one is waited for, or its payload coded, the other keeps the wire busy."""
 
 
 class Exchange(ABC):

@@ -41,9 +41,9 @@ class FlatGradients:
         Raises:
             TypeError: it is sparse.
         """
-        view, gradient = self._views[parameter], parameter.grad
-        if gradient is view:
+        if self.holds(parameter):
             return
+        view, gradient = self._views[parameter], parameter.grad
         if gradient is None:
             view.zero_()
         elif gradient.is_sparse:

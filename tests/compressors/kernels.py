@@ -7,9 +7,3 @@ def encoded(kernel, vector, layout, key):
     payload = torch.empty(layout.payload_bytes(len(vector)), dtype=torch.uint8)
     kernel.encode(vector, layout, key, payload)
     return payload
-
-
-def decoded(kernel, payload, layout, numel, key=0):
-    vector = torch.empty(numel)
-    kernel.decode(payload, layout, vector, key)
-    return vector

@@ -18,7 +18,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 
 WIDTH = 16
 
-_WIDE = config.CPU_NAME is None and config.CPU_FEATURES is None and get_host_cpu_features().get("avx512f", False)
+WIDE = config.CPU_NAME is None and config.CPU_FEATURES is None and get_host_cpu_features().get("avx512f", False)
 """Does one instruction look up sixteen numbers in a table of sixteen?"""
 
 _STAMP = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(Path(__file__).parent.glob("*.py")))
@@ -211,7 +211,7 @@ def permute(typing_context, table, index):
     """The lanes of ``table`` (floats) at the places ``index``, words of which the last four bits count."""
 
     def emit(context, builder, sig, args):
-        if _WIDE:
+        if WIDE:
             return _call(builder, "llvm.x86.avx512.permvar.sf.512", args[0].type, *args)
         chosen = ir.Constant(args[0].type, ir.Undefined)
         for lane in map(_WORD, range(WIDTH)):

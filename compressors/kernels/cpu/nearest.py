@@ -13,10 +13,11 @@ from numba import uint32
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from compressors.kernels.cpu.lanes import _WIDE as WIDE
 from compressors.kernels.cpu.lanes import (
+    WIDE,
     WIDTH,
     choose,
+    descend,
     fill,
     float_of,
     fold,
@@ -31,6 +32,7 @@ from compressors.kernels.cpu.lanes import (
     to_word,
     word_of,
 )
+from compressors.kernels.cpu.tables import look_up_16, twice
 
 _ROOM = 128
 """Numbers in a table: half the points of the widest code."""
@@ -89,28 +91,13 @@ def restore(codes, n, bits, points, block):
 
 
 @inline
-def _look_up_16(table, first, index):
-    """The numbers of a table at ``first`` plus index modulo 16."""
-    return permute(load(table, first), index & fill(uint32(15)))
-
-
-def _look_up_twice(half, bit):
-    @inline
-    def look_up(table, first, index):
-        upper = fill(uint32(0)) < (index & fill(uint32(bit)))
-        return choose(upper, half(table, first + bit, index), half(table, first, index))
-
-    return look_up
-
-
-@inline
 def _look_up_32(table, first, index):
     """The numbers of a table at ``first`` plus index modulo 32."""
     return _permute_both(load(table, first), load(table, first + 16), index & fill(uint32(31)))
 
 
-_look_up_64 = _look_up_twice(_look_up_32, 32)
-_look_up_128 = _look_up_twice(_look_up_64, 64)
+_look_up_64 = twice(_look_up_32, 32)
+_look_up_128 = twice(_look_up_64, 64)
 
 
 @intrinsic
@@ -136,20 +123,6 @@ def _permute_both(typing_context, lower, upper, index):
 
 
 @intrinsic
-def _descend(typing_context, node, difference):
-    """A child of every node: the right one where the difference is negative."""
-
-    def emit(context, builder, sig, args):
-        vector = args[0].type
-        shift = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fshl.v{WIDTH}i32"
-        )
-        return builder.call(shift, [*args, ir.Constant(vector, [1] * WIDTH)])
-
-    return node(node, difference), emit
-
-
-@intrinsic
 def _multiply_add(typing_context, a, b, c):
     """a b + c in float64, rounded once; exact products of float32 make it the same as rounding twice."""
 
@@ -166,7 +139,7 @@ def _multiply_add(typing_context, a, b, c):
 def _nearest(bits):
     half = 1 << (bits - 1)
     here = _ROOM * (bits - 1)
-    point = _look_up_16 if bits <= 5 else {6: _look_up_32, 7: _look_up_64, 8: _look_up_128}[bits]
+    point = look_up_16 if bits <= 5 else {6: _look_up_32, 7: _look_up_64, 8: _look_up_128}[bits]
 
     @inline
     def search(y, factor, trees, points, codes, i):
@@ -176,19 +149,19 @@ def _nearest(bits):
         node = fill(uint32(1))
         if bits > 1:
             root = load(trees, here)
-            node = _descend(node, word_of(permute(root, node)) - magnitude)
+            node = descend(node, word_of(permute(root, node)) - magnitude)
             if bits > 2:
-                node = _descend(node, word_of(permute(root, node)) - magnitude)
+                node = descend(node, word_of(permute(root, node)) - magnitude)
             if bits > 3:
-                node = _descend(node, word_of(permute(root, node)) - magnitude)
+                node = descend(node, word_of(permute(root, node)) - magnitude)
             if bits > 4:
-                node = _descend(node, word_of(permute(root, node)) - magnitude)
+                node = descend(node, word_of(permute(root, node)) - magnitude)
             if bits > 5:
-                node = _descend(node, word_of(_look_up_16(trees, here + 16, node)) - magnitude)
+                node = descend(node, word_of(look_up_16(trees, here + 16, node)) - magnitude)
             if bits > 6:
-                node = _descend(node, word_of(_look_up_32(trees, here + 32, node)) - magnitude)
+                node = descend(node, word_of(_look_up_32(trees, here + 32, node)) - magnitude)
             if bits > 7:
-                node = _descend(node, word_of(_look_up_64(trees, here + 64, node)) - magnitude)
+                node = descend(node, word_of(_look_up_64(trees, here + 64, node)) - magnitude)
         store(codes, i, to_byte(node ^ (negative & fill(uint32(2 * half - 1)))))
         value = word_of(point(points, here, node & fill(uint32(half - 1)))) ^ (t & fill(uint32(0x80000000)))
         return to_double(y), to_double(float_of(value))
@@ -249,4 +222,4 @@ def _points(look_up):
     return restore
 
 
-_points_16, _points_32, _points_64, _points_128 = map(_points, (_look_up_16, _look_up_32, _look_up_64, _look_up_128))
+_points_16, _points_32, _points_64, _points_128 = map(_points, (look_up_16, _look_up_32, _look_up_64, _look_up_128))

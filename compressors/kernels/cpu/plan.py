@@ -73,10 +73,10 @@ class Scratch(NamedTuple):
 def scratch_for(numel: int) -> Scratch:
     """Room for buckets of up to so many coordinates."""
     size = max(128, 1 << (numel - 1).bit_length())
-    return Scratch(_aligned(size, np.float32), _aligned(size, np.uint8), _aligned(size // 8 + 112, np.float64))
+    return Scratch(aligned(size, np.float32), aligned(size, np.uint8), aligned(size // 8 + 112, np.float64))
 
 
-def _aligned(size: int, dtype: type) -> NDArray[Any]:
+def aligned(size: int, dtype: type) -> NDArray[Any]:
     """An array that begins at a line of cache."""
     data = np.empty(size * np.dtype(dtype).itemsize + 64, np.uint8)
     start = -data.ctypes.data % 64

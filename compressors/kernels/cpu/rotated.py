@@ -23,7 +23,7 @@ from compressors.kernels.cpu.lanes import (
     word_bits,
 )
 from compressors.kernels.cpu.norms import largest
-from compressors.kernels.cpu.plan import PROJECTION, Scratch
+from compressors.kernels.cpu.plan import PROJECTION, Scratch, aligned
 from compressors.kernels.cpu.random import bucket_keys
 from compressors.kernels.cpu.rows import read, write
 
@@ -51,13 +51,7 @@ class Places(NamedTuple):
 
 def room(length: int) -> Scratch:
     """For blocks of up to so many coordinates, aligned to whole lines of cache."""
-    return Scratch(_aligned(length, np.float32), _aligned(length, np.uint8), _aligned(length // 4, np.float64))
-
-
-def _aligned(size, dtype):
-    raw = np.empty(size * np.dtype(dtype).itemsize + 64, np.uint8)
-    skip = -raw.ctypes.data % 64
-    return raw[skip : len(raw) - 64 + skip].view(dtype)
+    return Scratch(aligned(length, np.float32), aligned(length, np.uint8), aligned(length // 4, np.float64))
 
 
 @kernel
