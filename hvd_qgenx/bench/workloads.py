@@ -52,10 +52,18 @@ def resnet18() -> Shapes:
 
 def gan() -> Shapes:
     """Both players of ``hvd-qgenx gan`` on 32x32 images with 78 filters: 2.6 million parameters."""
-    from hvd_qgenx.gan.models import Discriminator, Generator
+    from hvd_qgenx.gan import models
 
     with torch.device("meta"):
-        players = Generator(3, 32, 78, 128, "batch"), Discriminator(3, 32, 78, "batch")
+        players = models.make(
+            "dcgan",
+            channels=3,
+            side=32,
+            filters=78,
+            latent=128,
+            generator_norm="batch",
+            discriminator_norm="batch",
+        )
     return tuple(tuple(parameter.shape) for player in players for parameter in player.parameters())
 
 

@@ -15,13 +15,13 @@ import compressors
 from hvd_qgenx import exchange
 from hvd_qgenx.cli import options
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.gan import data
+from hvd_qgenx.gan import data, models
 from hvd_qgenx.gan.config import CODINGS, MAY_CHANGE, GanConfig
 from hvd_qgenx.gan.losses import LOSSES
 from hvd_qgenx.gan.models import NORMS
 from hvd_qgenx.gan.optimizers import METHODS
-from hvd_qgenx.gan.run import KIND, Run
-from hvd_qgenx.gan.trainer import Trainer
+from hvd_qgenx.gan.run import EXCHANGE, KIND, Run
+from hvd_qgenx.gan.trainer import PHASES, Trainer
 from hvd_qgenx.runs import RunFolder, checkpoint
 from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.transport import Transport, launched
@@ -120,13 +120,16 @@ def _prepare(transport: Transport, values: dict[str, Any], given: set[str]) -> R
     require_same(transport, {**config.as_dict(), "data_dir": None})  # hosts may keep it elsewhere
     options.share_cores(transport)
     images = data.load(config.dataset, Path(config.data_dir), values["download"], transport)
+    together(transport, "model", lambda: models.check(config.model, images.side))
     trainer = Trainer(config, images, transport)
     folder = RunFolder(values["resume"] or values["out"] or Path(f"runs/gan-{datetime.now():%Y%m%d-%H%M%S}"))
+    run = Run(trainer, folder)
     if stored is not None:
-        trainer.load_state_dict(stored["state"])
-    record = {**config.as_dict(), "ranks": transport.size, "versions": transport.versions(), "command": sys.argv}
+        run.load(stored["state"])
+    world = {"ranks": transport.size, "hosts": len(transport.hosts())}
+    record = {**config.as_dict(), **world, "versions": transport.versions(), "command": sys.argv}
     together(transport, "folder", lambda: _write_config(folder, record, stored, transport))
-    return Run(trainer, folder)
+    return run
 
 
 def _read_run(transport: Transport, path: Path) -> dict[str, Any]:
@@ -220,12 +223,11 @@ def _host_note(config: GanConfig, transport: Transport) -> str | None:
 def _describe(summary: dict[str, Any], folder: RunFolder) -> str:
     seconds = summary["seconds"]
     split, inside = (
-        ", ".join(f"{name} {seconds[name]:.1f}" for name in names)
-        for names in (("compute", "exposed", "other"), ("encode", "wire", "decode"))
+        ", ".join(f"{name.replace('_', ' ')} {seconds[name]:.1f}" for name in p) for p in (PHASES, EXCHANGE)
     )
     return (
         f"{summary['updates']} updates on {summary['ranks']} ranks in {seconds['total']:.1f} s ({split})\n"
-        f"of exchanges training waited for what is exposed; they took {inside} s, partly meanwhile\n"
+        f"of exchanges training waited for what is called waiting; they took {inside} s, partly meanwhile\n"
         f"{summary['bytes_per_update'] / 1e6:.3f} MB sent per update by one rank\n"
         f"replica hash {summary['replica_hash']} on every rank\n"
         f"samples, metrics and checkpoint in {folder.path}"

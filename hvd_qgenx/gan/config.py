@@ -12,19 +12,28 @@ from compressors.naming import unknown
 from compressors.random import derive
 from hvd_qgenx import exchange
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.gan.averages import WEIGHTS
 from hvd_qgenx.gan.data import DATASETS
 from hvd_qgenx.gan.losses import LOSSES
-from hvd_qgenx.gan.models import NORMS
+from hvd_qgenx.gan.models import MODELS, NORMS
 from hvd_qgenx.gan.optimizers import METHODS, Method
 from hvd_qgenx.gan.schedule import Schedule, milestones
+from hvd_qgenx.scores import EXTRACTORS
 
 CODINGS = ("none", *CODES)
 
+AUGMENTATIONS = ("none", "flip")
+PRECISIONS = ("fp32", "bf16")
+
 POSITIVE = (
-    *("updates", "filters", "latent", "log_every", "sample_every"),
+    *("updates", "filters", "latent", "log_every", "sample_every", "score_samples"),
     *("generator_lr", "discriminator_lr", "penalty", "clip", "delta"),
 )
-MAY_CHANGE = ("data_dir", "updates", "log_every", "sample_every", "checkpoint_every", "gradients_at")
+NOT_NEGATIVE = ("score_every", "workers", "image_size")
+MAY_CHANGE = (
+    *("data_dir", "workers", "updates", "log_every", "sample_every", "checkpoint_every", "gradients_at"),
+    *("score_every", "inception_weights"),
+)
 """What a resumed run may do otherwise: none of it changes an update."""
 
 
@@ -34,6 +43,11 @@ class GanConfig:
 
     dataset: str = "digits"
     data_dir: str = "data"
+    image_size: int = 0
+    """Side that images are scaled to where the data set leaves a choice; 0: the usual one."""
+    augmentation: str = "none"
+    workers: int = 0
+    """Processes of every rank that prepare batches; 0: the rank itself."""
     batch_size: int = 96
     """Images in a draw, over all ranks."""
     updates: int = 1500
@@ -41,10 +55,15 @@ class GanConfig:
     loss: str = "wgan-gp"
     penalty: float = 10.0
     clip: float = 0.01
+    model: str = "dcgan"
     filters: int = 32
     latent: int = 128
     generator_norm: str = "layer"
     discriminator_norm: str = "none"
+    spectral_norm: bool = False
+    """Of the discriminator's weights."""
+    conditional: bool = False
+    """Do both players also take the labels?"""
     optimizer: str = "extra-adam"
     generator_lr: float | None = None
     """None, and so for the discriminator: the optimizer's own (``METHODS``)."""
@@ -68,6 +87,18 @@ class GanConfig:
     levels_every: int = 10000
     exchange: str = "auto"
     device: str = "cpu"
+    precision: str = "fp32"
+    ema: float = 0.99
+    """Decay, an update, of the generator's exponential moving average."""
+    score_every: int = 0
+    """Updates between two scores of the generator; 0: no scores."""
+    score_samples: int = 2500
+    score_weights: str = "raw,ema"
+    """Whose images are scored: any of raw, ema, uniform, ergodic."""
+    features: str = "auto"
+    """On what images are scored (``scores.EXTRACTORS``)."""
+    inception_weights: str = ""
+    """File; empty: where torch-fidelity keeps them."""
     log_every: int = 10
     sample_every: int = 250
     checkpoint_every: float = 100.0
@@ -78,7 +109,11 @@ class GanConfig:
         """Raises ConfigurationError, in one sentence, if this cannot be trained on so many ranks."""
         choices = {
             "dataset": DATASETS,
+            "augmentation": AUGMENTATIONS,
             "loss": LOSSES,
+            "model": MODELS,
+            "precision": PRECISIONS,
+            "features": EXTRACTORS,
             "generator_norm": NORMS,
             "discriminator_norm": NORMS,
             "optimizer": METHODS,
@@ -94,6 +129,11 @@ class GanConfig:
         for name in POSITIVE:
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"{name} must not be negative, it is {getattr(self, name)}")
+        if not 0 <= self.ema < 1:
+            raise ConfigurationError(f"ema must be at least 0 and below 1, not {self.ema}")
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
             raise ConfigurationError(f"beta1 and beta2 must be at least 0 and below 1, not {self.beta1}, {self.beta2}")
         self._check_optimizer()
@@ -104,7 +144,10 @@ class GanConfig:
                 f"checkpoint_every must be a positive multiple of 1/{self.moves_per_update} update, "
                 f"not {self.checkpoint_every}"
             )
-        if self.loss == "wgan-gp" and self.discriminator_norm == "batch":
+        for weights in self.scored_weights:
+            if weights not in WEIGHTS:
+                raise ConfigurationError(unknown("weights", weights, WEIGHTS))
+        if LOSSES[self.loss].penalized and self.discriminator_norm == "batch":
             raise ConfigurationError(
                 "the gradient penalty is taken image by image, which batch norm in the discriminator mixes; "
                 "use layer or none, or --loss wgan"
@@ -141,6 +184,11 @@ class GanConfig:
     def method(self) -> Method:
         """The optimizer's entry in ``METHODS``."""
         return METHODS[self.optimizer]
+
+    @property
+    def scored_weights(self) -> tuple[str, ...]:
+        """Whose images are scored."""
+        return tuple(dict.fromkeys(weights.strip() for weights in self.score_weights.split(",")))
 
     @property
     def level_schedule(self) -> Schedule:

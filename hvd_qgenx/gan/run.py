@@ -2,6 +2,8 @@
 
 import math
 import sys
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,38 +13,38 @@ from tqdm import tqdm
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.gan.config import GanConfig
 from hvd_qgenx.gan.schedule import milestones
-from hvd_qgenx.gan.trainer import Trainer
+from hvd_qgenx.gan.scoring import score
+from hvd_qgenx.gan.trainer import PHASES, Trainer
 from hvd_qgenx.runs import MetricsLog, RunFolder, checkpoint, figures
 from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.scores import Scorer
 
 KIND = "hvd-qgenx gan"
+EXCHANGE = ("encode", "wire", "decode")
+"""What an exchange's time goes to, while training does something else or waits."""
 COLUMNS = (
-    "loss/generator",
-    "loss/discriminator",
-    "loss/penalty",
-    "traffic/megabytes_per_update",
-    "traffic/megabytes",
-    "traffic/relative_error",
-    "seconds/compute",
-    "seconds/encode",
-    "seconds/wire",
-    "seconds/decode",
-    "seconds/exposed",
+    *("loss/generator", "loss/discriminator", "loss/penalty"),
+    *("traffic/megabytes_per_update", "traffic/megabytes", "traffic/relative_error"),
+    *("seconds/elapsed", "seconds/update"),
+    *(f"seconds/{phase}" for phase in (*PHASES, *EXCHANGE)),
 )
 
 
 class Run:
     """Drives a trainer to its last update; rank 0 writes the run's folder."""
 
-    def __init__(self, trainer: Trainer, folder: RunFolder) -> None:
-        self.trainer, self.folder = trainer, folder
+    def __init__(self, trainer: Trainer, folder: RunFolder, scorer: Scorer | None = None) -> None:
+        self.trainer, self.folder, self.scorer = trainer, folder, scorer
         self.config: GanConfig = trainer.config
         self.writes = trainer.transport.rank == 0
+        self.scores: dict[str, float] = {}
+        """The last ones."""
         self._log: MetricsLog | None = None
         self._level_log: MetricsLog | None = None
+        self._score_log: MetricsLog | None = None
         self._gradients_at = milestones(self.config.gradients_at, "gradients_at")
         self._logged = Report()
-        self._logged_compute = 0.0
+        self._logged_seconds: Mapping[str, float] = {}
         self._logged_updates = 0.0
 
     def train(self) -> dict[str, Any]:
@@ -68,25 +70,37 @@ class Run:
                     self._log_metrics(bar)
                 if done % config.sample_every == 0 or done == config.updates:
                     self._draw_samples()
+                if self.scorer and (done % config.score_every == 0 or done == config.updates):
+                    self._score(self.scorer)  # before the checkpoint: a run stopped here scores again
                 if trainer.move % checkpoint_moves == 0 or trainer.move == last_move:
                     self.save_checkpoint()
         finally:
             bar.close()
-            for log in (self._log, self._level_log):
+            for log in (self._log, self._level_log, self._score_log):
                 if log:
                     log.close()
         return self._summarize()
 
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on from what ``save_checkpoint`` wrote."""
+        self.trainer.load_state_dict(state)
+        self.scores = state["scores"]
+
     def save_checkpoint(self) -> None:
         """Compares the replicas, then writes the state of all ranks."""
         self.trainer.replica_hash()
-        state = self.trainer.state_dict()
+        state = {**self.trainer.state_dict(), "scores": self.scores}
         if self.writes:
             checkpoint.save(self.folder.checkpoint, KIND, state)
 
     def _open_logs(self) -> None:
         start = self.trainer.updates
         self._log = MetricsLog(self.folder.metrics, self.folder.events, COLUMNS, start)
+        if self.scorer:
+            names = [f"{name}/{weights}" for weights in self.config.scored_weights for name in self.scorer.names]
+            columns = ("traffic/megabytes", "seconds/elapsed", "seconds/scoring", *names)
+            columns += tuple(f"bias/{name}" for name in self.scorer.bias)
+            self._score_log = MetricsLog(self.folder.scores, self.folder.events / "scores", columns, start)
         compressor = self.config.make_compressor().inner
         if compressor.learner is not None:
             levels = tuple(f"level_{index}" for index in range(len(compressor.learner.levels)))
@@ -126,16 +140,16 @@ class Run:
         recent = self.trainer.report.since(self._logged)
         updates = self.trainer.updates - self._logged_updates
         megabytes = self.trainer.report.bytes_sent / 1e6
+        seconds = self._seconds()
+        spent = {name: (seconds[name] - self._logged_seconds.get(name, 0.0)) / updates for name in seconds}
         values = {
             **{f"loss/{name}": value for name, value in loss.items()},
             "traffic/megabytes_per_update": recent.bytes_sent / updates / 1e6,
             "traffic/megabytes": megabytes,
             "traffic/relative_error": recent.relative_error,
-            "seconds/compute": (self.trainer.seconds["compute"] - self._logged_compute) / updates,
-            "seconds/encode": recent.encode_seconds / updates,
-            "seconds/wire": recent.wire_seconds / updates,
-            "seconds/decode": recent.decode_seconds / updates,
-            "seconds/exposed": recent.exposed_seconds / updates,
+            "seconds/elapsed": seconds["total"],
+            "seconds/update": spent.pop("total"),
+            **{f"seconds/{name}": value for name, value in spent.items()},
         }
         self._remember()
         bar.set_postfix_str(
@@ -146,19 +160,41 @@ class Run:
 
     def _remember(self) -> None:
         self._logged = replace(self.trainer.report)
-        self._logged_compute = self.trainer.seconds["compute"]
+        self._logged_seconds = self._seconds()
         self._logged_updates = self.trainer.updates
+
+    def _seconds(self) -> dict[str, float]:
+        """Of this rank so far: in total, by phase, and of the exchanges meanwhile."""
+        laps, report = self.trainer.laps.seconds(), self.trainer.report
+        phases = {phase: laps.get(phase, 0.0) for phase in PHASES}
+        return {
+            "total": sum(phases.values()),
+            **phases,
+            **{name: getattr(report, f"{name}_seconds") for name in EXCHANGE},
+        }
 
     def _draw_samples(self) -> None:
         if self.writes:
             path = self.folder.samples / f"{int(self.trainer.updates):06d}.png"
             figures.save_grid(self.trainer.sample(64), path, columns=8)
 
+    def _score(self, scorer: Scorer) -> None:
+        trainer, config = self.trainer, self.config
+        start = time.perf_counter()
+        generators = {weights: trainer.weighted_generator(weights) for weights in config.scored_weights}
+        self.scores = score(scorer, generators, config.latent, trainer.classes, config.seed)
+        values = {
+            "traffic/megabytes": trainer.report.bytes_sent / 1e6,
+            "seconds/elapsed": self._seconds()["total"],
+            "seconds/scoring": time.perf_counter() - start,
+            **self.scores,
+        }
+        if self._score_log:
+            self._score_log.write(int(trainer.updates), values)
+
     def _summarize(self) -> dict[str, Any]:
         trainer, report = self.trainer, self.trainer.report
-        phases = ("encode", "wire", "decode", "exposed")
-        seconds = {**trainer.seconds, **{phase: getattr(report, f"{phase}_seconds") for phase in phases}}
-        seconds["other"] = seconds["total"] - seconds["compute"] - seconds["exposed"]
+        seconds = self._seconds()
         summary = {
             "updates": int(trainer.updates),
             "ranks": trainer.transport.size,
@@ -167,6 +203,7 @@ class Run:
             "bytes_sent": report.bytes_sent,
             "relative_error": report.relative_error,
             "seconds": {name: round(value, 6) for name, value in seconds.items()},
+            "scores": self.scores,
             "replica_hash": trainer.replica_hash(),
         }
         if self.writes:

@@ -1,24 +1,30 @@
 """The training loop."""
 
 import hashlib
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from compressors import Lesson
 from compressors.random import generator
 from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.exchange import Report
-from hvd_qgenx.gan import data, losses
+from hvd_qgenx.gan import losses, models
+from hvd_qgenx.gan.averages import Averages, draw, with_statistics
 from hvd_qgenx.gan.config import GanConfig
-from hvd_qgenx.gan.models import Discriminator, Generator, initialize
+from hvd_qgenx.gan.data import Batches, ImageSet
+from hvd_qgenx.gan.laps import Laps
+from hvd_qgenx.gan.purposes import Purpose
 from hvd_qgenx.optim import DistributedOptimizer
 from hvd_qgenx.transport import Transport
+
+DATA, WAITING, OPTIMIZER = "data", "waiting", "optimizer"
+PHASES = (DATA, *losses.PHASES, WAITING, OPTIMIZER)
+"""What an update's time goes to."""
 
 
 class Trainer:
@@ -30,24 +36,32 @@ class Trainer:
     complete between any two moves.
     """
 
-    def __init__(self, config: GanConfig, images: Tensor, transport: Transport) -> None:
-        channels, side = images.shape[1], images.shape[2]
-        self.config, self.transport = config, transport
+    def __init__(self, config: GanConfig, images: ImageSet, transport: Transport) -> None:
+        self.config, self.transport, self.images = config, transport, images
         self.device = _device(config.device, transport)
-        self.batches = data.Batches(images, config.batch_size, config.seed, transport.rank, transport.size)
-        self.generator = Generator(channels, side, config.filters, config.latent, config.generator_norm)
-        self.discriminator = Discriminator(channels, side, config.filters, config.discriminator_norm)
-        initialize(self.generator, config.seed, data.GENERATOR)
-        initialize(self.discriminator, config.seed, data.DISCRIMINATOR)
-        self.generator.to(self.device)
-        self.discriminator.to(self.device)
+        self.batches = Batches(images, config.batch_size, config.seed, transport.rank, transport.size)
+        self.classes = images.classes if config.conditional else 0
+        self.players = make_players(config, images.channels, images.side, self.classes)
+        models.initialize(self.players.generator, config.seed, Purpose.GENERATOR)
+        models.initialize(self.players.discriminator, config.seed, Purpose.DISCRIMINATOR)
+        for player in self.players:
+            player.to(self.device)
+        self.averages = Averages(self.players.generator, config.ema)
         self.optimizers = self._make_optimizers()
         self._level_schedule = config.level_schedule
         self.lesson: Lesson | None = None
         """What a compressor learned last."""
         self.move = 0
-        self.seconds = {"total": 0.0, "compute": 0.0}
+        self.laps = Laps(self.device)
         self.last_losses = losses.Losses(*torch.zeros(3))
+
+    @property
+    def generator(self) -> nn.Module:
+        return self.players.generator
+
+    @property
+    def discriminator(self) -> nn.Module:
+        return self.players.discriminator
 
     @property
     def updates(self) -> float:
@@ -72,38 +86,50 @@ class Trainer:
         Raises:
             NonFiniteGradientError: on all ranks, if a gradient of any holds Inf or NaN.
         """
-        start = time.perf_counter()
+        self.laps.start()
         optimizer = self._moving()
         for each in self.optimizers:
             each.zero_grad()
         optimizer.measure_error = measure_error
         optimizer.learn_next = learns = self._learns(optimizer)
         optimizer.overlap = not save_gradients
+        self.laps.lap(OPTIMIZER)
         self._fill_gradients([group["player"] for group in optimizer.param_groups])
-        self._finish_device_work()
-        self.seconds["compute"] += time.perf_counter() - start
         if save_gradients:
             torch.save(self._gradients(), save_gradients)
-
-        extrapolates = self.config.method.moves == 2 and self.move % 2 == 0
-        optimizer.extrapolation() if extrapolates else optimizer.step()
+        optimizer.synchronize()
+        self.laps.lap(WAITING)
         if learns:
             self.lesson = optimizer.lesson
-        if self.config.loss == "wgan":
-            self._clip_weights()
+        with optimizer.skip_synchronize():
+            self._move(optimizer)
         self.move += 1
-        self._finish_device_work()
-        self.seconds["total"] += time.perf_counter() - start
+        self.laps.lap(OPTIMIZER)
+
+    def _move(self, optimizer: Any) -> None:
+        if self.config.method.moves == 2 and self.move % 2 == 0:
+            optimizer.extrapolation()
+        else:
+            moves_generator = any(group["player"] == "generator" for group in optimizer.param_groups)
+            if moves_generator:
+                self.averages.before_update(self.generator)
+            optimizer.step()
+            if moves_generator:
+                self.averages.after_update(self.generator)
+        if self.loss.clipped:
+            self._clip_weights()
 
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
-        """Images of this rank's generator from latents that are the same at every call."""
-        random = generator(self.config.seed, data.SAMPLES)
-        latents = torch.randn(count, self.config.latent, generator=random).to(self.device)
-        self.generator.eval()
-        images: Tensor = self.generator(latents).cpu()
-        self.generator.train()
+        """Images (count, channels, side, side) from latents that are the same at every call."""
+        drawn = draw(count, self.config.latent, self.classes, self.config.seed, Purpose.SAMPLES, device=self.device)
+        generator = with_statistics(self.generator, self.config.latent, self.classes, self.config.seed)
+        images: Tensor = generator(*drawn).float().cpu()
         return images
+
+    def weighted_generator(self, weights: str) -> nn.Module:
+        """The generator with these weights, of ``averages.WEIGHTS``; not a copy."""
+        return self.generator if weights == "raw" else self.averages.module(weights)
 
     def mean_losses(self) -> dict[str, float]:
         """The losses of the last move, averaged over all ranks."""
@@ -134,14 +160,16 @@ class Trainer:
         mine = {
             "optimizers": [state.pop("local") for state in states],
             "reports": [asdict(optimizer.report) for optimizer in self.optimizers],
-            "seconds": self.seconds,
+            "seconds": self.laps.seconds(),
             "losses": [float(loss) for loss in self.last_losses],
         }
         return {
             "move": self.move,
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
+            "averages": self.averages.state_dict(),
             "optimizers": states,
+            "images": {"channels": self.images.channels, "side": self.images.side, "classes": self.images.classes},
             "ranks": self.transport.all_gather_object(mine, "rank-state"),
         }
 
@@ -154,7 +182,8 @@ class Trainer:
         for optimizer, (common, local, report) in zip(self.optimizers, stored, strict=True):
             optimizer.load_state_dict({**common, "local": local})
             optimizer.report = Report(**report)
-        self.seconds = dict(mine["seconds"])
+        self.laps.load(mine["seconds"])
+        self.averages.load_state_dict(state["averages"])
         self.last_losses = losses.Losses(*torch.tensor(mine["losses"]))
 
     def _moving(self) -> Any:
@@ -202,31 +231,55 @@ class Trainer:
             made.append(optimizer)
         return made
 
-    def _fill_gradients(self, players: Sequence[str] = losses.PLAYERS) -> None:
-        count = len(self.batches)
-        rank, seed = self.transport.rank, self.config.seed
-        latents = torch.randn(count, self.config.latent, generator=generator(seed, data.LATENTS, rank, self.move))
-        mixing = torch.rand(count, 1, 1, 1, generator=generator(seed, data.INTERPOLATION, rank, self.move))
+    @property
+    def loss(self) -> losses.Loss:
+        return losses.LOSSES[self.config.loss]
+
+    def _fill_gradients(self, moving: Sequence[str] = losses.PLAYERS) -> None:
+        batch = self._draw_batch()
+        self.laps.lap(DATA)
         new = losses.fill_gradients(
-            self.generator,
-            self.discriminator,
-            self.batches(self.move).to(self.device),
+            self.players,
+            self.loss,
+            batch,
+            penalty_weight=self.config.penalty,
+            share=len(self.batches) * self.transport.size / self.config.batch_size,
+            moving=moving,
+            lap=self.laps.lap,
+        )
+        self.last_losses = new if "discriminator" in moving else new._replace(penalty=self.last_losses.penalty)
+
+    def _draw_batch(self) -> losses.Batch:
+        count, rank, seed = len(self.batches), self.transport.rank, self.config.seed
+        real, labels = self.batches(self.move)
+        latents = torch.randn(count, self.config.latent, generator=generator(seed, Purpose.LATENTS, rank, self.move))
+        mixing = torch.rand(count, 1, 1, 1, generator=generator(seed, Purpose.INTERPOLATION, rank, self.move))
+        return losses.Batch(
+            real.to(self.device, non_blocking=True),
+            labels.to(self.device, non_blocking=True) if self.classes else None,
             latents.to(self.device),
             mixing.to(self.device),
-            penalty_weight=self.config.penalty if self.config.loss == "wgan-gp" else 0.0,
-            share=count * self.transport.size / self.config.batch_size,
-            players=players,
         )
-        self.last_losses = new if "discriminator" in players else new._replace(penalty=self.last_losses.penalty)
 
     @torch.no_grad()
     def _clip_weights(self) -> None:
         for parameter in self.discriminator.parameters():
             parameter.clamp_(-self.config.clip, self.config.clip)
 
-    def _finish_device_work(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+
+def make_players(config: GanConfig, channels: int, side: int, classes: int) -> models.Players:
+    """Both players of a configuration, with weights yet to be set."""
+    return models.make(
+        config.model,
+        channels=channels,
+        side=side,
+        filters=config.filters,
+        latent=config.latent,
+        generator_norm=config.generator_norm,
+        discriminator_norm=config.discriminator_norm,
+        spectral_norm=config.spectral_norm,
+        classes=classes,
+    )
 
 
 def _device(kind: str, transport: Transport) -> torch.device:

@@ -16,6 +16,7 @@ class RunFolder:
         self.path = path
         self.config = path / "config.json"
         self.metrics = path / "metrics.csv"
+        self.scores = path / "scores.csv"
         self.levels = path / "levels.csv"
         self.gradients = path / "gradients"
         self.events = path / "tensorboard"

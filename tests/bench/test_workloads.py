@@ -3,12 +3,12 @@
 import torch
 
 from hvd_qgenx.bench.workloads import MODELS, Workload, vector
-from hvd_qgenx.gan import data
+from hvd_qgenx.vision import torchvision
 
 
 def test_resnet18_is_that_of_torchvision():
     with torch.device("meta"):
-        theirs = data.torchvision().models.resnet18(num_classes=10)
+        theirs = torchvision().models.resnet18(num_classes=10)
     shapes = MODELS["resnet18"]()
     assert shapes == tuple(tuple(parameter.shape) for parameter in theirs.parameters())
     assert len(shapes) == 62

@@ -10,10 +10,12 @@ import torch
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gan import data
 from hvd_qgenx.transport import inprocess
+from hvd_qgenx.vision import torchvision
 
 
 def streams(count: int, batch: int, ranks: int, seed: int = 0) -> list[data.Batches]:
     images = torch.arange(count, dtype=torch.uint8).view(count, 1, 1, 1)
+    images = data.InMemory("counted", images, torch.zeros(count))
     return [data.Batches(images, batch, seed, rank, ranks) for rank in range(ranks)]
 
 
@@ -41,14 +43,16 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 
 def test_images_are_scaled():
     (shard,) = streams(256, 256, 1)
-    batch = shard(0)
+    batch, _ = shard(0)
     assert (batch.min(), batch.max(), batch.dtype) == (-1, 1, torch.float32)
 
 
 def test_digits_need_no_folder():
     images = data.load("digits", Path("/nowhere"), False, inprocess.InProcess())
-    assert (images.shape, images.dtype) == ((1797, 1, 8, 8), torch.uint8)
-    assert images.max() == 255
+    pixels, labels = images.take(range(1797))
+    assert (len(images), pixels.shape, pixels.dtype) == (1797, (1797, 1, 8, 8), torch.uint8)
+    assert pixels.max() == 255
+    assert labels.unique().tolist() == list(range(images.classes)) == list(range(10))
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
@@ -63,9 +67,9 @@ def test_one_rank_of_a_host_downloads_before_any_loads(tmp_path, monkeypatch):
     class Fake:
         def __init__(self, root, train, download):
             calls.append(download)
-            self.data = np.zeros((4, 32, 32, 3), np.uint8)
+            self.data, self.targets = np.zeros((4, 32, 32, 3), np.uint8), [0, 1, 2, 3]
 
-    monkeypatch.setattr(data.torchvision().datasets, "CIFAR10", Fake)
+    monkeypatch.setattr(torchvision().datasets, "CIFAR10", Fake)
     images = inprocess.run(3, lambda transport: data.load("cifar10", tmp_path, True, transport))
     assert [len(part) for part in images] == [4, 4, 4]
     assert calls == [True, False, False, False]
@@ -75,7 +79,7 @@ def test_a_failed_download_ends_all_ranks_alike(tmp_path, monkeypatch):
     def fails(*_: object, **__: object):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(data.torchvision().datasets, "CIFAR10", fails)
+    monkeypatch.setattr(torchvision().datasets, "CIFAR10", fails)
 
     def load(transport):
         with pytest.raises(ConfigurationError, match=r"rank 0: no cifar10 in .*no route to host"):
@@ -87,5 +91,7 @@ def test_a_failed_download_ends_all_ranks_alike(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("name", "shape"), [("mnist", (60000, 1, 28, 28)), ("cifar10", (50000, 3, 32, 32))])
 def test_real_data(name, shape, data_dir):
     images = data.load(name, data_dir, False, inprocess.InProcess())
-    assert (images.shape, images.dtype) == (shape, torch.uint8)
-    assert 30 < images.float().mean() < 140
+    assert (len(images), images.channels, images.side, images.side) == shape
+    pixels, labels = images.take(range(0, len(images), 50))
+    assert 30 < pixels.float().mean() < 140
+    assert labels.bincount(minlength=10).min() > 70

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from hvd_qgenx.gan.models import NORMS, SMALLEST, Discriminator, Generator, initialize
+from hvd_qgenx.gan.models import NORMS, initialize
+from hvd_qgenx.gan.models.dcgan import SMALLEST, Discriminator, Generator
 
 
 def count(model: torch.nn.Module) -> int:

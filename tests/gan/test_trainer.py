@@ -7,13 +7,16 @@ import torch
 
 from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
 from hvd_qgenx.gan.config import GanConfig
+from hvd_qgenx.gan.data import InMemory
+from hvd_qgenx.gan.losses import LOSSES, Batch, fill_gradients
 from hvd_qgenx.gan.optimizers import METHODS
 from hvd_qgenx.gan.trainer import Trainer
 from hvd_qgenx.transport import inprocess
 
 K = 3
 SMALL = {"batch_size": 8, "filters": 4, "latent": 8, "compress_from": 32}
-IMAGES = torch.randint(0, 256, (40, 1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+PIXELS = torch.randint(0, 256, (40, 1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+IMAGES = InMemory("noise", PIXELS, torch.arange(40) % 10)
 
 
 def trainer(transport, **changes) -> Trainer:
@@ -60,10 +63,8 @@ def test_uneven_shares_weigh_by_their_size(batch_size):
         everything = torch.randn(batch_size, 8, generator=torch.Generator().manual_seed(1))
         mine = everything[run.batches.first : run.batches.last]
         share = len(run.batches) * transport.size / batch_size
-        from hvd_qgenx.gan.losses import fill_gradients
-
-        mixing = torch.zeros(len(mine), 1, 1, 1)
-        fill_gradients(run.generator, run.discriminator, run.batches(0), mine, mixing, 0.0, share)
+        batch = Batch(run.batches(0)[0], None, mine, torch.zeros(len(mine), 1, 1, 1))
+        fill_gradients(run.players, LOSSES["wgan"], batch, 0.0, share)
         run.optimizers[0].synchronize()
         return [p.grad for model in players(run).values() for p in model.parameters()]
 

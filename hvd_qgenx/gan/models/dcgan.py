@@ -8,12 +8,8 @@ import itertools
 
 from torch import Tensor, nn
 
-from compressors.random import generator
-
 SMALLEST = {8: 2, 28: 7, 32: 4, 64: 4}
 """Side of the innermost feature map for every image side supported."""
-
-NORMS = ("batch", "layer", "none")
 
 
 class Generator(nn.Module):
@@ -30,7 +26,7 @@ class Generator(nn.Module):
             layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1), _norm(norm, narrow, nn.BatchNorm2d), nn.ReLU()]
         self.upsample = nn.Sequential(*layers, nn.ConvTranspose2d(widths[0], channels, 4, 2, 1), nn.Tanh())
 
-    def forward(self, latents: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         images: Tensor = self.upsample(self.project(latents).unflatten(1, self.unflatten))
         return images
 
@@ -47,19 +43,9 @@ class Discriminator(nn.Module):
         self.downsample = nn.Sequential(*layers)
         self.score = nn.Linear(widths[-1] * inner * inner, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         scores: Tensor = self.score(self.downsample(images).flatten(1))
         return scores.squeeze(1)
-
-
-def initialize(model: nn.Module, *words: int) -> None:
-    """Weights from N(0, 0.02), a function of the words alone; biases zero."""
-    random = generator(*words)
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0.0, 0.02, generator=random)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 def _widths(side: int, filters: int) -> tuple[int, list[int]]:

@@ -1,0 +1,40 @@
+"""Scores of a generator."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from hvd_qgenx.gan.averages import draw, with_statistics
+from hvd_qgenx.gan.purposes import Purpose
+from hvd_qgenx.scores import Scorer
+
+
+def images_of(generator: nn.Module, latent: int, classes: int, seed: int) -> Callable[[range], Tensor]:
+    """Makes the images of any sample numbers: uint8 (n, channels, side, side), on the CPU or the generator's device.
+
+    Sample number i is a function of weights, seed and i alone, whoever makes it.
+    """
+    model = with_statistics(generator, latent, classes, seed)
+    device = next(model.parameters()).device
+
+    @torch.inference_mode()
+    def make(samples: range) -> Tensor:
+        latents, labels = draw(len(samples), latent, classes, seed, Purpose.SCORE, samples.start, device=device)
+        return to_bytes(model(latents, labels))
+
+    return make
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as uint8."""
+    return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def score(scorer: Scorer, generators: dict[str, nn.Module], latent: int, classes: int, seed: int) -> dict[str, float]:
+    """Scores of several generators, as ``score/weights``. Collective; the same on all ranks."""
+    found = {}
+    for weights, generator in generators.items():
+        for name, value in scorer.score(images_of(generator, latent, classes, seed)).items():
+            found[f"{name}/{weights}"] = value
+    return found | {f"bias/{name}": value for name, value in scorer.bias.items()}
