@@ -1,5 +1,6 @@
 """Checkpoints: written atomically, checked when read."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,14 @@ from hvd_qgenx.runs.folder import write_atomically
 
 
 def save(path: Path, kind: str, state: dict[str, Any]) -> None:
-    """Writes ``state`` (tensors and plain values); a reader sees the old file or the new one."""
-    write_atomically(path, lambda file: torch.save({"kind": kind, **state}, file))
+    """Writes ``state`` (tensors and plain values); a reader sees the old file or the new one.
+
+    Raises:
+        OSError: it cannot be written; the old file is whole then.
+    """
+    serialized = io.BytesIO()  # torch.save hides why a file cannot be written
+    torch.save({"kind": kind, **state}, serialized)
+    write_atomically(path, lambda file: file.write(serialized.getbuffer()))
 
 
 def load(path: Path, kind: str) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from hvd_qgenx.runs.folder import naming
+
 
 def save_grid(images: Tensor, path: Path, columns: int, least_side: int = 480) -> None:
     """Writes images (N, channels, side, side) in [-1, 1] as one PNG, enlarged by whole pixels."""
@@ -18,4 +20,5 @@ def save_grid(images: Tensor, path: Path, columns: int, least_side: int = 480) -
     pixels = ((canvas + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).squeeze(2).numpy()
     picture = Image.fromarray(pixels)
     zoom = -(-least_side // min(picture.size))
-    picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(path)
+    with naming(path):
+        picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(path)

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -63,10 +64,26 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Replaces ``path`` by what ``write`` puts into the file it is given, or leaves it as it was."""
+    """Replaces ``path`` by what ``write`` puts into the file it is given, or leaves it as it was.
+
+    Raises:
+        OSError: it cannot be written; names ``path``.
+    """
     draft = path.with_name(path.name + ".draft")
-    with draft.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with naming(path), draft.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Makes errors of the file system name the file, which those of a write do not: a full disk's, above all."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error

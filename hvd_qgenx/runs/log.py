@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from hvd_qgenx.runs.folder import write_atomically
+from hvd_qgenx.runs.folder import naming, write_atomically
 
 
 class MetricsLog:
@@ -20,6 +20,7 @@ class MetricsLog:
     def __init__(self, table: Path, events: Path, columns: tuple[str, ...], start: float = 0) -> None:
         from torch.utils.tensorboard import SummaryWriter  # only the rank that writes pays for the import
 
+        self._table, self._events_folder = table, events
         if table.exists():
             _drop_rows_after(table, start)
             self._file = table.open("a", newline="")
@@ -31,14 +32,18 @@ class MetricsLog:
         self._events = SummaryWriter(str(events), purge_step=int(start) + 1 if start else None)
 
     def write(self, update: int, values: Mapping[str, float]) -> None:
-        self._csv.writerow({"update": update, **values})
-        self._file.flush()
-        for name, value in values.items():
-            self._events.add_scalar(name, value, update)
+        with naming(self._table):
+            self._csv.writerow({"update": update, **values})
+            self._file.flush()
+        with naming(self._events_folder):
+            for name, value in values.items():
+                self._events.add_scalar(name, value, update)
 
     def close(self) -> None:
-        self._file.close()
-        self._events.close()
+        with naming(self._table):
+            self._file.close()
+        with naming(self._events_folder):
+            self._events.close()
 
 
 def _drop_rows_after(table: Path, update: float) -> None:

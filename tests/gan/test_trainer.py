@@ -1,6 +1,7 @@
 """The training loop over in-process ranks: averages, replicas, resume."""
 
 import copy
+import time
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from hvd_qgenx.gan.config import GanConfig
 from hvd_qgenx.gan.data import InMemory
 from hvd_qgenx.gan.losses import LOSSES, Batch, fill_gradients
 from hvd_qgenx.gan.optimizers import METHODS
-from hvd_qgenx.gan.trainer import Trainer
+from hvd_qgenx.gan.trainer import PHASES, Trainer
 from hvd_qgenx.transport import inprocess
 
 K = 3
@@ -180,6 +181,64 @@ def test_resumed_after_any_move_it_goes_on_bit_for_bit(changes):
     expected = inprocess.run(K, lambda t: work(t, None))
     for resume_at in range(6):
         assert inprocess.run(K, lambda t, at=resume_at: work(t, at)) == expected
+
+
+def averaged(run: Trainer) -> list[torch.Tensor]:
+    return [p.detach() for name in ("ema", "uniform", "ergodic") for p in run.averages.module(name).parameters()]
+
+
+def test_averages_are_resumed_too():
+    def work(transport, resume_at):
+        run = trainer(transport)
+        for move in range(6):
+            if move == resume_at:
+                state = copy.deepcopy(run.state_dict())
+                run = trainer(transport)
+                run.load_state_dict(state)
+            run.advance()
+        return averaged(run)
+
+    for resume_at in (1, 3, 4):
+        for whole, resumed in zip(
+            work(inprocess.InProcess(), None), work(inprocess.InProcess(), resume_at), strict=True
+        ):
+            assert torch.equal(whole, resumed)
+
+
+@pytest.mark.parametrize("optimizer", ["qgenx-de", "qgenx-da", "qgenx-optda"])
+def test_the_ergodic_average_is_the_one_of_the_theory(optimizer):
+    """Which Q-GenX keeps for itself: of the points where each iteration's last dual vector was taken."""
+    run = trainer(inprocess.InProcess(), optimizer=optimizer)
+    while run.updates < 5:
+        run.advance()
+    with run.optimizers[0].averaged():
+        theirs = [parameter.detach().clone() for parameter in run.generator.parameters()]
+    for ours, expected in zip(run.averages.module("ergodic").parameters(), theirs, strict=True):
+        torch.testing.assert_close(ours.detach(), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_pictures_are_the_same_on_all_ranks(norm):
+    def work(transport):
+        run = trainer(transport, generator_norm=norm, batch_size=9)
+        run.advance()
+        run.advance()
+        return run.sample(3)
+
+    first, second, third = inprocess.run(K, work)
+    assert torch.equal(first, second)
+    assert torch.equal(first, third)
+
+
+def test_every_second_of_an_update_is_some_phases():
+    run = trainer(inprocess.InProcess())
+    start = time.perf_counter()
+    for _ in range(6):
+        run.advance()
+    seconds, passed = run.laps.seconds(), time.perf_counter() - start
+    assert set(seconds) == set(PHASES)
+    assert all(value > 0 for value in seconds.values())
+    assert 0.5 * passed < sum(seconds.values()) <= passed
 
 
 def test_ranks_draw_latents_of_their_own():

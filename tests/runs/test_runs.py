@@ -1,5 +1,9 @@
 """Files of a run survive interruptions."""
 
+import errno
+import subprocess
+import sys
+
 import pytest
 import torch
 from PIL import Image
@@ -14,11 +18,41 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
 
     def fails(file):
         file.write(b"half of it")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=r"disk full: '.*checkpoint.pt'"):
         write_atomically(path, fails)
     assert torch.equal(checkpoint.load(path, "test")["x"], torch.ones(2))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+FILL = """
+import resource, signal, sys, torch
+from pathlib import Path
+from hvd_qgenx.runs import MetricsLog, checkpoint
+
+folder = Path(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+checkpoint.save(folder / "checkpoint.pt", "test", {"x": torch.ones(2)})
+log = MetricsLog(folder / "metrics.csv", folder / "events", ("loss",))
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))  # like a full disk: writing stops in the middle
+for write in (
+    lambda: checkpoint.save(folder / "checkpoint.pt", "test", {"x": torch.ones(100_000)}),
+    lambda: [log.write(update, {"loss": 1 / 3}) for update in range(1000)],
+):
+    try:
+        write()
+    except OSError as error:
+        print(error)
+"""
+
+
+def test_where_no_more_can_be_written_the_old_checkpoint_stays_and_the_error_names_the_file(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FILL, tmp_path], capture_output=True, text=True, check=True)
+    named = [error.partition(": ")[2].strip("'") for error in done.stdout.splitlines()]
+    assert named[0] == str(tmp_path / "checkpoint.pt")
+    assert named[1] in (str(tmp_path / "metrics.csv"), str(tmp_path / "events"))  # both grow beyond the limit
+    assert torch.equal(checkpoint.load(tmp_path / "checkpoint.pt", "test")["x"], torch.ones(2))
 
 
 def test_rows_after_the_checkpoint_are_dropped(tmp_path):
