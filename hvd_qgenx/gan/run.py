@@ -76,6 +76,7 @@ class Run:
                     self.save_checkpoint()
         finally:
             bar.close()
+            trainer.batches.close()
             for log in (self._log, self._level_log, self._score_log):
                 if log:
                     log.close()

@@ -39,7 +39,16 @@ class Trainer:
     def __init__(self, config: GanConfig, images: ImageSet, transport: Transport) -> None:
         self.config, self.transport, self.images = config, transport, images
         self.device = _device(config.device, transport)
-        self.batches = Batches(images, config.batch_size, config.seed, transport.rank, transport.size)
+        self.batches = Batches(
+            images,
+            config.batch_size,
+            config.seed,
+            transport.rank,
+            transport.size,
+            flip=config.augmentation == "flip",
+            workers=config.workers,
+            pinned=self.device.type == "cuda",
+        )
         self.classes = images.classes if config.conditional else 0
         self.players = make_players(config, images.channels, images.side, self.classes)
         models.initialize(self.players.generator, config.seed, Purpose.GENERATOR)
@@ -246,6 +255,7 @@ class Trainer:
             share=len(self.batches) * self.transport.size / self.config.batch_size,
             moving=moving,
             lap=self.laps.lap,
+            mixed=self.config.precision == "bf16",
         )
         self.last_losses = new if "discriminator" in moving else new._replace(penalty=self.last_losses.penalty)
 

@@ -1,0 +1,76 @@
+"""Processes that read images ahead of training."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from hvd_qgenx.errors import TrainingError
+from hvd_qgenx.gan.data.images import ImageSet
+
+
+class ReadAhead:
+    """Takes what ``indices`` lists from ``images``, two lists a process ahead.
+
+    The processes are forked from a server that has neither this process's threads nor its MPI and
+    CUDA. They end with this object, and when this process dies.
+    """
+
+    def __init__(self, images: ImageSet, indices: Iterable[Sequence[int]], processes: int) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])  # so that imports cost time and memory once
+        loader = DataLoader(
+            _Taking(images),
+            batch_size=None,  # what the sampler yields is a batch
+            sampler=indices,
+            num_workers=processes,
+            multiprocessing_context=context,
+            worker_init_fn=_end_with_parent,
+            generator=torch.Generator(),  # from which the loader draws, in place of the global one
+        )
+        self._taken = iter(loader)
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        """What ``ImageSet.take`` returns for the next list.
+
+        Raises:
+            TrainingError: an image cannot be read, or a process has died.
+        """
+        try:
+            taken = next(self._taken)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise TrainingError(f"a process that reads images has failed ({reason}); try fewer --workers") from error
+        if isinstance(taken, TrainingError):
+            raise taken
+        images, labels = taken
+        return images, labels
+
+
+class _Taking(Dataset[tuple[Tensor, Tensor] | TrainingError]):
+    """Returns errors instead of raising them, which would wrap their sentence in a traceback."""
+
+    def __init__(self, images: ImageSet) -> None:
+        self.images = images
+
+    def __getitem__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor] | TrainingError:
+        try:
+            return self.images.take(indices)
+        except TrainingError as error:
+            return error
+
+
+def _end_with_parent(_: int) -> None:
+    """The loader's own processes look for a new parent process, but theirs is the server, which lasts as they do."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
