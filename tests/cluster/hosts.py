@@ -115,11 +115,15 @@ class Hosts:
     def __iter__(self) -> Iterator[Host]:
         return iter((self.a, self.b, self.c))
 
+    def start(self, *command: str, **settings: Any) -> "subprocess.Popen[bytes]":
+        """Starts a command on host a; settings as for ``Popen``."""
+        return _start("a", *command, env=self.environment, **settings)
+
     def horovodrun(self, *command: str, log: Path) -> "subprocess.Popen[bytes]":
         """Starts a command on all three from host a, one rank each; what they print goes to ``log``."""
         launcher = ("horovodrun", "-np", "3", "-H", "a:1,b:1,c:1", "--disable-cache")
         with log.open("wb") as output:
-            return _start("a", *launcher, *command, env=self.environment, stdout=output, stderr=subprocess.STDOUT)
+            return self.start(*launcher, *command, stdout=output, stderr=subprocess.STDOUT)
 
 
 @contextmanager

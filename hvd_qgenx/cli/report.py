@@ -1,0 +1,75 @@
+"""hvd-qgenx report"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hvd_qgenx.cli import options
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.report import Comparison, Row, compare, find, rows, text
+
+
+@click.command("report")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the page.  [default: report, where the runs lie]"
+)
+@click.option("--title", default="hvd-qgenx gan", show_default=True, help="Of the page.")
+@click.option("--score", help="The score to show first, like fid.  [default: the first there is]")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON, and nothing else, on standard output.")
+def report_command(paths: Sequence[Path], out: Path | None, title: str, score: str | None, as_json: bool) -> None:
+    """Compare runs of hvd-qgenx gan on one page: scores against updates, seconds and MB, and where time goes.
+
+    \b
+    Examples:
+      hvd-qgenx report runs/none-0 runs/none-1 runs/uq4-0 runs/uq4-1
+      hvd-qgenx report runs/sweep --out page --score fid
+
+    RUN is a run's folder, or a folder that holds such, however deep. Runs that differ in nothing but the
+    seed are one group; --compressor none is what ratios are taken to. Runs that are hard to compare are
+    drawn all the same, and the page says in what they differ. Writes index.html, which holds all its
+    pictures, and the pictures as PNG.
+    """
+    with options.exit_codes():
+        records = find(paths)
+        comparison = compare(records, score)
+        folder = _folder(out, [record.path for record in records])
+        from hvd_qgenx.report import page  # matplotlib takes a while to import
+
+        written = page.write(comparison, folder, title)
+    found = rows(comparison)
+    if as_json:
+        click.echo(json.dumps(_as_dict(comparison, found, written), indent=2))
+        return
+    click.echo(text.terminal(text.main(comparison, found)), nl=False)
+    for warning in _warnings(comparison):
+        click.echo(f"Warning: {warning}", err=True)
+    click.echo(f"page and pictures in {folder}: {written}")
+
+
+def _folder(out: Path | None, runs: Sequence[Path]) -> Path:
+    """Makes the folder of the page; by default where the runs lie, or here if that is all they share."""
+    common = Path(os.path.commonpath([path.resolve().parent for path in runs]))
+    folder = out or (Path() if common == Path(common.anchor) else common) / "report"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error
+    return folder
+
+
+def _as_dict(comparison: Comparison, found: Sequence[Row], written: Path) -> dict[str, Any]:
+    return {
+        "page": str(written),
+        "score": comparison.score,
+        "groups": [row.as_dict() for row in found],
+        "warnings": _warnings(comparison),
+    }
+
+
+def _warnings(comparison: Comparison) -> list[str]:
+    return [*(f"{difference}." for difference in comparison.differences), *comparison.remarks]

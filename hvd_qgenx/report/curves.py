@@ -1,0 +1,76 @@
+"""Runs that differ in their seed, as one curve."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hvd_qgenx.report.recorded import Array, Table
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation over runs; None of a single run."""
+
+    mean: float
+    deviation: float | None
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float] | Array) -> "Spread | None":
+        """Of the finite ones; None if there are none."""
+        finite = [float(value) for value in values if np.isfinite(value)]
+        if not finite:
+            return None
+        deviation = float(np.std(finite, ddof=1)) if len(finite) > 1 else None
+        return cls(float(np.mean(finite)), deviation, len(finite))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A column of several runs at the same n updates."""
+
+    update: Array
+    seconds: Array
+    """(n,): of training until then, mean over runs."""
+    megabytes: Array
+    """(n,): sent by one rank until then, mean over runs."""
+    values: Array
+    """(runs, n)"""
+
+    @property
+    def mean(self) -> Array:
+        mean: Array = self.values.mean(0)
+        return mean
+
+
+def curve(tables: Sequence[Table], column: str) -> Curve | None:
+    """Aligns runs at all updates at which any has the column, from the last beginning to the first end.
+
+    Between its own updates a run is interpolated linearly. Where the runs have no update in common, only the one
+    that came furthest is taken; None if no run has the column.
+    """
+    runs = [(table, np.isfinite(table[column])) for table in tables]
+    runs = [(table, kept) for table, kept in runs if kept.any()]
+    if not runs:
+        return None
+    places = [table["update"][kept] for table, kept in runs]
+    grid = np.unique(np.concatenate(places))
+    grid = grid[(grid >= max(own[0] for own in places)) & (grid <= min(own[-1] for own in places))]
+    if not len(grid):
+        return curve([max((table for table, _ in runs), key=lambda table: table["update"][-1])], column)
+
+    def aligned(name: str) -> Array:
+        return np.array(
+            [np.interp(grid, own, table[name][kept]) for own, (table, kept) in zip(places, runs, strict=True)]
+        )
+
+    return Curve(grid, aligned("seconds/elapsed").mean(0), aligned("traffic/megabytes").mean(0), aligned(column))
+
+
+def per_update(table: Table, column: str) -> float:
+    """Mean per update over a whole run of a column that holds means since the row before."""
+    weights = np.diff(table["update"], prepend=0)
+    known = np.isfinite(table[column])
+    total = weights[known].sum()
+    return float((table[column][known] * weights[known]).sum() / total) if total > 0 else float("nan")

@@ -1,0 +1,252 @@
+"""Pictures of a comparison."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from PIL import Image
+
+from hvd_qgenx.report.comparison import Comparison, name_of, weights_of
+from hvd_qgenx.report.curves import Curve, curve
+from hvd_qgenx.report.groups import Group, Mode
+from hvd_qgenx.report.recorded import Array, Recorded
+from hvd_qgenx.report.results import LOSSES
+from hvd_qgenx.report.text import number
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+DPI = 130
+WIDE = 4.0
+"""A ratio of largest to smallest from which an axis is logarithmic."""
+AGAINST = {"update": "updates", "seconds": "seconds of training", "megabytes": "MB sent by one rank"}
+
+PHASES = {
+    "data": "#8c8c8c",
+    "generator_forward": "#9ccbe8",
+    "generator_backward": "#0072B2",
+    "discriminator_forward": "#f7b98b",
+    "discriminator_backward": "#D55E00",
+    "penalty": "#CC79A7",
+    "optimizer": "#009E73",
+    "waiting": "#ffffff",
+}
+"""What training does, and white with stripes where it does nothing."""
+THREAD = {"encode": "#56B4E9", "wire": "#bfbfbf", "decode": "#E69F00"}
+"""What the exchange does meanwhile."""
+STRIPES = {"hatch": "////", "edgecolor": "#555555", "linewidth": 0.5}
+
+_AS_WRITTEN = matplotlib.rc_context({"text.parse_math": False})
+"""Names come from elsewhere, and may hold what Matplotlib would take for formulas."""
+
+
+@_AS_WRITTEN
+def draw_scores(comparison: Comparison, path: Path) -> None:
+    """Writes a PNG: the first score against updates, and seconds and MB where there are any; a row for every place.
+
+    Lines are means over the seeds of finished runs, bands reach over all of them; interrupted ones are thin.
+    """
+    column = str(comparison.score)
+    places = comparison.places
+    ends = {against: [_end(group, column, against) for group in comparison.groups] for against in AGAINST}
+    known = {against: label for against, label in AGAINST.items() if max(ends[against]) > 0}
+    figure, grid = _panels(len(places), len(known), height=3.5, sharey=True)
+    for axes, (place, groups) in zip(grid, places.items(), strict=True):
+        for panel, (against, label) in zip(axes, known.items(), strict=True):
+            for group in groups:
+                _draw_curve(panel, group.mode, group.score(column), against)
+                for record in group.left_out:
+                    _draw_interrupted(panel, group, record, column, against)
+            _draw_levels(panel, comparison, place)
+            panel.set_xlabel(label)
+            panel.grid(alpha=0.3)
+            if against != "update":
+                _widen(panel, "x", [end for group in groups if (end := _end(group, column, against))])
+        axes[0].set_ylabel(column)
+        axes[0].set_title(place, loc="left")
+    floor = [] if comparison.floor is None else [comparison.floor]
+    _widen(grid[0, 0], "y", [*_heights(comparison, [column]), *floor])
+    _finish(figure, grid, path)
+
+
+@_AS_WRITTEN
+def draw_weights(comparison: Comparison, path: Path) -> None:
+    """Writes a PNG: every score of every weights against updates, a row for every score."""
+    names = list(dict.fromkeys(map(name_of, comparison.columns)))
+    weights = list(dict.fromkeys(map(weights_of, comparison.columns)))
+    figure, grid = _panels(len(names), len(weights), height=2.8, sharex=True, sharey="row")
+    for axes, name in zip(grid, names, strict=True):
+        for panel, weight in zip(axes, weights, strict=True):
+            _draw_updates(panel, comparison, partial(Group.score, column=f"{name}/{weight}"))
+        _widen(axes[0], "y", _heights(comparison, [f"{name}/{weight}" for weight in weights]))
+        axes[0].set_ylabel(name)
+    for weight, top, bottom in zip(weights, grid[0], grid[-1], strict=True):
+        top.set_title(f"{weight} weights")
+        bottom.set_xlabel("updates")
+    _finish(figure, grid, path)
+
+
+@_AS_WRITTEN
+def draw_losses(comparison: Comparison, path: Path) -> None:
+    """Writes a PNG: losses of both players and the penalty against updates."""
+    figure, grid = _panels(1, len(LOSSES), height=2.8)
+    for panel, column in zip(grid[0], LOSSES, strict=True):
+        _draw_updates(panel, comparison, partial(Group.metric, column=column), bare=True)
+        panel.set(xlabel="updates", title=column.removeprefix("loss/"))
+    grid[0, 0].set_ylabel("loss")
+    _finish(figure, grid, path)
+
+
+@_AS_WRITTEN
+def draw_breakdown(comparison: Comparison, path: Path) -> None:
+    """Writes a PNG: where the seconds of an update go; a panel for every place, two bars for every group.
+
+    The thick bar is what training does, the thin one what the exchange's thread does meanwhile.
+    """
+    places = comparison.places
+    heights = [0.62 * len(groups) + 0.75 for groups in places.values()]
+    figure, grid = plt.subplots(
+        len(places), 1, figsize=(10, sum(heights) + 0.9), height_ratios=heights, squeeze=False, layout="constrained"
+    )
+    for panel, (place, groups) in zip(grid[:, 0], places.items(), strict=True):
+        tops = np.arange(len(groups))[::-1].astype(float)
+        reach = np.maximum(
+            _stack(panel, groups, PHASES, tops + 0.1, 0.46), _stack(panel, groups, THREAD, tops - 0.25, 0.16)
+        )
+        for top, end, group in zip(tops, reach, groups, strict=True):
+            total = group.per_update("seconds/update")
+            if total:
+                panel.text(end, top + 0.1, f"  {number(total.mean, 3)} s", va="center", fontsize=9)
+        panel.set_yticks(tops, [group.name for group in groups])
+        panel.set_title(place, loc="left")
+        panel.set_xlabel("seconds per update")
+        panel.set(xlim=(0, 1.12 * max(reach) or 1), ylim=(-0.5, len(groups) - 0.5))
+        panel.grid(axis="x", alpha=0.3)
+        panel.set_axisbelow(True)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    split = len(PHASES)
+    figure.legend(handles[:split], labels[:split], loc="outside upper left", ncols=4, fontsize=8, title="training")
+    figure.legend(handles[split:], labels[split:], loc="outside upper right", ncols=1, fontsize=8, title="meanwhile")
+    _save(figure, path)
+
+
+@_AS_WRITTEN
+def draw_samples(pictures: Sequence[tuple[str, Path]], path: Path) -> None:
+    """Writes a PNG: sample pictures with their titles, at most four in a row."""
+    columns = min(4, len(pictures))
+    figure, grid = _panels(math.ceil(len(pictures) / columns), columns, height=4.3)
+    for panel in grid.flat:
+        panel.axis("off")
+    for panel, (title, picture) in zip(grid.flat, pictures, strict=False):
+        with Image.open(picture) as image:
+            panel.imshow(np.asarray(image.convert("RGB")))
+        panel.set_title(title, fontsize=10)
+    _save(figure, path)
+
+
+def _panels(rows: int, columns: int, height: float, **shared: Any) -> tuple[Figure, Any]:
+    size = (max(4.2 * columns, 6), height * rows + 0.5)
+    figure, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **shared)
+    return figure, grid
+
+
+def _draw_updates(
+    panel: Axes, comparison: Comparison, find: Callable[[Group], Curve | None], bare: bool = False
+) -> None:
+    """One curve of every mode: over other links it would be the same."""
+    for mode in comparison.modes:
+        curves = (find(group) for group in comparison.groups if group.mode is mode)
+        _draw_curve(panel, mode, next(filter(None, curves), None), "update", bare)
+    panel.grid(alpha=0.3)
+
+
+def _draw_curve(panel: Axes, mode: Mode, curve: Curve | None, against: str, bare: bool = False) -> None:
+    """The mean over runs with a band from the least to the largest; ``bare`` without markers."""
+    if curve is None:
+        return
+    shown = slice(None) if against == "update" else curve.update > 0  # that axis may be logarithmic
+    x: Array = getattr(curve, against)[shown]
+    low, mean, high = (values[shown] for values in (curve.values.min(0), curve.mean, curve.values.max(0)))
+    style = {"linewidth": 1.0} if bare else {"linewidth": 1.4, "marker": mode.marker, "markersize": 4}
+    panel.plot(x, mean, color=mode.color, label=mode.name, markevery=max(1, len(x) // 10), **style)
+    panel.fill_between(x, low, high, color=mode.color, alpha=0.15, linewidth=0)
+
+
+def _draw_interrupted(panel: Axes, group: Group, record: Recorded, column: str, against: str) -> None:
+    own = curve([record.scores], column)
+    if own is not None:
+        label = f"{group.name}, interrupted"
+        panel.plot(getattr(own, against), own.mean, ":", color=group.mode.color, linewidth=1.0, label=label)
+
+
+def _draw_levels(panel: Axes, comparison: Comparison, place: str) -> None:
+    """The baseline's final score, and that of perfect images."""
+    baseline = comparison.baseline(place)
+    final = baseline.score(str(comparison.score)) if baseline else None
+    if baseline and final:
+        style: dict[str, Any] = {"color": baseline.mode.color, "linewidth": 0.8, "linestyle": "--"}
+        panel.axhline(final.mean[-1], label="last of the baseline", **style)
+    if comparison.floor is not None:
+        panel.axhline(comparison.floor, color="#777777", linewidth=1.2, linestyle=":", label="perfect images")
+
+
+def _heights(comparison: Comparison, columns: Sequence[str]) -> list[float]:
+    """How far scores reach."""
+    curves = [group.score(column) for column in columns for group in comparison.groups]
+    return [float(value) for own in curves if own for value in (own.values.min(), own.values.max())]
+
+
+def _end(group: Group, column: str, against: str) -> float:
+    """How far a group came; 0 if that is not known."""
+    own = group.score(column)
+    return float(np.nan_to_num(getattr(own, against)[-1])) if own else 0.0
+
+
+def _widen(panel: Axes, which: str, values: Sequence[float]) -> None:
+    """Makes the axis x or y logarithmic if its values reach far."""
+    if not values or min(values) <= 0 or max(values) / min(values) < WIDE:
+        return
+    subs = (1.0, 2.0, 5.0) if which == "y" else (1.0, 3.0)
+    panel.set(**{f"{which}scale": "log"})
+    axis = getattr(panel, f"{which}axis")
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _stack(panel: Axes, groups: Sequence[Group], parts: dict[str, str], places: Array, height: float) -> Array:
+    """Horizontal bars of seconds per update, part after part; returns where they end."""
+    start = np.zeros(len(groups))
+    for part, color in parts.items():
+        spreads = [group.per_update(f"seconds/{part}") for group in groups]
+        width = np.array([spread.mean if spread else 0.0 for spread in spreads])
+        stripes: dict[str, Any] = STRIPES if part == "waiting" else {}
+        panel.barh(places, width, height, start, color=color, label=part.replace("_", " "), **stripes)
+        start += width
+    return start
+
+
+def _finish(figure: Figure, grid: Any, path: Path) -> None:
+    """One legend for all panels, above them."""
+    found: dict[str, Any] = {}
+    for panel in grid.flat:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    if found:
+        columns = min(5, len(found))
+        figure.legend(
+            handles=list(found.values()), labels=list(found), loc="outside upper left", ncols=columns, fontsize=8
+        )
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=DPI)
+    plt.close(figure)

@@ -1,0 +1,145 @@
+"""Runs sorted into groups: the same configuration but for the seed, over the same links."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hvd_qgenx.report import settings
+from hvd_qgenx.report.curves import Curve, Spread, curve, per_update
+from hvd_qgenx.report.recorded import Recorded
+
+BASELINE = "none"
+"""The compressor that the others are held against."""
+BLACK = ("#1a1a1a", "o")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Those of Okabe and Ito, which the colour-blind can tell apart; the baseline is black."""
+MARKERS = "s^DvP"
+LOOKS = [(COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]) for index in range(30)]
+
+
+@dataclass(frozen=True, eq=False)
+class Mode:
+    """Runs whose configuration differs in nothing but the seed; drawn alike everywhere."""
+
+    name: str
+    outcome: settings.Settings
+    records: list[Recorded]
+    color: str
+    marker: str
+
+    @property
+    def uncompressed(self) -> bool:
+        return _uncompressed(self.outcome)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Runs of one mode over the same links."""
+
+    mode: Mode
+    place: str
+    """What the links are called; empty if nothing tells them apart."""
+    records: list[Recorded]
+
+    @property
+    def name(self) -> str:
+        return self.mode.name
+
+    @property
+    def title(self) -> str:
+        """The name, and the place if there are several."""
+        return f"{self.name}, {self.place}" if self.place else self.name
+
+    @property
+    def counted(self) -> list[Recorded]:
+        """The finished runs, which means and bands are over; all, if none is finished."""
+        return [record for record in self.records if record.finished] or self.records
+
+    @property
+    def left_out(self) -> list[Recorded]:
+        """Interrupted runs beside finished ones."""
+        return [record for record in self.records if record not in self.counted]
+
+    @property
+    def score_names(self) -> set[str]:
+        return {name for record in self.records for name in record.score_names}
+
+    def score(self, column: str) -> Curve | None:
+        """Of ``SCORE/WEIGHTS`` over the counted runs."""
+        return curve([record.scores for record in self.counted], column)
+
+    def metric(self, column: str) -> Curve | None:
+        return curve([record.metrics for record in self.counted], column)
+
+    def per_update(self, column: str) -> Spread | None:
+        """Of a metric that is a mean per update."""
+        return Spread.of([per_update(record.metrics, column) for record in self.counted])
+
+
+def sort(records: Sequence[Recorded]) -> list[Group]:
+    """Groups by place, and within a place the baseline first, then by falling traffic."""
+    modes = _modes(records)
+    mode_of = {record: mode for mode in modes for record in mode.records}
+    places = dict(zip(records, _places(records, mode_of), strict=True))
+    return [
+        Group(mode, place, own)
+        for place in dict.fromkeys(places.values())
+        for mode in modes
+        if (own := [record for record in mode.records if places[record] == place])
+    ]
+
+
+def _modes(records: Sequence[Recorded]) -> list[Mode]:
+    found: list[tuple[settings.Settings, list[Recorded]]] = []
+    for record in records:
+        outcome = settings.outcome(record.config)
+        alike = next((own for known, own in found if known == outcome), None)
+        if alike is None:
+            found.append((outcome, [record]))
+        else:
+            alike.append(record)
+    found.sort(key=lambda mode: (not _uncompressed(mode[0]), -_traffic(mode[1])))
+    outcomes = [outcome for outcome, _ in found]
+    names = settings.names(outcomes, [_preset(own) for _, own in found])
+    looks = [BLACK, *LOOKS] if _uncompressed(outcomes[0]) else LOOKS
+    return [
+        Mode(name, outcome, own, *looks[index % len(looks)])
+        for index, (name, (outcome, own)) in enumerate(zip(names, found, strict=True))
+    ]
+
+
+def _uncompressed(outcome: settings.Settings) -> bool:
+    return bool(outcome["compressor"] == BASELINE)
+
+
+def _preset(records: Sequence[Recorded]) -> str | None:
+    presets = {str(record.config.get("preset") or "") for record in records}
+    return presets.pop() or None if len(presets) == 1 else None
+
+
+def _traffic(records: Sequence[Recorded]) -> float:
+    found = Spread.of([per_update(record.metrics, "traffic/megabytes_per_update") for record in records])
+    return found.mean if found else 0.0
+
+
+def _places(records: Sequence[Recorded], mode_of: dict[Recorded, Mode]) -> list[str]:
+    """What is known of each run's links, as far as it differs, and the folder where that tells equal runs apart."""
+    links = [str(record.config.get("link") or "") for record in records]
+    known = [labels for labels in (links, [_hosts(record) for record in records]) if len(set(labels)) > 1]
+    runs = [(mode_of[record], str(record.seed), *labels) for record, *labels in zip(records, *known, strict=True)]
+    folders = _folders([record.path.resolve() for record in records])
+    if len(set(zip(runs, folders, strict=True))) > len(set(runs)):
+        known.append(folders)
+    return [", ".join(filter(None, labels)) for _, *labels in zip(records, *known, strict=True)]
+
+
+def _hosts(record: Recorded) -> str:
+    hosts = record.config.get("hosts")
+    return f"{hosts} host{'' if hosts == 1 else 's'}" if hosts else ""
+
+
+def _folders(paths: Sequence[Path]) -> list[str]:
+    """The first folder of each path that not all have in common; empty where a run lies beside it."""
+    common = Path(os.path.commonpath([path.parent for path in paths]))
+    return ["".join(path.parent.relative_to(common).parts[:1]) for path in paths]

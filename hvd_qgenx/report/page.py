@@ -1,0 +1,116 @@
+"""The page: one HTML file with all pictures in it."""
+
+import base64
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from hvd_qgenx.report import figures, settings, text
+from hvd_qgenx.report.comparison import Comparison, higher_is_better
+from hvd_qgenx.report.recorded import Recorded
+from hvd_qgenx.report.results import rows
+from hvd_qgenx.runs.folder import write_atomically
+
+TEMPLATE = "page.html.j2"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the page, its bytes as a data URI."""
+
+    title: str
+    caption: str
+    source: str
+
+
+def write(comparison: Comparison, out: Path, title: str) -> Path:
+    """Writes ``index.html`` and the pictures beside it into ``out``, which exists; returns the page.
+
+    The page refers to nothing outside itself and needs no script.
+    """
+    found = rows(comparison)
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = templates.get_template(TEMPLATE).render(
+        title=title,
+        comparison=comparison,
+        better="higher" if comparison.score and higher_is_better(comparison.score) else "lower",
+        tables=[table for table in (text.main(comparison, found), text.more(found)) if table],
+        scores=text.scores(comparison, found) if len(comparison.columns) > 1 else [],
+        colors={mode.name: mode.color for mode in comparison.modes},
+        pictures=_pictures(comparison, out),
+        samples=_samples(comparison, out),
+        settings=settings.lines([[record.config for record in mode.records] for mode in comparison.modes]),
+        command=lambda record: shlex.join(map(str, record.config.get("command") or ())),
+    )
+    page = out / "index.html"
+    write_atomically(page, lambda file: file.write(html.encode()))
+    return page
+
+
+def _pictures(comparison: Comparison, out: Path) -> list[Picture]:
+    """Draws what the runs have the numbers for."""
+    drawn = []
+
+    def add(title: str, caption: str, name: str, draw: Callable[[Comparison, Path], None]) -> None:
+        draw(comparison, out / name)
+        drawn.append(Picture(title, caption, _data_uri(out / name)))
+
+    if comparison.score:
+        add(
+            f"Score: {comparison.score}",
+            "Means over seeds; bands reach from the least to the largest. Seconds are those of training, scoring left "
+            "out; MB are those sent by one rank.",
+            "score.png",
+            figures.draw_scores,
+        )
+    if len(comparison.columns) > 1:
+        add("All scores and weights", "Against updates.", "weights.png", figures.draw_weights)
+    if any(group.per_update("seconds/update") for group in comparison.groups):
+        add(
+            "Where the time goes",
+            "Thick bars: what training does in an update, and, striped, how long it waits for exchanges. Thin bars: "
+            "what the exchanges' thread does meanwhile. Figures are whole updates, with what no part covers.",
+            "breakdown.png",
+            figures.draw_breakdown,
+        )
+    add("Losses", "Means over seeds with bands.", "losses.png", figures.draw_losses)
+    return drawn
+
+
+def _samples(comparison: Comparison, out: Path) -> list[Picture]:
+    """One run of every mode, of the same seed and at the same update where there is such; drawn side by side too."""
+    shown = {mode.name: run for mode in comparison.modes if (run := _with_samples(mode.records, _seed(comparison)))}
+    if not shown:
+        return []
+    common = set.intersection(*(set(run.samples) for run in shown.values()))
+    chosen = []
+    for name, run in shown.items():
+        update = max(common or run.samples)
+        chosen.append((name, f"seed {run.seed}, update {update:,}", run.samples[update]))
+    figures.draw_samples([(f"{name}\n{where}", path) for name, where, path in chosen], out / "samples.png")
+    return [Picture(name, where, _data_uri(path)) for name, where, path in chosen]
+
+
+def _seed(comparison: Comparison) -> str | None:
+    """The first that every mode has samples of."""
+    seeds = [{str(record.seed) for record in mode.records if record.samples} for mode in comparison.modes]
+    return min(set.intersection(*seeds), default=None)
+
+
+def _with_samples(records: list[Recorded], seed: str | None) -> Recorded | None:
+    """A finished run if there is one, rather of this seed."""
+    own = [record for record in records if record.samples]
+    return min(own, key=lambda record: (str(record.seed) != seed, not record.finished), default=None)
+
+
+def _data_uri(path: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,0 +1,157 @@
+"""What a run left in its folder."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.runs import RunFolder
+
+Array = NDArray[np.float64]
+
+NEEDED = ("compressor", "seed")
+"""What the configuration of a GAN run has, and those of other runs have not."""
+BESIDE = ("update", "traffic/", "seconds/", "bias/")
+"""How columns of scores.csv begin that are no scores."""
+
+
+class Table:
+    """Columns of numbers, with ``update`` rising. Missing numbers, and columns that are not there, are NaN."""
+
+    def __init__(self, columns: dict[str, Array] | None = None) -> None:
+        self._columns = columns or {"update": np.empty(0)}
+
+    def __getitem__(self, name: str) -> Array:
+        return self._columns.get(name, np.full(len(self), np.nan))
+
+    def __len__(self) -> int:
+        return len(self._columns["update"])
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._columns)
+
+    @classmethod
+    def read(cls, path: Path) -> "Table":
+        """Reads a CSV file; empty if there is none. Rows that were cut off or cannot be read are left out."""
+        if not path.exists():
+            return cls()
+        lines = path.read_text(errors="replace").splitlines(keepends=True)
+        names, *texts = list(csv.reader(line for line in lines if line.endswith("\n"))) or [[]]
+        rows = {row[0]: row for row in _numbers(texts, len(names))}  # written again after an interruption: the last
+        if not rows or names[0] != "update":
+            return cls()
+        columns = np.array([rows[update] for update in sorted(rows)]).T
+        return cls(dict(zip(names, columns, strict=True)))
+
+
+def _numbers(texts: Iterable[Sequence[str]], count: int) -> Iterator[list[float]]:
+    for row in texts:
+        try:
+            numbers = [float(text or "nan") for text in row]
+        except ValueError:
+            continue
+        if len(numbers) == count and np.isfinite(numbers[0]):
+            yield numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """One run, finished or not."""
+
+    path: Path
+    config: dict[str, Any]
+    metrics: Table
+    scores: Table
+    summary: dict[str, Any] | None
+    """None: the run was interrupted, or still goes on."""
+    samples: dict[int, Path]
+    """Pictures by update."""
+
+    @property
+    def finished(self) -> bool:
+        return self.summary is not None
+
+    @property
+    def seed(self) -> Any:
+        return self.config["seed"]
+
+    @property
+    def updates(self) -> int:
+        """The last of which anything was written."""
+        return int(max((table["update"][-1] for table in (self.metrics, self.scores) if len(table)), default=0))
+
+    @property
+    def score_names(self) -> list[str]:
+        """Columns ``SCORE/WEIGHTS`` that hold a number."""
+        names = (name for name in self.scores.names if "/" in name and not name.startswith(BESIDE))
+        return [name for name in names if np.isfinite(self.scores[name]).any()]
+
+
+def find(paths: Sequence[Path]) -> list[Recorded]:
+    """Reads the runs in these folders, and in folders inside them, each once.
+
+    Raises:
+        ConfigurationError: a path holds no run, or a file of a run cannot be read; names it.
+    """
+    found = {folder.resolve(): folder for path in paths for folder in _folders(path)}
+    return [_read(folder) for folder in found.values()]
+
+
+def _folders(path: Path) -> list[Path]:
+    if RunFolder(path).config.exists():
+        if not _is_run(path):
+            raise ConfigurationError(f"{RunFolder(path).config} is not the configuration of a GAN run")
+        return [path]
+    try:
+        found = [folder for folder in _configured(path) if _is_run(folder)]
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}; name folders of runs") from error
+    if not found:
+        raise ConfigurationError(
+            f"{path} holds no run: neither it nor a folder in it has a config.json of hvd-qgenx gan"
+        )
+    return found
+
+
+def _configured(path: Path) -> Iterator[Path]:
+    """Folders with a configuration, from here down; a run's own folders hold no runs."""
+    for child in sorted(path.iterdir()):
+        if child.is_dir():
+            if RunFolder(child).config.exists():
+                yield child
+            else:
+                yield from _configured(child)
+
+
+def _is_run(path: Path) -> bool:
+    return all(name in RunFolder(path).read_config() for name in NEEDED)
+
+
+def _read(path: Path) -> Recorded:
+    folder = RunFolder(path)
+    pictures = folder.samples.glob("*.png") if folder.samples.exists() else ()
+    return Recorded(
+        path,
+        folder.read_config(),
+        Table.read(folder.metrics),
+        Table.read(folder.scores),
+        _summary(folder.summary),
+        {int(picture.stem): picture for picture in pictures if picture.stem.isdecimal()},
+    )
+
+
+def _summary(path: Path) -> dict[str, Any] | None:
+    try:
+        summary = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    return summary if isinstance(summary, dict) else None

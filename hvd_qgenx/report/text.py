@@ -1,0 +1,112 @@
+"""Figures as people read them, for the page and for a terminal."""
+
+import io
+import math
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from hvd_qgenx.report.comparison import Comparison
+from hvd_qgenx.report.curves import Spread
+from hvd_qgenx.report.results import LOSSES, Row
+from hvd_qgenx.report.settings import NOTHING
+
+Cells = dict[str, str]
+"""Text by heading."""
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """With so many significant digits, and never in the notation with an e between 0.0001 and a million."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if value == 0 or not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.{digits - 1}g}"
+    return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+
+
+def spread(value: Spread | None) -> str:
+    """``mean ± deviation``, the deviation with two digits and the mean with as many decimals."""
+    if value is None or not value.deviation or value.deviation < 1e-9 * abs(value.mean):  # rounding
+        return number(value.mean if value else None)
+    decimals = max(0, 1 - math.floor(math.log10(value.deviation)))
+    return f"{value.mean:,.{decimals}f} ± {value.deviation:,.{decimals}f}"
+
+
+def main(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
+    """What matters most of every group."""
+    table = [
+        {
+            **_who(row),
+            str(comparison.score): spread(row.final),
+            "MB/update": spread(row.megabytes_per_update),
+            "fewer bytes": _times(row.fewer_bytes),
+            "s/update": spread(row.seconds_per_update),
+            "faster": _times(row.faster),
+            "time to baseline": _to(comparison, row, "seconds", "s", row.less_time),
+            "MB to baseline": _to(comparison, row, "megabytes", "MB", row.less_traffic),
+        }
+        for row in rows
+    ]
+    return _without_empty(table)
+
+
+def more(rows: Sequence[Row]) -> list[Cells]:
+    """The rest of every group."""
+    table = [
+        {
+            **_who(row),
+            "updates": f"{row.updates:,}",
+            "best score": number(row.best),
+            "error": spread(row.relative_error),
+            **{f"loss of {name.removeprefix('loss/')}": spread(row.losses.get(name)) for name in LOSSES},
+            "replicas agree": {None: NOTHING, True: "yes", False: "NO"}[row.replicas_agree],
+        }
+        for row in rows
+    ]
+    return _without_empty(table)
+
+
+def scores(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
+    """The last of every score."""
+    return [{**_who(row), **{name: spread(row.finals.get(name)) for name in comparison.columns}} for row in rows]
+
+
+def terminal(table: Sequence[Cells], width: int = 160) -> str:
+    """One line for every group."""
+    drawn = RichTable(box=None, pad_edge=False)
+    for index, heading in enumerate(table[0]):
+        drawn.add_column(heading, justify="right" if index else "left")
+    for cells in table:
+        drawn.add_row(*cells.values())
+    text = io.StringIO()
+    Console(file=text, width=width, markup=False, highlight=False, emoji=False).print(drawn)
+    return text.getvalue()
+
+
+def _who(row: Row) -> Cells:
+    place = {"at": row.place} if row.place else {}
+    seeds = (f"{seed} unfinished" if seed in row.unfinished else str(seed) for seed in row.seeds)
+    return {"group": row.group, **place, "seeds": ", ".join(seeds)}
+
+
+def _to(comparison: Comparison, row: Row, what: str, unit: str, less: float | None) -> str:
+    baseline = comparison.baseline(row.place)
+    if row.final is None or baseline is None or comparison.score not in baseline.score_names:
+        return NOTHING
+    if row.reached is None:
+        return "not reached"
+    value = getattr(row.reached, what)
+    if value is None:
+        return NOTHING
+    ratio = f" ({_times(less)} less)" if less and row.group != baseline.name else ""
+    return f"{number(value)} {unit}{ratio}"
+
+
+def _times(ratio: float | None) -> str:
+    return NOTHING if ratio is None else f"{number(ratio, 3)}x"
+
+
+def _without_empty(table: Sequence[Cells]) -> list[Cells]:
+    kept = [heading for heading in table[0] if any(cells[heading] != NOTHING for cells in table)]
+    return [{heading: cells[heading] for heading in kept} for cells in table]
