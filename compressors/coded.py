@@ -4,12 +4,11 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from compressors import coding, kernels, parameters, registry
 from compressors.base import Compressor, Shape

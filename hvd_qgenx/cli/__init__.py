@@ -4,10 +4,14 @@ import click
 
 from hvd_qgenx.cli.bench import bench
 from hvd_qgenx.cli.bilinear import bilinear
+from hvd_qgenx.cli.evaluate import evaluate_command
 from hvd_qgenx.cli.game import game
 from hvd_qgenx.cli.gan import gan
 from hvd_qgenx.cli.levels import levels
 from hvd_qgenx.cli.measure import measure_command
+from hvd_qgenx.cli.report import report_command
+from hvd_qgenx.cli.sample import sample
+from hvd_qgenx.cli.sweep import sweep
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -22,6 +26,10 @@ def main() -> None:
 
 
 main.add_command(gan)
+main.add_command(sweep)
+main.add_command(report_command)
+main.add_command(evaluate_command)
+main.add_command(sample)
 main.add_command(bilinear)
 main.add_command(game)
 main.add_command(levels)

@@ -1,39 +1,68 @@
 """hvd-qgenx gan"""
 
+import dataclasses
 import json
-import sys
-from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
 from click.core import ParameterSource
+from rich.console import Console
+from rich.table import Table
 
 import compressors
 from hvd_qgenx import exchange
 from hvd_qgenx.cli import options
-from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.gan import data, models
-from hvd_qgenx.gan.config import CODINGS, MAY_CHANGE, GanConfig
+from hvd_qgenx.gan import data, launch, presets
+from hvd_qgenx.gan.averages import WEIGHTS
+from hvd_qgenx.gan.config import AUGMENTATIONS, CODINGS, PRECISIONS, GanConfig
 from hvd_qgenx.gan.losses import LOSSES
-from hvd_qgenx.gan.models import NORMS
+from hvd_qgenx.gan.models import MODELS, NORMS
 from hvd_qgenx.gan.optimizers import METHODS
-from hvd_qgenx.gan.run import EXCHANGE, KIND, Run
-from hvd_qgenx.gan.trainer import PHASES, Trainer
-from hvd_qgenx.runs import RunFolder, checkpoint
-from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.gan.run import EXCHANGE, Run
+from hvd_qgenx.gan.settings import DEVICES, FIELDS, OWN, PARAMETERS, Setting, Settings, merge
+from hvd_qgenx.gan.trainer import PHASES
+from hvd_qgenx.runs import RunFolder
+from hvd_qgenx.scores import EXTRACTORS, samples_note
 from hvd_qgenx.transport import Transport, launched
-from hvd_qgenx.transport.agreement import require_same, require_size, together
+from hvd_qgenx.transport.agreement import require_size
 
-OWN = "the optimizer's own"
-SETTINGS = {field.name for field in fields(GanConfig)}
+SECTIONS = {
+    "preset": "Settings from elsewhere",
+    "dataset": "Images",
+    "model": "Players",
+    "loss": "Training",
+    "compressor": "Compression",
+    "score_every": "Scores",
+    "device": "Machine",
+    "log_every": "The run",
+    "help": "Other",
+}
+ORIGINS = {ParameterSource.ENVIRONMENT: "environment", ParameterSource.COMMANDLINE: "command line"}
 
 option = options.option_from(GanConfig)
 
 
-@click.command()
+def _list_presets(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        width = max(map(len, presets.names()))
+        for name in presets.names():
+            click.echo(f"{name:{width}}  {presets.describe(name)}")
+        context.exit()
+
+
+@click.command(cls=options.Sectioned, sections=SECTIONS)
+@click.option("--preset", metavar="NAME", help="Preset, or a .toml file, to take settings from; options win over it.")
+@click.option(
+    "--list-presets",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_presets,
+    help="List them, and stop.",
+)
+@click.option("--show-config", is_flag=True, help="Print every setting with where it comes from, and stop.")
 @option("--dataset", f"One of {', '.join(data.DATASETS)}; digits comes with scikit-learn.")
 @option(
     "--data-dir",
@@ -41,27 +70,34 @@ option = options.option_from(GanConfig)
     envvar="HVD_QGENX_DATA",
     show_envvar=True,
 )
-@click.option("--download", is_flag=True, help="Fetch a missing data set; one rank of every host does.")
+@click.option("--download", is_flag=True, help="Fetch missing data and weights; one rank of every host does.")
+@option("--image-size", "Side of the images, where the data set leaves a choice; 0: the usual one.")
+@option("--augmentation", f"One of {', '.join(AUGMENTATIONS)}; flip shows half of the images mirrored.")
+@option("--workers", "Processes of every rank that prepare batches; 0: the rank itself.")
 @option("--batch-size", "Images in a batch, over all ranks together.")
-@option("--updates", "Updates of both players.")
-@option("--seed", "Decides everything random.")
-@option("--loss", f"One of {', '.join(LOSSES)}: with gradient penalty, or with weight clipping.")
-@option("--penalty", "Weight of the gradient penalty of wgan-gp.")
-@option("--clip", "Largest weight of the discriminator with wgan.")
-@option("--filters", "Width of the DCGAN's outermost feature map.")
+@option("--model", f"One of {', '.join(MODELS)}.")
+@option("--filters", "Width: of the DCGAN's outermost feature map, of all of the ResNet's.")
 @option("--latent", "Length of a latent vector.")
 @option("--generator-norm", f"One of {', '.join(NORMS)}.")
 @option("--discriminator-norm", f"One of {', '.join(NORMS)}.")
+@option("--spectral-norm", "Divide the discriminator's weights by their largest singular values.")
+@option("--conditional", "Give both players the labels too.")
+@option("--loss", f"One of {', '.join(LOSSES)}; wgan-gp has a gradient penalty, wgan clips weights.")
+@option("--penalty", "Weight of the gradient penalty of wgan-gp.")
+@option("--clip", "Largest weight of the discriminator with wgan.")
+@option("--updates", "Updates of both players.")
+@option("--seed", "Decides everything random.")
 @option("--optimizer", f"One of {', '.join(METHODS)}. extra-... and qgenx-de make two exchanges an update.")
 @option("--generator-lr", "Step size of the generator, on Q-GenX's adaptive one.", type=float, show_default=OWN)
 @option("--discriminator-lr", "Step size of the discriminator.", type=float, show_default=OWN)
 @option("--beta1", "Decay of Adam's first moment.")
 @option("--beta2", "Decay of Adam's second moment.")
-@option("--amsgrad", "Adam divides by the largest second moment so far.", is_flag=True)
+@option("--amsgrad", "Adam divides by the largest second moment so far.")
 @option("--momentum", "Of SGD and its kin.")
-@option("--nesterov", "SGD looks ahead; needs a momentum.", is_flag=True)
+@option("--nesterov", "SGD looks ahead; needs a momentum.")
 @option("--delta", "Q-GenX's step begins at ranks / sqrt(delta).")
 @option("--critic-steps", "Steps of the discriminator before one of the generator; 0: both move at once.")
+@option("--ema", "Decay, an update, of the exponential moving average of the generator's weights.")
 @option("--compressor", f"One of {', '.join(compressors.names())}.")
 @options.compressor_options
 @option("--coding", f"Entropy code of the compressor's symbols: {', '.join(CODINGS)}.")
@@ -69,125 +105,101 @@ option = options.option_from(GanConfig)
 @option("--levels-every", "Levels adapt at every multiple of this too, after the last of --levels-at; 0: never.")
 @option("--compress-from", "Send tensors with fewer elements, and all with one dimension, uncompressed.")
 @option("--exchange", f"One of {', '.join(exchange.NAMES)}; auto chooses by the number of ranks.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute; auto takes a GPU if there is one.",
-)
+@option("--score-every", "Updates between two scores of the generator, and one at the end; 0: none at all.")
+@option("--score-samples", "Images that are generated for a score.")
+@option("--score-weights", f"Whose images are scored, any of {', '.join(WEIGHTS)}, like raw,ema.")
+@option("--features", f"On what images are scored: {', '.join(EXTRACTORS)}. Only on inception it is FID.")
+@option("--inception-weights", "File of Inception's weights.  [default: where torch hub keeps it]", show_default=False)
+@option("--device", f"Where to compute: {', '.join(DEVICES)}; auto takes a GPU if there is one.", show_default="auto")
+@option("--precision", f"One of {', '.join(PRECISIONS)}; parameters and what is exchanged stay fp32.")
 @option("--log-every", "Updates between two rows of metrics.")
 @option("--sample-every", "Updates between two sample pictures.")
 @option("--checkpoint-every", "Updates between two checkpoints; x.5 falls between the half-steps of extra-adam.")
 @option("--gradients-at", "Updates whose gradients rank 0 saves before compression, like 10,100.", show_default=False)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/gan-TIME]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with the run in this folder.")
+@click.option("--label", metavar="TEXT", help="What reports call the link between ranks, to tell runs apart.")
 @options.expect_ranks
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the summary as JSON, and nothing else, on standard output."
 )
 def gan(**values: Any) -> None:
-    """Train a Wasserstein GAN; both players' gradients are averaged over ranks, compressed.
+    """Train a GAN; both players' gradients are averaged over ranks, compressed.
 
     \b
     Examples:
       hvd-qgenx gan --updates 200
       horovodrun -np 3 -H localhost:3 hvd-qgenx gan --compressor minmax --bits 4
-      horovodrun -np 3 -H a:1,b:1,c:1 hvd-qgenx gan --dataset cifar10 --data-dir ~/data --filters 64
+      horovodrun -np 3 -H a:1,b:1,c:1 hvd-qgenx gan --preset uq4 --data-dir ~/data
+      hvd-qgenx gan --preset small-uq8 --updates 100 --show-config
       hvd-qgenx gan --resume runs/gan-20260101-120000 --updates 2000
 
     The run's folder gets config.json, metrics.csv, TensorBoard events, sample pictures, a
     checkpoint and summary.json. A run goes on bit for bit with --resume.
     """
     context = click.get_current_context()
-    given = {name for name in values if context.get_parameter_source(name) == ParameterSource.COMMANDLINE}
     with options.exit_codes() as session:
-        session.transport = launched()
-        run = _prepare(session.transport, values, given)
-        notes = [_announce(run), _level_warning(run.config), _host_note(run.config, session.transport)]
+        session.transport = transport = launched()
+        require_size(transport.size, values["expect_ranks"])
+        plan = launch.plan(transport, lambda: asked(context), values["resume"])
+        if values["show_config"]:
+            if transport.rank == 0:
+                click.echo(_show(plan.explain(), values["preset"], values["as_json"]))
+            return
+        options.share_cores(transport)
+        out = values["out"] or Path(f"runs/gan-{datetime.now():%Y%m%d-%H%M%S}")
+        notes = {"preset": values["preset"], "link": values["label"]}
+        run = launch.start(transport, plan, out, notes, values["download"])
         if run.writes:
-            click.echo("\n".join(note for note in notes if note), err=True)
+            click.echo("\n".join(filter(None, _remarks(run))), err=True)
         summary = run.train()
         if run.writes:
             click.echo(json.dumps(summary, indent=2) if values["as_json"] else _describe(summary, run.folder))
 
 
-def _prepare(transport: Transport, values: dict[str, Any], given: set[str]) -> Run:
-    """All that can go wrong before training goes wrong here, on all ranks together."""
-    require_size(transport.size, values["expect_ranks"])
-    stored = _read_run(transport, values["resume"]) if values["resume"] else None
-    config = together(transport, "configure", lambda: _configure(transport, values, given, stored))
-    require_same(transport, {**config.as_dict(), "data_dir": None})  # hosts may keep it elsewhere
-    options.share_cores(transport)
-    images = data.load(config.dataset, Path(config.data_dir), values["download"], transport)
-    together(transport, "model", lambda: models.check(config.model, images.side))
-    trainer = Trainer(config, images, transport)
-    folder = RunFolder(values["resume"] or values["out"] or Path(f"runs/gan-{datetime.now():%Y%m%d-%H%M%S}"))
-    run = Run(trainer, folder)
-    if stored is not None:
-        run.load(stored["state"])
-    world = {"ranks": transport.size, "hosts": len(transport.hosts())}
-    record = {**config.as_dict(), **world, "versions": transport.versions(), "command": sys.argv}
-    together(transport, "folder", lambda: _write_config(folder, record, stored, transport))
-    return run
+def asked(context: click.Context) -> Settings:
+    """What a command line of ``gan`` asks for: preset, then environment, then options; the last of them wins.
+
+    Raises:
+        ConfigurationError: there is no such preset, or it is none.
+    """
+    preset, resume = context.params["preset"], context.params["resume"]
+    layers = [presets.load(preset).merged()] if preset else []
+    if not resume:  # which keeps what it had
+        layers.append(_given(context, ParameterSource.ENVIRONMENT))
+    return merge([*layers, _given(context, ParameterSource.COMMANDLINE)])
 
 
-def _read_run(transport: Transport, path: Path) -> dict[str, Any]:
-    """Configuration and state of an earlier run: rank 0 reads, all receive."""
-
-    def read() -> dict[str, Any] | None:
-        if transport.rank != 0:
-            return None
-        folder = RunFolder(path)
-        return {"config": folder.read_config(), "state": checkpoint.load(folder.checkpoint, KIND)}
-
-    stored: dict[str, Any] = transport.broadcast_object(together(transport, "resume", read), "stored")
-    return stored
+def _given(context: click.Context, source: ParameterSource) -> Settings:
+    return {
+        name: Setting(value, ORIGINS[source])
+        for name, value in context.params.items()
+        if name in {*FIELDS, *PARAMETERS} and context.get_parameter_source(name) == source
+    }
 
 
-def _configure(
-    transport: Transport, values: dict[str, Any], given: set[str], stored: dict[str, Any] | None
-) -> GanConfig:
-    values = dict(values)
-    parameters = options.take_compressor_parameters(values)
-    if values["device"] == "auto":
-        values["device"] = "cuda" if torch.cuda.is_available() else "cpu"
-    if stored is None:
-        asked = {name: value for name, value in values.items() if name in SETTINGS}
-        config = GanConfig(**asked, compressor_parameters=parameters).completed()
-    else:
-        asked = {name: value for name, value in values.items() if name in SETTINGS & given}
-        config = _continued(transport, stored["config"], asked, parameters)
-    config.check(transport.size)
-    return config
+def _show(settings: Settings, preset: str | None, as_json: bool) -> str:
+    """All settings with their origins, for people or as JSON."""
+    if as_json:
+        return json.dumps({name: dataclasses.asdict(setting) for name, setting in settings.items()}, indent=2)
+    lineage = presets.load(preset).lineage() if preset else []
+    table = Table("setting", "value", "from", caption=" extends ".join(each.name for each in lineage))
+    for name, setting in settings.items():
+        table.add_row(name, str(setting.value), setting.origin)
+    console = Console(color_system=None, markup=False, emoji=False)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip("\n")
 
 
-def _continued(
-    transport: Transport, stored: dict[str, Any], asked: dict[str, Any], parameters: dict[str, Any]
-) -> GanConfig:
-    """The stored configuration with what may change changed; anything else must be as it was."""
-    old = {name: value for name, value in stored.items() if name in SETTINGS}
-    try:
-        before = {**old, **old["compressor_parameters"], "ranks": stored["ranks"]}
-        config = GanConfig(**{**old, **{name: asked[name] for name in MAY_CHANGE if name in asked}})
-    except (KeyError, TypeError) as error:
-        raise ConfigurationError(f"the run's config.json is not one of this version ({error})") from error
-    now = {**asked, **parameters, "ranks": transport.size}
-    changed = [name for name in now if name not in MAY_CHANGE and now[name] != before.get(name)]
-    if changed:
-        listing = "; ".join(f"{name} was {before.get(name)}, not {now[name]}" for name in changed)
-        raise ConfigurationError(f"the run cannot go on otherwise than it began: {listing}")
-    return config
-
-
-def _write_config(
-    folder: RunFolder, record: dict[str, Any], stored: dict[str, Any] | None, transport: Transport
-) -> None:
-    if transport.rank == 0:
-        if stored is None:
-            folder.create(record)
-        else:
-            write_json(folder.config, record)
+def _remarks(run: Run) -> list[str | None]:
+    note = samples_note(run.scorer) if run.scorer else None
+    return [
+        _announce(run),
+        _level_warning(run.config),
+        f"Warning: {note}" if note else None,
+        _host_note(run.config, run.trainer.transport),
+    ]
 
 
 def _announce(run: Run) -> str:

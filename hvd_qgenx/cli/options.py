@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -13,20 +13,12 @@ import compressors
 from compressors import Compressor, parameters
 from compressors.kernels.threads import VARIABLE as THREADS
 from compressors.kernels.threads import set_threads, threads
-from hvd_qgenx.errors import ConfigurationError, TrainingError
+from hvd_qgenx.errors import ConfigurationError, LocalError, TrainingError
+from hvd_qgenx.parameters import compressor_parameters, kind
 from hvd_qgenx.spec import Spec
 from hvd_qgenx.transport import Transport, launcher_rank
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def compressor_parameters() -> dict[str, list[tuple[str, dataclasses.Field[Any]]]]:
-    """Every parameter of any registered compressor, with the compressors that have it."""
-    found: dict[str, list[tuple[str, dataclasses.Field[Any]]]] = {}
-    for name in compressors.names():
-        for field in parameters.fields(compressors.get(name)):
-            found.setdefault(field.name, []).append((name, field))
-    return found
 
 
 def compressor_options(function: F) -> F:
@@ -35,17 +27,18 @@ def compressor_options(function: F) -> F:
         field = owners[0][1]
         users = ", ".join(f"{owner}{parameters.limits(own)}" for owner, own in owners)
         text = f"{field.metadata['help']} For {users}.  [default: {field.default}]"
-        fraction = any(isinstance(own.default, float) for _, own in owners)
-        kind = number if fraction else type(field.default)
-        function = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)(function)
+        wanted = kind(owners)
+        function = click.option(
+            f"--{name.replace('_', '-')}", name, type=number if wanted is float else wanted, help=text
+        )(function)
     return function
 
 
 def number(text: str) -> float:
     """A number; an int if it is written as one."""
-    for kind in (int, float):
+    for wanted in (int, float):
         with suppress(ValueError):
-            return kind(text)
+            return wanted(text)
     raise click.BadParameter(f"{text!r} is not a number.")
 
 
@@ -120,18 +113,27 @@ def exit_codes() -> Iterator[Session]:
 
     A configuration that cannot be run ends with code 2, training that cannot go on with 1. Ranks
     that have met fail together and leave together: the launcher kills all once the first has left,
-    and the sentence must be out by then.
+    and the sentence must be out by then. Trouble that one rank alone has met, like a file that cannot
+    be read or written, it reports itself; it leaves with code 1 and the launcher ends the others.
     """
     session = Session()
     try:
         _check_threads()
         yield session
+    except LocalError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(1) from error
     except (ConfigurationError, TrainingError) as error:
         if launcher_rank() in (None, 0):
             click.echo(f"Error: {error}", err=True)
         if session.transport is not None:
             session.transport.all_gather_object(None, "farewell")
         raise SystemExit(2 if isinstance(error, ConfigurationError) else 1) from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        click.echo(f"Error: {error.filename}: {error.strerror}", err=True)
+        raise SystemExit(1) from error
 
 
 def _check_threads() -> None:
@@ -143,16 +145,44 @@ def _check_threads() -> None:
 
 
 def option_from(config: type) -> Callable[..., Callable[[F], F]]:
-    """Makes options whose type and default are those of the field of the same name in a dataclass."""
+    """Makes options whose type and default are those of the field of the same name in a dataclass.
+
+    A field that is true or false has an option to switch it on and one to switch it off.
+    """
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
 
     def option(flag: str, help: str, **settings: Any) -> Callable[[F], F]:
         name = flag.lstrip("-").replace("-", "_")
         default = defaults[name]
         settings = {"type": type(default), "show_default": True, **settings}
-        return click.option(flag, name, default=default, help=help, **settings)
+        flags = f"{flag}/--no-{flag.lstrip('-')}" if isinstance(default, bool) else flag
+        return click.option(flags, name, default=default, help=help, **settings)
 
     return option
+
+
+class Sectioned(click.Command):
+    """A command whose help has its options under headings."""
+
+    def __init__(self, *args: Any, sections: Mapping[str, str], **settings: Any) -> None:
+        """
+        Args:
+            args: as of ``click.Command``, and so ``settings``.
+            sections: headings, by the name of the first option under them.
+        """
+        super().__init__(*args, **settings)
+        self.sections = sections
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        found: dict[str, list[tuple[str, str]]] = {}
+        heading = "Options"
+        for parameter in self.get_params(ctx):
+            heading = self.sections.get(parameter.name or "", heading)
+            if record := parameter.get_help_record(ctx):
+                found.setdefault(heading, []).append(record)
+        for heading, records in found.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
 
 expect_ranks = click.option(

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
 
 from hvd_qgenx.gan.models import Players
 
@@ -40,10 +41,34 @@ def _minus_mean(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
+def _hinge(real: Tensor, fake: Tensor) -> Tensor:
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
+    """-log s(real) - log(1 - s(fake)), s the sigmoid; softplus(x) = -log(1 - s(x)) does not overflow."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def _minus_log(fake: Tensor) -> Tensor:
+    """-log s(fake)"""
+    return F.softplus(-fake).mean()
+
+
+def _log_of_rest(fake: Tensor) -> Tensor:
+    """log(1 - s(fake))"""
+    return -F.softplus(fake).mean()
+
+
 LOSSES = {
     "wgan-gp": Loss(_minus_mean, _wasserstein, penalized=True),
     "wgan": Loss(_minus_mean, _wasserstein, clipped=True),
+    "hinge": Loss(_minus_mean, _hinge),
+    "ns-gan": Loss(_minus_log, _cross_entropy),
+    "gan": Loss(_log_of_rest, _cross_entropy),
 }
+"""Gulrajani et al. (NeurIPS 2017); Arjovsky et al. (ICML 2017); Lim and Ye (2017), Miyato et al. (ICLR 2018);
+Goodfellow et al. (NeurIPS 2014), where the generator minimises -log s(fake), or plays minimax."""
 
 
 class Batch(NamedTuple):
@@ -77,10 +102,12 @@ def fill_gradients(
     share: float,
     moving: Sequence[str] = PLAYERS,
     lap: Callable[[str], None] = lambda _: None,
+    mixed: bool = False,
 ) -> Losses:
     """Adds the gradients of the players, taken at the same point, to ``.grad``.
 
-    Each player's loss reaches that player's parameters only.
+    Each player's loss reaches that player's parameters only. The generator's gradients are done first, so
+    that their exchange can go on while the discriminator's are computed.
 
     Args:
         players: generator and discriminator.
@@ -90,39 +117,58 @@ def fill_gradients(
         share: weight of this rank's mean in the mean over ranks, 1 for equal batches.
         moving: whose gradients; the penalty is computed for the discriminator only.
         lap: called with a phase of ``PHASES`` when the work on it, since the last call, is done.
+        mixed: let the players compute in bfloat16 where autocast holds it safe. Weights, scores, losses and
+            gradients stay float32.
     """
     real, labels, latents, mixing = batch
-    fake = players.generator(latents, labels)
+    moves_generator, moves_discriminator = (player in moving for player in PLAYERS)
+    generate, judge = (_forward(player, labels, mixed) for player in players)
+    with torch.set_grad_enabled(moves_generator):
+        fake = generate(latents)
     lap(GENERATOR_FORWARD)
-    fake_scores = players.discriminator(fake, labels)
+    fake_scores = judge(fake)
     loss_generator = loss.generator(fake_scores)
-    loss_discriminator = loss.discriminator(players.discriminator(real, labels), fake_scores)
     lap(DISCRIMINATOR_FORWARD)
-    if loss.penalized and "discriminator" in moving:
-        penalty = gradient_penalty(players, real, fake.detach(), labels, mixing)
-        lap(PENALTY)
-    else:
-        penalty = torch.zeros((), device=real.device)
-    if "generator" in moving:
+    if moves_generator:
         parameters = list(players.generator.parameters())
-        (share * loss_generator).backward(inputs=parameters, retain_graph="discriminator" in moving)
+        (share * loss_generator).backward(inputs=parameters, retain_graph=moves_discriminator)
         lap(GENERATOR_BACKWARD)
-    if "discriminator" in moving:
-        if loss.penalized:  # backward takes the nodes made last first: the penalty's, then the loss's
-            loss_discriminator.register_hook(lambda _: lap(PENALTY))
-        total = share * (loss_discriminator + penalty_weight * penalty)
-        total.backward(inputs=list(players.discriminator.parameters()))
+    with torch.set_grad_enabled(moves_discriminator):
+        loss_discriminator = loss.discriminator(judge(real), fake_scores)
+    lap(DISCRIMINATOR_FORWARD)
+    penalty = torch.zeros((), device=real.device)
+    if moves_discriminator:
+        parameters = list(players.discriminator.parameters())
+        sources: list[Tensor] = [share * loss_discriminator]
+        slopes: list[Tensor | None] = [None]
+        if loss.penalized:
+            penalty = gradient_penalty(judge, real, fake.detach(), mixing)
+            sources += parameters
+            slopes += torch.autograd.grad(share * penalty_weight * penalty, parameters, materialize_grads=True)
+            lap(PENALTY)
+        # one pass that adds both, so that hooks see every parameter's gradient once, and whole
+        torch.autograd.backward(sources, slopes, inputs=parameters)
         lap(DISCRIMINATOR_BACKWARD)
     return Losses(loss_generator.detach(), loss_discriminator.detach(), penalty.detach())
 
 
-def gradient_penalty(players: Players, real: Tensor, fake: Tensor, labels: Tensor | None, mixing: Tensor) -> Tensor:
+def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mixing: Tensor) -> Tensor:
     """E (||grad_x D(x)||_2 - 1)^2 at x = mixing * real + (1 - mixing) * fake.
 
     Source: Gulrajani et al., "Improved training of Wasserstein GANs" (NeurIPS 2017), equation 3.
     """
     between = torch.lerp(fake, real, mixing).requires_grad_()
-    scores = players.discriminator(between, labels).sum()
-    (slope,) = torch.autograd.grad(scores, between, create_graph=True)
+    (slope,) = torch.autograd.grad(judge(between).sum(), between, create_graph=True)
     norms: Tensor = torch.linalg.vector_norm(slope.flatten(1), dim=1)
     return (norms - 1).square().mean()
+
+
+def _forward(player: nn.Module, labels: Tensor | None, mixed: bool) -> Callable[[Tensor], Tensor]:
+    """The player with these labels, from float32 to float32."""
+
+    def forward(inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=mixed):
+            outputs: Tensor = player(inputs, labels)
+        return outputs.float()
+
+    return forward

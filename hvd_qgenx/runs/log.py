@@ -21,7 +21,7 @@ class MetricsLog:
         from torch.utils.tensorboard import SummaryWriter  # only the rank that writes pays for the import
 
         self._table, self._events_folder = table, events
-        if table.exists():
+        if table.exists() and table.stat().st_size:
             _drop_rows_after(table, start)
             self._file = table.open("a", newline="")
             self._csv = csv.DictWriter(self._file, ("update", *columns), lineterminator="\n")
@@ -29,6 +29,7 @@ class MetricsLog:
             self._file = table.open("w", newline="")
             self._csv = csv.DictWriter(self._file, ("update", *columns), lineterminator="\n")
             self._csv.writeheader()
+            self._file.flush()
         self._events = SummaryWriter(str(events), purge_step=int(start) + 1 if start else None)
 
     def write(self, update: int, values: Mapping[str, float]) -> None:

@@ -1,19 +1,7 @@
-"""How good generated images are."""
+"""Scores of generated images: FID, KID, Inception score, and Fréchet distances on other features."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from hvd_qgenx.scores.choice import EXTRACTORS, make_extractor
+from hvd_qgenx.scores.extractor import Extractor, Features, Images
+from hvd_qgenx.scores.scorer import Scorer, samples_note
 
-from torch import Tensor
-
-EXTRACTORS = ("auto", "inception", "resnet56", "classifier")
-
-
-class Scorer(ABC):
-    """Scores generated images against real ones."""
-
-    names: tuple[str, ...]
-    bias: dict[str, float]
-
-    @abstractmethod
-    def score(self, generate: Callable[[range], Tensor]) -> dict[str, float]:
-        """The scores of the images that ``generate`` makes. Collective."""
+__all__ = ["EXTRACTORS", "Extractor", "Features", "Images", "Scorer", "make_extractor", "samples_note"]

@@ -1,9 +1,13 @@
 """hvd-qgenx gan in one process: what a run leaves, resume, bad input."""
 
 import csv
+import errno
 import json
+import os
+import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,8 +17,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from compressors.kernels import threads
 from hvd_qgenx.cli import main
+from hvd_qgenx.gan import launch, presets
 from hvd_qgenx.gan.data import InMemory, sets
 from hvd_qgenx.gan.run import KIND
+from hvd_qgenx.gan.settings import FIELDS, PARAMETERS
 from hvd_qgenx.gan.trainer import PHASES, Trainer
 from hvd_qgenx.runs import checkpoint
 
@@ -189,7 +195,7 @@ def test_resume_of_what_is_no_run(finished, tmp_path, damage, sentence):
         (["--compressor", "none", "--bits", 4], "none has no parameter 'bits'"),
         (["--batch-size", 0], "a batch of 0 cannot be split over 1 ranks"),
         (["--dataset", "cifar10", "--data-dir", "/nowhere"], "--dataset digits, which needs none"),
-        (["--dataset", "imagenet"], "unknown dataset 'imagenet'; known are digits, mnist, cifar10"),
+        (["--dataset", "imagenet"], "unknown dataset 'imagenet'; known are digits, mnist, fashion-mnist, cifar10"),
         (["--loss", "wgan-pg"], "did you mean 'wgan-gp'?"),
         (["--device", "cuda"], "there is no CUDA device"),
         (["--expect-ranks", 3], "expected 3 ranks but there are 1"),
@@ -221,9 +227,218 @@ def test_diverging_training_ends_in_one_sentence_and_a_loadable_checkpoint(tmp_p
 
 def test_help_names_every_option_and_shows_examples():
     text = call("gan", "--help").output
-    for option in ("--compressor", "--bits", "--bucket-size", "--exchange", "--resume", "--expect-ranks", "--data-dir"):
-        assert option in text
+    for name in (*FIELDS, *PARAMETERS, "preset", "show-config", "resume", "expect-ranks", "label"):
+        assert f"--{name.replace('_', '-')} " in text
     assert "horovodrun -np 3" in text
+    headings = ("Images:", "Players:", "Training:", "Compression:", "Scores:", "Machine:", "The run:")
+    assert [line for line in text.splitlines() if line in headings] == list(headings)
+
+
+class TestPresets:
+    ALQ = """# Mine
+        filters = 4
+        latent = 8
+        batch_size = 8
+        compressor = "alq"
+        bits = 2
+        conditional = true
+    """
+
+    @pytest.fixture
+    def mine(self, tmp_path):
+        path = tmp_path / "mine.toml"
+        path.write_text(self.ALQ)
+        return path
+
+    def config(self, *arguments: object):
+        result = call("gan", "--show-config", "--json", *arguments)
+        assert result.exit_code == 0, result.output
+        return {name: (each["value"], each["origin"]) for name, each in json.loads(result.stdout).items()}
+
+    def test_a_preset_applies_and_options_win(self, tmp_path, mine):
+        out = tmp_path / "run"
+        arguments = ("--preset", mine, "--updates", 1, "--no-conditional", "--bits", 3, "--label", "1 gbit")
+        result = call("gan", "--out", out, *arguments)
+        assert result.exit_code == 0, result.output
+        found = json.loads((out / "config.json").read_text())
+        assert (found["filters"], found["latent"], found["batch_size"], found["compressor"]) == (4, 8, 8, "alq")
+        assert (found["updates"], found["conditional"], found["compressor_parameters"]["bits"]) == (1, False, 3)
+        assert (found["preset"], found["link"]) == (str(mine), "1 gbit")
+
+    def test_without_one_there_is_none(self, finished):
+        config = json.loads((finished / "config.json").read_text())
+        assert (config["preset"], config["link"]) == (None, None)
+
+    def test_every_value_has_its_origin(self, monkeypatch):
+        monkeypatch.setenv("HVD_QGENX_DATA", "/images")
+        found = self.config("--preset", "small-uq4", "--updates", 1500, "--beta1", 0)
+        assert found["bits"] == (4, "preset small-uq4")
+        assert found["filters"] == (32, "preset small-full")
+        assert found["updates"] == (1500, "command line")
+        assert found["beta1"] == (0.0, "command line")
+        assert found["data_dir"] == ("/images", "environment")
+        assert found["generator_lr"] == (2e-4, "the optimizer's own")
+        assert found["delta"] == (300.0, "default")
+        assert set(found) == {*FIELDS, "bits", "bucket_size"}
+
+    def test_an_option_that_says_the_default_wins_too(self, mine):
+        assert self.config("--preset", mine, "--filters", 32)["filters"] == (32, "command line")
+
+    def test_another_compressor_takes_what_it_has_of_the_presets_parameters(self):
+        found = self.config("--preset", "uq8", "--compressor", "uniform")
+        assert (found["bits"], found["norm"]) == ((8, "preset uq8"), ("l2", "default"))
+        assert "bits" not in self.config("--preset", "uq8", "--compressor", "none")
+
+    def test_showing_does_nothing_else(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(launch, "start", lambda *_: pytest.fail("work began"))
+        result = call("gan", "--preset", "nuq", "--seed", 3, "--out", tmp_path / "run", "--show-config")
+        assert result.exit_code == 0, result.output
+        for words in (
+            ("bits", "3", "preset nuq"),
+            ("seed", "3", "command line"),
+            ("batch_size", "1024", "preset full"),
+        ):
+            assert re.search(r"\s+│\s+".join(words), result.stdout)
+        assert "nuq extends full extends resnet_wgangp_extraadam" in " ".join(result.stdout.split())
+        assert not (tmp_path / "run").exists()
+
+    def test_what_a_resumed_run_is_shown_as(self, finished):
+        found = self.config("--resume", finished, "--updates", 9)
+        assert found["updates"] == (9, "command line")
+        assert found["filters"] == (4, f"resumed run {finished}")
+        assert found["generator_lr"] == (2e-4, f"resumed run {finished}")
+
+    def test_resumed_with_its_preset_it_goes_on(self, tmp_path, mine):
+        out = tmp_path / "run"
+        same = ("--preset", mine, "--compressor", "none")
+        assert call("gan", "--out", out, "--updates", 1, *same).exit_code == 0
+        assert call("gan", "--resume", out, "--updates", 2).exit_code == 0
+        assert json.loads((out / "config.json").read_text())["preset"] == str(mine)
+        assert call("gan", "--resume", out, "--updates", 3, *same).exit_code == 0
+        refused = call("gan", "--resume", out, "--updates", 4, "--preset", mine)
+        assert refused.exit_code == 2
+        assert "compressor was none, not alq" in refused.stderr
+
+    def test_a_preset_with_an_unknown_key_is_refused(self, tmp_path, mine):
+        mine.write_text("# Mine\nfliters = 3")
+        result = call("gan", "--preset", mine, "--out", tmp_path / "run")
+        assert result.exit_code == 2
+        assert result.stderr == f"Error: {mine}: unknown setting 'fliters'; did you mean 'filters'?\n"
+
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            ('device = "gpu"', "unknown device 'gpu'; did you mean 'cpu'?"),
+            ('loss = "wgna"', "unknown loss 'wgna'; did you mean 'wgan'?"),
+            ('compressor = "minmaxx"', "unknown compressor 'minmaxx'; did you mean 'minmax'?"),
+            ('compressor = "none"\nbits = 3', "none has no parameter 'bits'"),
+            ("ema = 1", "ema must be at least 0 and below 1"),
+        ],
+    )
+    def test_a_preset_with_a_bad_value_is_refused(self, tmp_path, mine, text, sentence):
+        mine.write_text(text)
+        result = call("gan", "--preset", mine, "--out", tmp_path / "run")
+        assert result.exit_code == 2
+        assert sentence in result.stderr
+        assert not (tmp_path / "run").exists()
+
+    def test_they_are_listed(self):
+        lines = call("gan", "--list-presets").stdout.splitlines()
+        assert [line.split()[0] for line in lines] == list(presets.names())
+        assert presets.describe("nuq") in "\n".join(lines)
+
+
+class TestScoring:
+    """With a scorer that only tells what is asked of it."""
+
+    class Fake:
+        names, bias, samples, real = ("distance",), {"distance": 0.5}, 100, range(1000)
+
+        def __init__(self, extractor, images, transport, samples, flip):
+            self.extractor, self.given, self.prepared = extractor, (images, samples, flip), None
+            self.distance = "distance"
+
+        def prepare(self):
+            self.prepared = sorted(path.name for path in self.folder.iterdir())
+
+        def score(self, generate):
+            assert self.prepared
+            return {"distance": float(generate(range(2)).float().mean())}
+
+    @pytest.fixture
+    def scorers(self, tmp_path, monkeypatch):
+        made = []
+
+        def make_scorer(*arguments, **settings):
+            made.append(self.Fake(*arguments, **settings))
+            made[-1].folder = tmp_path / "run"
+            return made[-1]
+
+        def make_extractor(name, _, **settings):
+            chosen = f"found-{len(made)}" if name == "auto" else name
+            return SimpleNamespace(name=chosen, dimensions=64, **settings)
+
+        monkeypatch.setattr(launch, "Scorer", make_scorer)
+        monkeypatch.setattr(launch, "make_extractor", make_extractor)
+        return made
+
+    ARGUMENTS = (
+        "--score-every",
+        2,
+        "--score-samples",
+        100,
+        "--augmentation",
+        "flip",
+        "--inception-weights",
+        "here.pth",
+    )
+
+    def test_scores_come_from_the_scorer_that_was_asked_for(self, tmp_path, scorers):
+        out = tmp_path / "run"
+        result = call(*QUICK, "--out", out, "--updates", 5, *self.ARGUMENTS, "--data-dir", "/images", "--download")
+        assert result.exit_code == 0, result.output
+        (scorer,) = scorers
+        assert scorer.given[1:] == (100, True)
+        assert scorer.given[0].name == "digits"
+        assert (scorer.extractor.data_dir, scorer.extractor.download) == (Path("/images"), True)
+        assert scorer.extractor.inception_weights == Path("here.pth")
+        assert scorer.prepared == ["config.json", "samples"]
+        with (out / "scores.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["update"]) for row in rows] == [2, 4, 5]
+        assert all(float(row["distance/raw"]) != float(row["distance/ema"]) for row in rows)
+        assert "Warning: distance of 100 samples and 1000 real images is biased" in result.stderr
+
+    def test_a_resumed_run_keeps_its_extractor(self, tmp_path, scorers):
+        out = tmp_path / "run"
+        train(out, "--updates", 1, *self.ARGUMENTS)
+        assert json.loads((out / "config.json").read_text())["extractor"] == "found-0"
+        assert call("gan", "--resume", out, "--updates", 2).exit_code == 0
+        assert [scorer.extractor.name for scorer in scorers] == ["found-0", "found-0"]
+        assert json.loads((out / "config.json").read_text())["extractor"] == "found-0"
+
+    def test_without_scores_nobody_scores(self, tmp_path, scorers):
+        train(tmp_path / "run", "--updates", 1)
+        assert not scorers
+
+
+def test_a_full_disk_ends_in_one_sentence_that_names_the_file(tmp_path, monkeypatch):
+    def full(path, *_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    result = call(*QUICK, "--out", tmp_path / "run", "--updates", 2)
+    assert result.exit_code == 1
+    assert result.stderr.endswith(f"Error: {tmp_path}/run/checkpoint.pt: No space left on device\n")
+
+
+def test_images_without_labels_have_nothing_to_be_conditional_on(tmp_path, monkeypatch):
+    unlabelled = InMemory("celeba", IMAGES.images, torch.zeros(20))
+    unlabelled.classes = 0
+    monkeypatch.setattr(launch.data, "load", lambda *_, **__: unlabelled)
+    result = call(*QUICK, "--out", tmp_path / "run", "--dataset", "celeba", "--conditional")
+    assert result.exit_code == 2
+    assert "celeba has no labels to be conditional on" in result.stderr
 
 
 class TestLevels:

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from compressors.random import generator
-from hvd_qgenx.errors import TrainingError
+from hvd_qgenx.errors import LocalError
 from hvd_qgenx.gan.data import Batches, ImageFiles, InMemory
 from hvd_qgenx.gan.purposes import Purpose
 
@@ -129,7 +129,7 @@ def test_an_unreadable_image_is_one_sentence(workers, tmp_path):
     files = ImageFiles("broken", tmp_path, ["a.png"], [0], 1, side=8)
     with (
         closing(Batches(files, 1, 0, 0, 1, workers=workers)) as batches,
-        pytest.raises(TrainingError, match=r"^cannot read the image .*a\.png \(.*\); mend it or take it away$"),
+        pytest.raises(LocalError, match=r"^cannot read the image .*a\.png \(.*\); mend it or take it away$"),
     ):
         batches(0)
 
@@ -155,7 +155,7 @@ class Dying(Spy):
 def test_a_dead_worker_is_one_sentence():
     with (
         closing(Batches(Dying(), 1, 0, 0, 1, workers=1)) as batches,
-        pytest.raises(TrainingError, match=r"^a process that reads images has failed \(.* exited unexpectedly\); try"),
+        pytest.raises(LocalError, match=r"^a process that reads images has failed \(.* exited unexpectedly\); try"),
     ):
         batches(0)
 

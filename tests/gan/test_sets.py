@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hvd_qgenx.errors import ConfigurationError, TrainingError
+from hvd_qgenx.errors import ConfigurationError, LocalError
 from hvd_qgenx.gan import data
 from hvd_qgenx.transport import inprocess
 from hvd_qgenx.vision import torchvision
@@ -241,7 +241,7 @@ def test_a_picture_that_cannot_be_read_is_named(make: Callable[[Path], None], tm
     make(tmp_path / "a" / "2.png")
     images = folder(tmp_path)
     images.take([0])
-    with pytest.raises(TrainingError, match=r"cannot read the image .*2\.png \(.+\)"):
+    with pytest.raises(LocalError, match=r"cannot read the image .*2\.png \(.+\)"):
         images.take([0, 1])
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from hvd_qgenx.errors import TrainingError
+from hvd_qgenx.errors import LocalError
 from hvd_qgenx.gan.data.images import ImageSet
 
 
@@ -38,29 +38,29 @@ class ReadAhead:
         """What ``ImageSet.take`` returns for the next list.
 
         Raises:
-            TrainingError: an image cannot be read, or a process has died.
+            LocalError: an image cannot be read, or a process has died.
         """
         try:
             taken = next(self._taken)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise TrainingError(f"a process that reads images has failed ({reason}); try fewer --workers") from error
-        if isinstance(taken, TrainingError):
+            raise LocalError(f"a process that reads images has failed ({reason}); try fewer --workers") from error
+        if isinstance(taken, LocalError):
             raise taken
         images, labels = taken
         return images, labels
 
 
-class _Taking(Dataset[tuple[Tensor, Tensor] | TrainingError]):
+class _Taking(Dataset[tuple[Tensor, Tensor] | LocalError]):
     """Returns errors instead of raising them, which would wrap their sentence in a traceback."""
 
     def __init__(self, images: ImageSet) -> None:
         self.images = images
 
-    def __getitem__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor] | TrainingError:
+    def __getitem__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor] | LocalError:
         try:
             return self.images.take(indices)
-        except TrainingError as error:
+        except LocalError as error:
             return error
 
 

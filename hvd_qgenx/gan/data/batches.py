@@ -61,7 +61,7 @@ class Batches:
         """float32 images in [-1, 1], shape (len(self), channels, side, side), and their labels, int64 (len(self),).
 
         Raises:
-            TrainingError: on this rank alone, if an image cannot be read.
+            LocalError: on this rank alone, if an image cannot be read.
         """
         images, labels = self._read(draw) if self.workers else self.images.take(self.indices(draw))
         if self.flip:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from hvd_qgenx.errors import ConfigurationError, TrainingError
+from hvd_qgenx.errors import ConfigurationError, LocalError
 
 
 class ImageSet(ABC):
@@ -34,7 +34,7 @@ class ImageSet(ABC):
         """These images, uint8 (n, channels, side, side), and their labels, int64 (n,).
 
         Raises:
-            TrainingError: an image cannot be read; names its file.
+            LocalError: an image cannot be read; names its file.
         """
 
     @abstractmethod
@@ -127,7 +127,7 @@ class ImageFiles(ImageSet):
                     raise ValueError("more than 8 bits a channel")
                 return _square(image.convert("RGB"), self.side)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise TrainingError(f"cannot read the image {path} ({error}); mend it or take it away") from error
+            raise LocalError(f"cannot read the image {path} ({error}); mend it or take it away") from error
 
 
 def _square(image: Image.Image, side: int) -> Tensor:

@@ -1,0 +1,75 @@
+"""hvd-qgenx sweep"""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from hvd_qgenx import sweep as sweeps
+from hvd_qgenx.cli import options
+from hvd_qgenx.cli.report import report_command
+from hvd_qgenx.errors import ConfigurationError, TrainingError
+from hvd_qgenx.sweep import Failure, Job, Standing
+from hvd_qgenx.sweep.process import alone, program, terminated_as_interrupted
+from hvd_qgenx.transport import launcher_rank
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Print the commands, and run none.")
+def sweep(file: Path, dry_run: bool) -> None:
+    """Train with every preset and every seed of a TOML file, then report on all runs together.
+
+    \b
+    Examples:
+      hvd-qgenx sweep jobs/sweeps/smoke.toml
+      hvd-qgenx sweep jobs/sweeps/compression.toml --dry-run
+
+    A sweep that was stopped goes on with the same command: runs that are done are kept, others go on from
+    their checkpoint. Every run is a folder OUT/MODE-seedN with its log beside it; the report is OUT/report.
+    """
+    with options.exit_codes():
+        if launcher_rank() is not None:
+            raise ConfigurationError("a sweep starts ranks itself; call it by itself, with `launch` in its file")
+        wanted = sweeps.read(file)
+        jobs = sweeps.plan(wanted)
+        command = [*_launcher(wanted.launch), program("hvd-qgenx"), "gan"]
+        if dry_run:
+            click.echo("\n".join(_describe(job, command) for job in jobs))
+            return
+        with alone(wanted.out) as lock, terminated_as_interrupted():
+            failures = _drive(jobs, command, lock)
+            _report(jobs, wanted.out)
+        if failures:
+            listing = ", ".join(f"{failure.job.name} (exit code {failure.code})" for failure in failures)
+            raise TrainingError(f"{len(failures)} of {len(jobs)} runs failed: {listing}; see their logs")
+
+
+def _launcher(words: Sequence[str]) -> list[str]:
+    return [program(words[0]), *words[1:]] if words else []
+
+
+def _describe(job: Job, command: Sequence[str]) -> str:
+    if job.standing() is Standing.DONE:
+        return f"# {job.folder.path} is done"
+    return shlex.join([*command, *job.words()])
+
+
+def _drive(jobs: Sequence[Job], command: Sequence[str], lock: int) -> list[Failure]:
+    try:
+        return sweeps.drive(jobs, command, [lock])
+    except KeyboardInterrupt:
+        click.echo("Stopped; the same command goes on from the last checkpoint.", err=True)
+        raise SystemExit(STOPPED) from None
+
+
+def _report(jobs: Sequence[Job], out: Path) -> None:
+    """Over the runs that are done."""
+    done = [job.folder.path for job in jobs if job.standing() is Standing.DONE]
+    click.echo(f"{len(done)} of {len(jobs)} runs are done", err=True)
+    if done:
+        click.get_current_context().invoke(report_command, paths=done, out=out / "report", title=out.name)

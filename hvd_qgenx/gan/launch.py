@@ -1,0 +1,164 @@
+"""From settings to a run that is ready to train: all that can go wrong before goes wrong here, on all ranks alike."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.gan import data, models
+from hvd_qgenx.gan.config import MAY_CHANGE, GanConfig
+from hvd_qgenx.gan.run import KIND, Run
+from hvd_qgenx.gan.settings import FIELDS, Settings, configure, explain, values
+from hvd_qgenx.gan.trainer import Trainer
+from hvd_qgenx.runs import RunFolder, checkpoint
+from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.scores import Scorer, make_extractor
+from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.agreement import require_same, together
+
+PLACES = ("data_dir", "inception_weights")
+"""Settings that hosts may have each its own of."""
+EXTRACTOR = "extractor"
+"""Where config.json says on what images are scored, which ``features`` may leave open."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained, the same on all ranks."""
+
+    config: GanConfig
+    asked: Settings
+    """What was asked for, by preset, environment and command line."""
+    resumed: Path | None
+    """The folder of the run that is to go on."""
+    stored: dict[str, Any] | None
+    """Its ``config`` and ``state``."""
+
+    def explain(self) -> Settings:
+        """Every setting, with where it comes from."""
+        return explain(self.config, self.asked, f"resumed run {self.resumed}" if self.resumed else None)
+
+
+def plan(transport: Transport, ask: Callable[[], Settings], resume: Path | None = None) -> Plan:
+    """Decides on a configuration.
+
+    Args:
+        transport: of the ranks.
+        ask: finds what is asked for; may raise ConfigurationError.
+        resume: the folder of a run to go on with; settings that are asked for must be those it has, where they may
+            not change.
+
+    Raises:
+        ConfigurationError: on all ranks; there is no such run, it cannot be trained, or ranks disagree.
+    """
+    stored = _read_run(transport, resume) if resume else None
+
+    def decide() -> tuple[GanConfig, Settings]:
+        asked = ask()
+        config = _continued(transport.size, stored["config"], asked) if stored else configure(asked)
+        config.check(transport.size)
+        return config, asked
+
+    config, asked = together(transport, "configure", decide)
+    require_same(transport, {**config.as_dict(), **dict.fromkeys(PLACES)})
+    return Plan(config, asked, resume, stored)
+
+
+def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], download: bool = False) -> Run:
+    """Loads what the run needs, and makes its folder.
+
+    Args:
+        transport: of the ranks.
+        plan: what is to be trained.
+        out: the run's folder, unless the plan is to go on with one.
+        notes: go into config.json beside the configuration; None: what a resumed run has there.
+        download: fetch what is missing.
+
+    Raises:
+        ConfigurationError: on all ranks; data or weights are missing, or the folder holds a run already or cannot be
+            written.
+    """
+    config = plan.config
+    images = data.load(config.dataset, Path(config.data_dir), download, transport, side=config.image_size)
+    together(transport, "model", lambda: _check_images(config, images))
+    trainer = Trainer(config, images, transport)
+    scorer = _make_scorer(plan, trainer, download) if config.score_every else None
+    run = Run(trainer, RunFolder(plan.resumed or out), scorer)
+    if plan.stored is not None:
+        run.load(plan.stored["state"])
+    notes = {**notes, EXTRACTOR: scorer.extractor.name if scorer else None}
+    together(transport, "folder", lambda: _write_config(transport, plan, run.folder, notes))
+    if scorer:
+        scorer.prepare()  # takes a while
+    return run
+
+
+def _check_images(config: GanConfig, images: data.ImageSet) -> None:
+    models.check(config.model, images.side)
+    if config.conditional and not images.classes:
+        raise ConfigurationError(f"{config.dataset} has no labels to be conditional on; leave out --conditional")
+
+
+def _make_scorer(plan: Plan, trainer: Trainer, download: bool) -> Scorer:
+    """A resumed run keeps the extractor that it has, whatever weights are here now."""
+    config, images, transport = plan.config, trainer.images, trainer.transport
+    kept = plan.stored["config"].get(EXTRACTOR) if plan.stored else None
+    extractor = make_extractor(
+        kept or config.features,
+        images,
+        transport=transport,
+        device=trainer.device,
+        data_dir=Path(config.data_dir),
+        inception_weights=Path(config.inception_weights) if config.inception_weights else None,
+        download=download,
+    )
+    return Scorer(extractor, images, transport, config.score_samples, flip=config.augmentation == "flip")
+
+
+def _read_run(transport: Transport, path: Path) -> dict[str, Any]:
+    """Configuration and state of an earlier run: rank 0 reads, all receive."""
+
+    def read() -> dict[str, Any] | None:
+        if transport.rank != 0:
+            return None
+        folder = RunFolder(path)
+        return {"config": folder.read_config(), "state": checkpoint.load(folder.checkpoint, KIND)}
+
+    stored: dict[str, Any] = transport.broadcast_object(together(transport, "resume", read), "stored")
+    return stored
+
+
+def _continued(ranks: int, stored: dict[str, Any], asked: Settings) -> GanConfig:
+    """The stored configuration with what may change changed; anything else must be as it was."""
+    now = values(asked)
+    old = {name: value for name, value in stored.items() if name in {*FIELDS, "compressor_parameters"}}
+    try:
+        before = {**old, **old["compressor_parameters"], "ranks": stored["ranks"]}
+        config = GanConfig(**{**old, **{name: now[name] for name in MAY_CHANGE if name in now}})
+    except (KeyError, TypeError) as error:
+        raise ConfigurationError(f"the run's config.json is not one of this version ({error})") from error
+    now["ranks"] = ranks
+    changed = [name for name in now if name not in MAY_CHANGE and now[name] != before.get(name)]
+    if changed:
+        listing = "; ".join(f"{name} was {before.get(name)}, not {now[name]}" for name in changed)
+        raise ConfigurationError(f"the run cannot go on otherwise than it began: {listing}")
+    return config
+
+
+def _write_config(transport: Transport, plan: Plan, folder: RunFolder, notes: dict[str, Any]) -> None:
+    stored = plan.stored["config"] if plan.stored else {}
+    record = {
+        **plan.config.as_dict(),
+        "ranks": transport.size,
+        "hosts": len(transport.hosts()),
+        "versions": transport.versions(),
+        "command": sys.argv,
+        **{name: stored.get(name) if note is None else note for name, note in notes.items()},
+    }
+    if transport.rank == 0:
+        if plan.stored is None:
+            folder.create(record)
+        else:
+            write_json(folder.config, record)

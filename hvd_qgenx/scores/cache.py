@@ -1,0 +1,57 @@
+"""Arrays that take long to compute, kept between runs."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Cached:
+    """One file of the user's cache: arrays by name, under a key of all that they depend on."""
+
+    def __init__(self, kind: str, title: str, key: Mapping[str, Any]) -> None:
+        """
+        Args:
+            kind: the folder.
+            title: how the file's name begins, for people.
+            key: what makes up the rest of it; JSON values.
+        """
+        digest = hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        self.path = Path(root) / "hvd-qgenx" / kind / f"{title}-{digest[:16]}.npz"
+
+    def read(self) -> dict[str, Tensor] | None:
+        """What was written; None if nothing was, or it does not match its checksums."""
+        try:
+            with np.load(self.path, allow_pickle=False) as arrays:
+                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError):
+            return None
+
+    def write(self, arrays: Mapping[str, Tensor]) -> None:
+        """Replaces the file at once, whoever else writes it at the same time; warns if that cannot be."""
+        draft = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.path.parent, suffix=".draft", delete=False) as file:
+                draft = Path(file.name)
+                np.savez(file, allow_pickle=False, **{name: array.numpy() for name, array in arrays.items()})
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.path)
+        except OSError as error:
+            warnings.warn(f"cannot keep {self.path} ({error.strerror}); it is computed again next time", stacklevel=2)
+            if draft:
+                with contextlib.suppress(OSError):
+                    draft.unlink()

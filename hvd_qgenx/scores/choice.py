@@ -1,0 +1,76 @@
+"""Which extractor scores which images."""
+
+from pathlib import Path
+
+import torch
+
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.scores import classifier, inception, resnet
+from hvd_qgenx.scores.extractor import Extractor, Images
+from hvd_qgenx.scores.sharing import from_first
+from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.agreement import together
+
+EXTRACTORS = ("auto", "inception", "resnet56", "classifier")
+
+
+def make_extractor(
+    name: str,
+    images: Images,
+    *,
+    transport: Transport,
+    device: torch.device,
+    data_dir: Path,
+    inception_weights: Path | None = None,
+    download: bool = False,
+) -> Extractor:
+    """The extractor of this name, with the same weights on all ranks: rank 0 has them, or gets them. Collective.
+
+    ``auto`` is ``inception`` if weights for it are given. If not, grey images have ``classifier``, and others the
+    first that rank 0 has the weights of, ``inception`` or, for 3x32x32, ``resnet56``. What is nowhere is downloaded
+    if that is allowed. An extractor's own name makes it again.
+
+    Raises:
+        ConfigurationError: on all ranks, if weights are missing or damaged, or the images do not suit the extractor.
+    """
+
+    def choose() -> str:
+        return _auto(images, data_dir, inception_weights, download) if name == "auto" else name
+
+    chosen = from_first(transport, "extractor", choose)
+    if chosen in ("classifier", f"{images.name}_classifier"):
+        return classifier.make(images, transport, device)
+    if chosen == "resnet56":
+        if not resnet.takes(images):
+            raise ConfigurationError(
+                f"the extractor resnet56 takes images of 3x32x32, not the {_size(images)} of {images.name}; "
+                "choose --features inception or classifier"
+            )
+        weights = from_first(transport, "resnet56-weights", lambda: resnet.load(data_dir, download))
+        return resnet.ResNet56(weights, device)
+    if chosen == "inception":
+        weights = from_first(transport, "inception-weights", lambda: inception.load(inception_weights, download))
+        return together(transport, "inception", lambda: inception.Inception(weights, device))
+    raise ConfigurationError(f"there is no extractor {name}; choose --features {', '.join(EXTRACTORS)}")
+
+
+def _auto(images: Images, data_dir: Path, inception_weights: Path | None, download: bool) -> str:
+    if inception_weights:
+        return "inception"
+    if images.channels == 1 and images.classes > 1:
+        return "classifier"
+    if inception.installed() and inception.find(None):
+        return "inception"
+    if resnet.takes(images) and (resnet.find(data_dir) or (download and not inception.installed())):
+        return "resnet56"
+    if download:
+        return "inception"
+    raise ConfigurationError(
+        f"no weights of a feature extractor to score {images.name} ({_size(images)}) with; add --download, "
+        f"name Inception's with --inception-weights FILE ({inception.URL})"
+        + (f", or put {resnet.FILE} into {data_dir} ({resnet.URL})" if resnet.takes(images) else "")
+    )
+
+
+def _size(images: Images) -> str:
+    return f"{images.channels}x{images.side}x{images.side}"

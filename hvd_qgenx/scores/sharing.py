@@ -1,0 +1,103 @@
+"""What one rank finds out for all, and what all compute for one."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.scores.extractor import Extractor, Features
+from hvd_qgenx.transport import Transport
+
+T = TypeVar("T")
+
+BLOCK = 100
+"""Images that one rank takes through the extractor at once, however many ranks there are."""
+
+
+def from_first(transport: Transport, name: str, function: Callable[[], T]) -> T:
+    """What ``function`` returns on rank 0, on every rank. Collective.
+
+    Raises:
+        ConfigurationError: on all ranks, if it does on rank 0.
+    """
+    outcome: T | ConfigurationError | None = None
+    if transport.rank == 0:
+        try:
+            outcome = function()
+        except ConfigurationError as error:
+            outcome = error
+    outcome = transport.broadcast_object(outcome, name)
+    if isinstance(outcome, ConfigurationError):
+        raise outcome
+    return outcome
+
+
+def extract(
+    extractor: Extractor,
+    images: Callable[[range], Tensor],
+    count: int,
+    transport: Transport,
+    progress: str | None = None,
+) -> Features | None:
+    """The features of images 0 to ``count`` - 1, in this order, on rank 0; None on the others. Collective.
+
+    The images are cut into blocks, which ranks take in turn. All meet after every block: so a rank that is slower
+    than the others holds them up by one block at a time, never for as long as Horovod takes for a failure.
+
+    Args:
+        extractor: the same on all ranks.
+        images: uint8 images by their numbers, shape (n, channels, side, side).
+        count: number of images.
+        transport: of the ranks.
+        progress: what rank 0 shows a progress bar of.
+    """
+    blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
+    rounds = [blocks[start : start + transport.size] for start in range(0, len(blocks), transport.size)]
+    gathered: list[Tensor] = []
+    with progress_bar(count, progress, "image", transport) as bar:
+        for turn in rounds:
+            mine = turn[transport.rank] if transport.rank < len(turn) else range(0)
+            rows = _rows(extractor(images(mine))) if mine else torch.empty(0, 0)
+            gathered += _to_first(transport, rows, [len(block) for block in turn])
+            bar.update(sum(map(len, turn)))
+    if transport.rank > 0:
+        return None
+    features, logits = torch.cat(gathered).split([extractor.dimensions, gathered[0].shape[1] - extractor.dimensions], 1)
+    return Features(features, logits if logits.shape[1] else None)
+
+
+def progress_bar(total: int, title: str | None, unit: str, transport: Transport) -> Any:
+    """On rank 0's standard error, if there is a title."""
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        desc=title,
+        unit=unit,
+        disable=title is None or transport.rank > 0,
+        mininterval=0.1 if terminal else 5.0,
+        ncols=None if terminal else 110,
+        file=sys.stderr,
+    )
+
+
+def _rows(found: Features) -> Tensor:
+    return torch.cat([part for part in found if part is not None], 1)
+
+
+def _to_first(transport: Transport, rows: Tensor, lengths: list[int]) -> list[Tensor]:
+    """The float32 rows of every rank, on rank 0; of rank k there are ``lengths[k]``. Rank 0 always has some."""
+    others = [0] * (transport.size - 1)
+    width = rows.shape[1]
+    received = [length * width for length in lengths] + [0] * (transport.size - len(lengths))
+    work = transport.all_to_all(
+        rows.flatten().contiguous(),
+        [rows.numel(), *others],
+        "features",
+        received if transport.rank == 0 else [0] * transport.size,
+    )
+    parts = work.wait()
+    return [part.view(-1, width) for part in parts if len(part)]

@@ -1,0 +1,11 @@
+"""Many runs of `hvd-qgenx gan`, one after the other: every mode with every seed.
+
+What is done is known from the runs' folders alone, so a sweep that was stopped goes on where it was.
+"""
+
+from hvd_qgenx.sweep.drive import Failure, drive
+from hvd_qgenx.sweep.file import Sweep, read
+from hvd_qgenx.sweep.job import Job, Standing
+from hvd_qgenx.sweep.plan import plan
+
+__all__ = ["Failure", "Job", "Standing", "Sweep", "drive", "plan", "read"]

@@ -1,0 +1,90 @@
+"""Runs what is left to run."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from hvd_qgenx.sweep import process
+from hvd_qgenx.sweep.job import Job, Standing
+
+TAIL = 20
+"""Lines of a log that are shown of a run that failed."""
+
+
+class Failure(NamedTuple):
+    """A run that did not come to its end."""
+
+    job: Job
+    code: int
+    """Its exit code; 0 if it left without a word. Negative: minus the signal that ended it."""
+
+
+def drive(jobs: Sequence[Job], launch: Sequence[str], keep: Sequence[int] = ()) -> list[Failure]:
+    """Brings every run to its end, one after the other, and shows how far they are.
+
+    Args:
+        jobs: all runs, also those that are done.
+        launch: words before the arguments of a job.
+        keep: file descriptors that runs inherit.
+
+    Returns:
+        The runs that failed; the others go on without them.
+    """
+    failures = []
+    with _bar(jobs) as bar:
+        for number, job in enumerate(jobs, 1):
+            if job.standing() is Standing.DONE:
+                continue
+            bar.set_description(f"{job.name} ({number} of {len(jobs)})", refresh=False)
+            if job.standing() is Standing.STARTED:
+                bar.update(-job.updates_done())
+                bar.write(f"{job.folder.path} has no checkpoint; it is now {job.set_aside()}", file=sys.stderr)
+            start = _write_heading(job, launch)
+            code = _run(job, launch, keep, bar)
+            if job.standing() is not Standing.DONE:
+                failures.append(Failure(job, code))
+                bar.total -= job.config.updates - job.updates_done()  # they will not come
+                bar.write(_last_words(job, code, start), file=sys.stderr)
+    return failures
+
+
+def _run(job: Job, launch: Sequence[str], keep: Sequence[int], bar: Any) -> int:
+    others = bar.n - job.updates_done()
+
+    def show() -> None:
+        bar.update(others + job.updates_done() - bar.n)
+
+    code = process.run([*launch, *job.words()], job.log, show, keep)
+    show()
+    return code
+
+
+def _last_words(job: Job, code: int, start: int) -> str:
+    """The end of what a run printed since its log was ``start`` bytes long."""
+    lines = job.log.read_bytes()[start:].decode(errors="replace").splitlines()
+    shown = [f"  {line}" for line in lines if line.strip()][-TAIL:]
+    return "\n".join([f"{job.name} failed with exit code {code}; {job.log} ends:", *shown])
+
+
+def _write_heading(job: Job, launch: Sequence[str]) -> int:
+    """Begins another chapter of the log; returns where."""
+    with job.log.open("ab") as file:
+        before = "\n" if file.tell() else ""  # a run that was stopped may have left half a line
+        file.write(f"{before}$ {shlex.join([*launch, *job.words()])}\n".encode())
+        return file.tell()
+
+
+def _bar(jobs: Sequence[Job]) -> Any:
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        total=sum(job.config.updates for job in jobs),
+        initial=sum(job.updates_done() for job in jobs),
+        unit="update",
+        smoothing=0,  # modes differ in speed, and scoring stops the clock
+        mininterval=0.1 if terminal else 30.0,
+        ncols=None if terminal else 110,
+        file=sys.stderr,
+    )

@@ -1,0 +1,62 @@
+"""From the file of a sweep to its runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.gan import presets
+from hvd_qgenx.gan.config import GanConfig
+from hvd_qgenx.gan.settings import configure, merge, read
+from hvd_qgenx.runs import RunFolder
+from hvd_qgenx.sweep.file import Sweep
+from hvd_qgenx.sweep.job import Job
+
+OTHERS = {"preset": str, "download": bool, "label": str}
+"""Options of `hvd-qgenx gan` that are no settings, with their types."""
+
+
+def plan(sweep: Sweep) -> list[Job]:
+    """All runs, one seed after the other.
+
+    Raises:
+        ConfigurationError: one cannot be trained, or contradicts what is in its folder already; names the mode.
+    """
+    return [_job(sweep, mode, seed) for seed in sweep.seeds for mode in sweep.modes]
+
+
+def _job(sweep: Sweep, mode: str, seed: int) -> Job:
+    asked = {**sweep.modes[mode], "seed": seed}
+    try:
+        if "seed" in sweep.modes[mode]:
+            raise ConfigurationError("seed is no option of a sweep; every mode runs with all `seeds`")
+        job = Job(RunFolder(sweep.out / f"{mode}-seed{seed}"), _words(asked), _config(asked))
+        job.check()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{mode}: {error}") from error
+    return job
+
+
+def _config(asked: Mapping[str, Any]) -> GanConfig:
+    """What `hvd-qgenx gan` makes of these options, on as many ranks as it likes."""
+    for name, kind in OTHERS.items():
+        if not isinstance(asked.get(name, kind()), kind):
+            raise ConfigurationError(f"{name} cannot be {asked[name]!r}")
+    preset = [presets.load(asked["preset"]).merged()] if "preset" in asked else []
+    own = read({name: value for name, value in asked.items() if name not in OTHERS}, "sweep")
+    config = configure(merge([*preset, own]))
+    config.check(ranks=1)
+    return config
+
+
+def _words(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """Options as they are written on the command line."""
+    words: list[str] = []
+    for name, value in asked.items():
+        flag = name.replace("_", "-")
+        if value is True:
+            words += [f"--{flag}"]
+        elif value is not False:
+            words += [f"--{flag}", str(value)]
+        elif name not in OTHERS:  # which are off by themselves
+            words += [f"--no-{flag}"]
+    return tuple(words)

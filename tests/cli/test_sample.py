@@ -1,0 +1,125 @@
+"""hvd-qgenx sample: pictures of finished and of interrupted runs."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from hvd_qgenx.cli import main
+
+QUICK = ("gan", "--filters", "4", "--latent", "8", "--batch-size", "8", "--sample-every", "4", "--generator-lr", "0.05")
+
+
+def call(*arguments: object):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def train(out, *arguments: object):
+    result = call(*QUICK, "--updates", 4, "--out", out, *arguments)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def draw(run, out, *arguments: object) -> bytes:
+    result = call("sample", run, "--out", out, *arguments)
+    assert result.exit_code == 0, result.output
+    return out.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("runs") / "finished")
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("runs") / "conditional", "--conditional")
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """The finished run, to be changed."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def test_a_grid_goes_to_the_runs_samples(run):
+    result = call("sample", run)
+    assert result.exit_code == 0, result.output
+    assert f"64 images in {run / 'samples' / 'ema-4.png'}" in result.output
+    assert min(Image.open(run / "samples" / "ema-4.png").size) >= 480
+
+
+def test_the_last_weights_make_the_pictures_of_training(run, tmp_path):
+    assert draw(run, tmp_path / "new" / "grid.png", "--weights", "raw") == (run / "samples" / "000004.png").read_bytes()
+
+
+def test_weights_and_seed_decide_what_is_drawn(run, tmp_path):
+    ways = [("--weights", "raw"), (), ("--weights", "uniform"), ("--weights", "ergodic"), ("--seed", 1)]
+    drawn = [draw(run, tmp_path / f"{number}.png", *way) for number, way in enumerate(ways)]
+    assert len(set(drawn)) == len(drawn)
+    assert draw(run, tmp_path / "again.png", "--seed", 1) == drawn[-1]
+    assert draw(run, tmp_path / "own.png", "--seed", 0) == drawn[1]
+
+
+def test_images_by_themselves_are_as_large_as_they_are(run, tmp_path):
+    folder = tmp_path / "one" / "by one"
+    result = call("sample", run, "--count", 300, "--separately", folder)
+    assert result.exit_code == 0, result.output
+    paths = sorted(folder.iterdir())
+    assert [path.name for path in paths] == [f"{number:03d}.png" for number in range(300)]
+    images = np.stack([np.array(Image.open(path)) for path in paths])
+    assert images.shape == (300, 8, 8)
+    assert len(np.unique(images, axis=0)) == 300
+    assert np.ptp(images) > 10
+    assert not (run / "samples" / "ema-4.png").exists()
+
+
+def test_classes_are_taken_in_turn(conditional, tmp_path):
+    def images(folder, *arguments: object):
+        result = call("sample", conditional, "--separately", tmp_path / folder, *arguments)
+        assert result.exit_code == 0, result.output
+        return [path.read_bytes() for path in sorted((tmp_path / folder).iterdir())]
+
+    mixed, threes, fives = (images(labels, "--count", 5, "--classes", labels) for labels in ("3,5", "3", "5"))
+    assert threes != fives
+    assert mixed == [threes[0], fives[1], threes[2], fives[3], threes[4]]
+    assert images("any", "--count", 5) not in (threes, fives)
+
+
+def test_an_interrupted_run_is_drawn_from_its_checkpoint(run):
+    (run / "summary.json").unlink()
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "updates": 1000}))
+    assert call("sample", run).exit_code == 0
+    assert (run / "samples" / "ema-4.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--weights", "emma"], "unknown weights 'emma'; did you mean 'ema'?"),
+        (["--classes", "3"], "the run is not conditional"),
+        (["--classes", "three"], "'three' is not a list of labels"),
+        (["--out", "a.png", "--separately", "b"], "give --out or --separately"),
+        (["--count", "0"], "Invalid value for '--count'"),
+        (["--out", "{run}/config.json/a.png"], "cannot write to"),
+    ],
+)
+def test_bad_input(run, arguments, sentence):
+    result = call("sample", run, *(argument.format(run=run) for argument in arguments))
+    assert result.exit_code == 2, result.output
+    assert sentence in result.stderr
+
+
+def test_a_class_that_there_is_not(conditional):
+    result = call("sample", conditional, "--classes", "3,10")
+    assert (result.exit_code, "there is no class 10; they are 0 to 9" in result.stderr) == (2, True)
+
+
+def test_a_run_without_a_checkpoint(run):
+    (run / "checkpoint.pt").unlink()
+    result = call("sample", run)
+    assert (result.exit_code, "stopped before its first one" in result.stderr) == (2, True)

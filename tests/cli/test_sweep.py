@@ -1,0 +1,182 @@
+"""hvd-qgenx sweep: real runs, stopped and gone on with; what is found before any run."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hvd_qgenx.cli import main
+from hvd_qgenx.gan.trainer import Trainer
+from hvd_qgenx.sweep import plan, read
+
+TINY = {"updates": 6, "filters": 4, "latent": 8, "batch_size": 8, "log_every": 2, "checkpoint_every": 2}
+WORDS = shlex.split("gan --updates 6 --filters 4 --latent 8 --batch-size 8 --log-every 2 --checkpoint-every 2 --seed 5")
+MODES = {"full": ("--compressor", "none"), "uq4": ("--bits", "4"), "uq2": ("--bits", "2")}
+
+
+def call(*arguments: object):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def replica_hash(run: Path) -> str:
+    return str(json.loads((run / "summary.json").read_text())["replica_hash"])
+
+
+def sweep_file(folder: Path, modes: str, head: str = "seeds = [5]", options: dict[str, object] = TINY) -> Path:
+    lines = [
+        f'out = "{folder / "out"}"',
+        head,
+        "[options]",
+        *(f"{k} = {json.dumps(v)}" for k, v in options.items()),
+        modes,
+    ]
+    path = folder / "sweep.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Every mode, trained without a pause."""
+    folder = tmp_path_factory.mktemp("whole")
+    for mode, arguments in MODES.items():
+        result = call(*WORDS, *arguments, "--out", folder / mode)
+        assert result.exit_code == 0, result.output
+    return folder
+
+
+def interrupt(monkeypatch, move: int, *arguments: object) -> None:
+    """Trains until just before a move."""
+    advance = Trainer.advance
+
+    def interrupted(self, **options):
+        if self.move == move:
+            raise KeyboardInterrupt
+        advance(self, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "advance", interrupted)
+        assert call(*WORDS, *arguments).exit_code == 1
+
+
+def test_a_stopped_sweep_goes_on_and_ends_in_the_same_replicas(tmp_path, monkeypatch, whole):
+    """Of three runs one is done, one has a checkpoint, and one was stopped before it had one."""
+    out = tmp_path / "out"
+    shutil.copytree(whole / "full", out / "full-seed5")
+    interrupt(monkeypatch, 9, *MODES["uq4"], "--out", out / "uq4-seed5")
+    interrupt(monkeypatch, 3, *MODES["uq2"], "--out", out / "uq2-seed5")
+    before = (out / "full-seed5" / "summary.json").stat().st_mtime_ns
+    modes = "[modes.full]\ncompressor = 'none'\n[modes.uq4]\nbits = 4\n[modes.uq2]\nbits = 2"
+    result = call("sweep", sweep_file(tmp_path, modes))
+    assert result.exit_code == 0, result.output
+    for mode in MODES:
+        assert replica_hash(out / f"{mode}-seed5") == replica_hash(whole / mode)
+    assert (out / "full-seed5" / "summary.json").stat().st_mtime_ns == before
+    assert "gan --resume" in (out / "uq4-seed5.log").read_text()
+    assert (out / "uq2-seed5.aside-1" / "config.json").exists()
+    assert "3 of 3 runs are done" in result.stderr
+    assert all(f"{mode}-seed5" in (out / "report" / "index.html").read_text() for mode in MODES)
+
+
+def test_a_failing_run_ends_the_sweep_with_code_1(tmp_path, whole):
+    out = tmp_path / "out"
+    shutil.copytree(whole / "uq4", out / "uq4-seed5")
+    failing = "seeds = [5]\nlaunch = \"sh -c 'echo Error: no such host >&2; exit 3'\""
+    result = call("sweep", sweep_file(tmp_path, "[modes.uq2]\nbits = 2\n[modes.uq4]\nbits = 4", failing))
+    assert result.exit_code == 1
+    assert f"uq2-seed5 failed with exit code 3; {out / 'uq2-seed5.log'} ends:" in result.stderr
+    assert "  Error: no such host" in result.stderr
+    assert "1 of 2 runs are done" in result.stderr
+    assert "Error: 1 of 2 runs failed: uq2-seed5 (exit code 3)" in result.stderr
+    page = (out / "report" / "index.html").read_text()
+    assert "uq4-seed5" in page
+    assert "uq2-seed5" not in page
+
+
+def test_a_dry_run_prints_what_is_left(tmp_path, whole):
+    out = tmp_path / "out"
+    shutil.copytree(whole / "uq4", out / "uq4-seed5")
+    shutil.copytree(whole / "uq2", out / "uq2-seed5")
+    (out / "uq2-seed5" / "summary.json").unlink()
+    more = "amsgrad = true\nconditional = false\ndownload = true\nlabel = 'wire'"
+    modes = f"[modes.new]\n{more}\n[modes.uq4]\nbits = 4\n[modes.uq2]\nbits = 2"
+    result = call("sweep", "--dry-run", sweep_file(tmp_path, modes, "seeds = [5]\nlaunch = 'sh -c \"a b\"'"))
+    assert result.exit_code == 0, result.output
+    new, done, stopped = result.output.splitlines()
+    assert shlex.split(new)[1:3] == ["-c", "a b"]
+    assert shlex.split(new)[4:7] == ["gan", "--out", str(out / "new-seed5")]
+    assert new.endswith("--checkpoint-every 2 --amsgrad --no-conditional --download --label wire --seed 5")
+    assert done == f"# {out / 'uq4-seed5'} is done"
+    assert f"gan --resume {out / 'uq2-seed5'} --updates 6" in stopped
+    assert not (out / "new-seed5").exists()
+
+
+@pytest.mark.parametrize(
+    ("modes", "sentence"),
+    [
+        ("[modes.uq4]\nbit = 4", "uq4: unknown setting 'bit'; did you mean 'bits'?"),
+        ("[modes.uq4]\nseed = 4", "uq4: seed is no option of a sweep"),
+        ("[modes.uq4]\nresume = 'run'", "uq4: unknown setting 'resume'"),
+        ("[modes.uq4]\nbits = 9", "uq4: minmax: bits must be from 1 to 8, not 9"),
+        ("[modes.uq4]\nlevels_at = [1, 2]", "uq4: levels_at must be text, not [1, 2]"),
+        ("[modes.uq4]\namsgrad = 1", "uq4: amsgrad must be true or false, not 1"),
+        ("[modes.uq4]\ndownload = 'yes'", "uq4: download cannot be 'yes'"),
+        ("[modes.uq4]\nlatent = 'many'", "uq4: latent must be a whole number, not 'many'"),
+        ("[modes.uq4]\ndataset = 'imagenet'", "uq4: unknown dataset 'imagenet'"),
+        ("[modes.good]\n[modes.uq4]\ncompressor = 'none'\nbits = 4", "uq4: none has no parameter 'bits'"),
+        ("[modes.uq4]\npreset = 'small-uq5'", "uq4: unknown preset 'small-uq5'; did you mean 'small-uq"),
+        ("[modes.uq4]\npreset = 4", "uq4: preset cannot be 4"),
+        ("[modes.uq4]\npreset = 'PRESET'", "uq4: PRESET: unknown setting 'bitts'"),
+    ],
+)
+def test_bad_options_are_found_before_any_run(tmp_path, modes, sentence):
+    preset = tmp_path / "preset.toml"
+    preset.write_text("bitts = 4")
+    result = call("sweep", sweep_file(tmp_path, modes.replace("PRESET", str(preset))))
+    assert result.exit_code == 2, result.output
+    assert sentence.replace("PRESET", str(preset)) in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_that_contradicts_its_runs(tmp_path, whole):
+    shutil.copytree(whole / "uq4", tmp_path / "out" / "uq4-seed5")
+    path = sweep_file(tmp_path, "[modes.new]\n[modes.uq4]\nbits = 4", options={**TINY, "batch_size": 16})
+    result = call("sweep", path)
+    assert result.exit_code == 2
+    assert "uq4-seed5 began otherwise than the sweep asks: batch_size was 8, not 16" in result.stderr
+    assert not (tmp_path / "out" / "new-seed5").exists()
+
+
+def test_no_launcher_of_that_name(tmp_path):
+    result = call("sweep", sweep_file(tmp_path, "[modes.uq4]", "launch = 'horovodrnu -np 3'"))
+    assert (result.exit_code, "there is no program 'horovodrnu'" in result.stderr) == (2, True)
+
+
+def test_a_sweep_is_not_started_by_a_launcher(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    result = call("sweep", sweep_file(tmp_path, "[modes.uq4]"))
+    assert (result.exit_code, "a sweep starts ranks itself" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("preset", ["small-nuq", "dcgan_wgan_adam5"])
+def test_what_a_sweep_plans_is_what_gan_makes_of_its_words(tmp_path, monkeypatch, preset):
+    monkeypatch.delenv("HVD_QGENX_DATA", raising=False)
+    options = {"bucket_size": 64, "nesterov": False, "score_every": 0, "checkpoint_every": 2.5}
+    modes = f'[modes.it]\npreset = "{preset}"\nbits = 2\ncompressor = "alq"'
+    (job,) = plan(read(sweep_file(tmp_path, modes, options=options)))
+    result = call("gan", *job.arguments, "--show-config", "--json")
+    assert result.exit_code == 0, result.output
+    shown = {name: setting["value"] for name, setting in json.loads(result.stdout).items()}
+    config = job.config.as_dict()
+    config |= config.pop("compressor_parameters")
+    assert shown == config
+    assert (shown["compressor"], shown["bits"], shown["seed"]) == ("alq", 2, 5)
+
+
+@pytest.mark.parametrize("name", ["compression", "smoke"])
+def test_the_sweeps_that_come_with_the_project_can_be_run(name):
+    result = call("sweep", "--dry-run", f"jobs/sweeps/{name}.toml")
+    assert result.exit_code == 0, result.output
