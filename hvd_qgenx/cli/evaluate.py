@@ -20,14 +20,14 @@ from hvd_qgenx.gan.averages import WEIGHTS
 from hvd_qgenx.gan.config import GanConfig
 from hvd_qgenx.gan.launch import PLACES
 from hvd_qgenx.gan.saved import SavedRun
-from hvd_qgenx.gan.scoring import score
+from hvd_qgenx.gan.scoring import make_scorer, score
 from hvd_qgenx.gan.settings import DEVICES, Setting, values
-from hvd_qgenx.gan.trainer import _device as device_of
+from hvd_qgenx.gan.trainer import choose_device
+from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.runs.folder import naming
-from hvd_qgenx.scores import EXTRACTORS, Scorer, make_extractor, samples_note
-from hvd_qgenx.scores.sharing import from_first
+from hvd_qgenx.scores import EXTRACTORS, Scorer, samples_note
 from hvd_qgenx.transport import Transport, launched
-from hvd_qgenx.transport.agreement import require_same, require_size, together
+from hvd_qgenx.transport.agreement import from_first, require_same, require_size, together
 
 COLUMNS = ("update", "samples", "score", "weights", "value", "bias")
 SHARED = attrgetter(
@@ -124,16 +124,7 @@ def _scorers(wanted: dict[Path, GanConfig], transport: Transport, download: bool
 
 def _scorer(config: GanConfig, transport: Transport, download: bool) -> Scorer:
     images = data.load(config.dataset, Path(config.data_dir), download, transport, config.image_size)
-    extractor = make_extractor(
-        config.features,
-        images,
-        transport=transport,
-        device=device_of(config.device, transport),
-        data_dir=Path(config.data_dir),
-        inception_weights=Path(config.inception_weights) if config.inception_weights else None,
-        download=download,
-    )
-    return Scorer(extractor, images, transport, config.score_samples, flip=config.augmentation == "flip")
+    return make_scorer(config, images, transport, choose_device(config.device, transport), download)
 
 
 def _score(run: Path, saved: SavedRun, config: GanConfig, scorer: Scorer) -> list[Row]:
@@ -153,7 +144,7 @@ def _score(run: Path, saved: SavedRun, config: GanConfig, scorer: Scorer) -> lis
         for weights in generators
     ]
     if scorer.transport.rank == 0:
-        _append(run / "evaluation.csv", rows)
+        _append(RunFolder(run).evaluation, rows)
     return [{"run": str(run), **row} for row in rows]
 
 

@@ -10,11 +10,11 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gan import data, models
 from hvd_qgenx.gan.config import MAY_CHANGE, GanConfig
 from hvd_qgenx.gan.run import KIND, Run
+from hvd_qgenx.gan.scoring import make_scorer
 from hvd_qgenx.gan.settings import FIELDS, Settings, configure, explain, values
 from hvd_qgenx.gan.trainer import Trainer
 from hvd_qgenx.runs import RunFolder, checkpoint
 from hvd_qgenx.runs.folder import write_json
-from hvd_qgenx.scores import Scorer, make_extractor
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import require_same, together
 
@@ -82,39 +82,36 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
     """
     config = plan.config
     images = data.load(config.dataset, Path(config.data_dir), download, transport, side=config.image_size)
-    together(transport, "model", lambda: _check_images(config, images))
+    together(transport, "model", lambda: _check_images(plan, images))
     trainer = Trainer(config, images, transport)
-    scorer = _make_scorer(plan, trainer, download) if config.score_every else None
+    scorer = None
+    if config.score_every:  # a resumed run keeps the extractor that it has, whatever weights are here now
+        kept = plan.stored["config"].get(EXTRACTOR) if plan.stored else None
+        scorer = make_scorer(config, images, transport, trainer.device, download, features=kept)
     run = Run(trainer, RunFolder(plan.resumed or out), scorer)
     if plan.stored is not None:
         run.load(plan.stored["state"])
-    notes = {**notes, EXTRACTOR: scorer.extractor.name if scorer else None}
-    together(transport, "folder", lambda: _write_config(transport, plan, run.folder, notes))
+    writes = transport.rank == 0
+    together(transport, "folder", lambda: run.folder.reserve() if writes and not plan.stored else None)
     if scorer:
-        scorer.prepare()  # takes a while
+        scorer.prepare()  # takes a while, so a run that is stopped here has not begun
+    notes = {**notes, EXTRACTOR: scorer.extractor.name if scorer else None}
+    record = _record(transport, plan, notes)
+    if writes:
+        write_json(run.folder.config, record)
     return run
 
 
-def _check_images(config: GanConfig, images: data.ImageSet) -> None:
+def _check_images(plan: Plan, images: data.ImageSet) -> None:
+    config = plan.config
+    if plan.stored and plan.stored["state"]["images"]["fingerprint"] != images.fingerprint():
+        raise ConfigurationError(
+            f"the run was trained on other images than {config.dataset} in {config.data_dir} has now; "
+            "name their folder with --data-dir"
+        )
     models.check(config.model, images.side)
     if config.conditional and not images.classes:
         raise ConfigurationError(f"{config.dataset} has no labels to be conditional on; leave out --conditional")
-
-
-def _make_scorer(plan: Plan, trainer: Trainer, download: bool) -> Scorer:
-    """A resumed run keeps the extractor that it has, whatever weights are here now."""
-    config, images, transport = plan.config, trainer.images, trainer.transport
-    kept = plan.stored["config"].get(EXTRACTOR) if plan.stored else None
-    extractor = make_extractor(
-        kept or config.features,
-        images,
-        transport=transport,
-        device=trainer.device,
-        data_dir=Path(config.data_dir),
-        inception_weights=Path(config.inception_weights) if config.inception_weights else None,
-        download=download,
-    )
-    return Scorer(extractor, images, transport, config.score_samples, flip=config.augmentation == "flip")
 
 
 def _read_run(transport: Transport, path: Path) -> dict[str, Any]:
@@ -147,9 +144,10 @@ def _continued(ranks: int, stored: dict[str, Any], asked: Settings) -> GanConfig
     return config
 
 
-def _write_config(transport: Transport, plan: Plan, folder: RunFolder, notes: dict[str, Any]) -> None:
+def _record(transport: Transport, plan: Plan, notes: dict[str, Any]) -> dict[str, Any]:
+    """What config.json holds. Collective."""
     stored = plan.stored["config"] if plan.stored else {}
-    record = {
+    return {
         **plan.config.as_dict(),
         "ranks": transport.size,
         "hosts": len(transport.hosts()),
@@ -157,8 +155,3 @@ def _write_config(transport: Transport, plan: Plan, folder: RunFolder, notes: di
         "command": sys.argv,
         **{name: stored.get(name) if note is None else note for name, note in notes.items()},
     }
-    if transport.rank == 0:
-        if plan.stored is None:
-            folder.create(record)
-        else:
-            write_json(folder.config, record)

@@ -1,13 +1,42 @@
 """Scores of a generator."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from hvd_qgenx.gan.averages import draw, with_statistics
+from hvd_qgenx.gan.config import GanConfig
+from hvd_qgenx.gan.data import ImageSet
 from hvd_qgenx.gan.purposes import Purpose
-from hvd_qgenx.scores import Scorer
+from hvd_qgenx.scores import Scorer, make_extractor
+from hvd_qgenx.transport import Transport
+
+
+def make_scorer(
+    config: GanConfig,
+    images: ImageSet,
+    transport: Transport,
+    device: torch.device,
+    download: bool,
+    features: str | None = None,
+) -> Scorer:
+    """What scores generators as the configuration says; ``features``, if given, in place of its own. Collective.
+
+    Raises:
+        ConfigurationError: on all ranks, if weights are missing or do not suit the images.
+    """
+    extractor = make_extractor(
+        features or config.features,
+        images,
+        transport=transport,
+        device=device,
+        data_dir=Path(config.data_dir),
+        inception_weights=Path(config.inception_weights) if config.inception_weights else None,
+        download=download,
+    )
+    return Scorer(extractor, images, transport, config.score_samples, flip=config.augmentation == "flip")
 
 
 def images_of(generator: nn.Module, latent: int, classes: int, seed: int) -> Callable[[range], Tensor]:

@@ -20,6 +20,7 @@ from hvd_qgenx.gan.data import Batches, ImageSet
 from hvd_qgenx.gan.laps import Laps
 from hvd_qgenx.gan.purposes import Purpose
 from hvd_qgenx.optim import DistributedOptimizer
+from hvd_qgenx.runs.folder import naming
 from hvd_qgenx.transport import Transport
 
 DATA, WAITING, OPTIMIZER = "data", "waiting", "optimizer"
@@ -38,7 +39,7 @@ class Trainer:
 
     def __init__(self, config: GanConfig, images: ImageSet, transport: Transport) -> None:
         self.config, self.transport, self.images = config, transport, images
-        self.device = _device(config.device, transport)
+        self.device = choose_device(config.device, transport)
         self.batches = Batches(
             images,
             config.batch_size,
@@ -49,6 +50,10 @@ class Trainer:
             workers=config.workers,
             pinned=self.device.type == "cuda",
         )
+        self._about_images = {
+            **{name: getattr(images, name) for name in ("channels", "side", "classes")},
+            "fingerprint": images.fingerprint(),
+        }
         self.classes = images.classes if config.conditional else 0
         self.players = make_players(config, images.channels, images.side, self.classes)
         models.initialize(self.players.generator, config.seed, Purpose.GENERATOR)
@@ -105,7 +110,8 @@ class Trainer:
         self.laps.lap(OPTIMIZER)
         self._fill_gradients([group["player"] for group in optimizer.param_groups])
         if save_gradients:
-            torch.save(self._gradients(), save_gradients)
+            with naming(save_gradients):
+                torch.save(self._gradients(), save_gradients)
         optimizer.synchronize()
         self.laps.lap(WAITING)
         if learns:
@@ -178,7 +184,7 @@ class Trainer:
             "discriminator": self.discriminator.state_dict(),
             "averages": self.averages.state_dict(),
             "optimizers": states,
-            "images": {"channels": self.images.channels, "side": self.images.side, "classes": self.images.classes},
+            "images": self._about_images,
             "ranks": self.transport.all_gather_object(mine, "rank-state"),
         }
 
@@ -292,7 +298,7 @@ def make_players(config: GanConfig, channels: int, side: int, classes: int) -> m
     )
 
 
-def _device(kind: str, transport: Transport) -> torch.device:
+def choose_device(kind: str, transport: Transport) -> torch.device:
     """Ranks of one host take its GPUs in turn."""
     if kind == "cuda":
         torch.cuda.set_device(transport.local_rank % torch.cuda.device_count())

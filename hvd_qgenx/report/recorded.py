@@ -136,15 +136,39 @@ def _is_run(path: Path) -> bool:
 
 def _read(path: Path) -> Recorded:
     folder = RunFolder(path)
+    metrics, scores = Table.read(folder.metrics), Table.read(folder.scores)
     pictures = folder.samples.glob("*.png") if folder.samples.exists() else ()
     return Recorded(
         path,
         folder.read_config(),
-        Table.read(folder.metrics),
-        Table.read(folder.scores),
+        metrics,
+        scores if len(scores) else _evaluated(folder.evaluation, metrics),
         _summary(folder.summary),
         {int(picture.stem): picture for picture in pictures if picture.stem.isdecimal()},
     )
+
+
+def _evaluated(path: Path, metrics: Table) -> Table:
+    """What ``hvd-qgenx evaluate`` found, as if it had been found in training; the last word on every score."""
+    if not path.exists():
+        return Table()
+    found: dict[float, dict[str, float]] = {}
+    try:
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                scores = found.setdefault(float(row["update"]), {})
+                scores[f"{row['score']}/{row['weights']}"] = float(row["value"])
+                if row["bias"]:
+                    scores[f"bias/{row['score']}"] = float(row["bias"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}; mend it or take it away") from error
+    updates = np.array(sorted(found))
+    names = sorted({name for scores in found.values() for name in scores})
+    columns = {name: np.array([found[update].get(name, np.nan) for update in updates]) for name in names}
+    if len(metrics):
+        for name in ("traffic/megabytes", "seconds/elapsed"):
+            columns[name] = np.interp(updates, metrics["update"], metrics[name])
+    return Table({"update": updates, **columns})
 
 
 def _summary(path: Path) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ class RunFolder:
         self.config = path / "config.json"
         self.metrics = path / "metrics.csv"
         self.scores = path / "scores.csv"
+        self.evaluation = path / "evaluation.csv"
         self.levels = path / "levels.csv"
         self.gradients = path / "gradients"
         self.events = path / "tensorboard"
@@ -25,11 +27,11 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.pt"
         self.summary = path / "summary.json"
 
-    def create(self, config: dict[str, Any]) -> None:
-        """Makes the folder and writes the configuration.
+    def reserve(self) -> None:
+        """Makes the folder for a new run.
 
         Raises:
-            ConfigurationError: it holds a run already, or cannot be made.
+            ConfigurationError: it holds a run already, or cannot be written to.
         """
         if self.config.exists():
             raise ConfigurationError(
@@ -37,9 +39,14 @@ class RunFolder:
             )
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
-            write_json(self.config, config)
+            tempfile.TemporaryFile(dir=self.path).close()
         except OSError as error:
             raise ConfigurationError(f"cannot write to {self.path}: {error.strerror}; choose another --out") from error
+
+    def create(self, config: dict[str, Any]) -> None:
+        """Reserves the folder and writes the configuration; raises as ``reserve`` does."""
+        self.reserve()
+        write_json(self.config, config)
 
     def read_config(self) -> dict[str, Any]:
         """The configuration of an earlier run.

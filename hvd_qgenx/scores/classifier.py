@@ -12,8 +12,9 @@ from compressors.random import generator
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.scores.cache import Cached
 from hvd_qgenx.scores.extractor import Extractor, Features, Images, fingerprint
-from hvd_qgenx.scores.sharing import from_first, progress_bar
+from hvd_qgenx.scores.sharing import progress_bar
 from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.agreement import from_first
 
 VERSION = 1
 """Of the network and its training; part of the cache's key."""

@@ -1,39 +1,18 @@
-"""What one rank finds out for all, and what all compute for one."""
+"""What all ranks compute for one."""
 
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.scores.extractor import Extractor, Features
 from hvd_qgenx.transport import Transport
 
-T = TypeVar("T")
-
 BLOCK = 100
 """Images that one rank takes through the extractor at once, however many ranks there are."""
-
-
-def from_first(transport: Transport, name: str, function: Callable[[], T]) -> T:
-    """What ``function`` returns on rank 0, on every rank. Collective.
-
-    Raises:
-        ConfigurationError: on all ranks, if it does on rank 0.
-    """
-    outcome: T | ConfigurationError | None = None
-    if transport.rank == 0:
-        try:
-            outcome = function()
-        except ConfigurationError as error:
-            outcome = error
-    outcome = transport.broadcast_object(outcome, name)
-    if isinstance(outcome, ConfigurationError):
-        raise outcome
-    return outcome
 
 
 def extract(

@@ -30,6 +30,24 @@ def together(transport: Transport, name: str, function: Callable[[], T]) -> T:
     raise ConfigurationError("; ".join(f"rank {rank}: {text}" for rank, text in found.items()))
 
 
+def from_first(transport: Transport, name: str, function: Callable[[], T]) -> T:
+    """What ``function`` returns on rank 0, on every rank. Collective.
+
+    Raises:
+        ConfigurationError: on all ranks, if it does on rank 0.
+    """
+    outcome: T | ConfigurationError | None = None
+    if transport.rank == 0:
+        try:
+            outcome = function()
+        except ConfigurationError as error:
+            outcome = error
+    outcome = transport.broadcast_object(outcome, name)
+    if isinstance(outcome, ConfigurationError):
+        raise outcome
+    return outcome
+
+
 def require_same(transport: Transport, values: Mapping[str, Any]) -> None:
     """All ranks must have been given the same values.
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from hvd_qgenx.cli import evaluate as command
 from hvd_qgenx.cli import main
-from hvd_qgenx.gan import launch
+from hvd_qgenx.gan import scoring
 from hvd_qgenx.transport import inprocess
 from tests.scores.pictures import Small
 
@@ -32,8 +32,7 @@ def _small_extractor(tmp_path_factory):
     """Instead of a trained one, whatever is asked for; and an empty cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        for module in (launch, command):
-            patch.setattr(module, "make_extractor", lambda name, *_, **__: Small(name=f"small_{name}"))
+        patch.setattr(scoring, "make_extractor", lambda name, *_, **__: Small(name=f"small_{name}"))
         yield
 
 
@@ -90,7 +89,7 @@ def test_several_runs_share_one_look_at_the_real_images(run, scored, tmp_path, m
     other = shutil.copytree(scored, tmp_path / "other")
     (other / "summary.json").unlink()  # an interrupted one
     made = []
-    monkeypatch.setattr(command, "make_extractor", lambda *_, **__: made.append(Small()) or made[-1])
+    monkeypatch.setattr(scoring, "make_extractor", lambda *_, **__: made.append(Small()) or made[-1])
     result = call("evaluate", run, other, "--weights", "ema")
     assert result.exit_code == 0, result.output
     assert len(made) == 1
@@ -106,7 +105,7 @@ def test_a_file_of_weights_asks_for_inception(run, monkeypatch):
         wanted.append((name, inception_weights))
         return Small()
 
-    monkeypatch.setattr(command, "make_extractor", make_extractor)
+    monkeypatch.setattr(scoring, "make_extractor", make_extractor)
     assert call("evaluate", run, "--inception-weights", "here.pth").exit_code == 0
     assert call("evaluate", run, "--inception-weights", "here.pth", "--features", "resnet56").exit_code == 0
     assert wanted == [("inception", Path("here.pth")), ("resnet56", Path("here.pth"))]

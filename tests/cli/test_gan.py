@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import itertools
 import json
 import os
 import re
@@ -17,12 +18,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from compressors.kernels import threads
 from hvd_qgenx.cli import main
-from hvd_qgenx.gan import launch, presets
+from hvd_qgenx.gan import launch, presets, scoring
 from hvd_qgenx.gan.data import InMemory, sets
 from hvd_qgenx.gan.run import KIND
 from hvd_qgenx.gan.settings import FIELDS, PARAMETERS
 from hvd_qgenx.gan.trainer import PHASES, Trainer
 from hvd_qgenx.runs import checkpoint
+from hvd_qgenx.scores import Scorer
 
 IMAGES = InMemory("cifar10", torch.zeros(20, 3, 32, 32, dtype=torch.uint8), torch.zeros(20))
 QUICK = ["gan", "--filters", "4", "--latent", "8", "--batch-size", "8", "--log-every", "2", "--sample-every", "4"]
@@ -378,8 +380,8 @@ class TestScoring:
             chosen = f"found-{len(made)}" if name == "auto" else name
             return SimpleNamespace(name=chosen, dimensions=64, **settings)
 
-        monkeypatch.setattr(launch, "Scorer", make_scorer)
-        monkeypatch.setattr(launch, "make_extractor", make_extractor)
+        monkeypatch.setattr(scoring, "Scorer", make_scorer)
+        monkeypatch.setattr(scoring, "make_extractor", make_extractor)
         return made
 
     ARGUMENTS = (
@@ -402,7 +404,7 @@ class TestScoring:
         assert scorer.given[0].name == "digits"
         assert (scorer.extractor.data_dir, scorer.extractor.download) == (Path("/images"), True)
         assert scorer.extractor.inception_weights == Path("here.pth")
-        assert scorer.prepared == ["config.json", "samples"]
+        assert scorer.prepared == ["samples"]  # a run stopped meanwhile has not begun
         with (out / "scores.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert [int(row["update"]) for row in rows] == [2, 4, 5]
@@ -420,6 +422,49 @@ class TestScoring:
     def test_without_scores_nobody_scores(self, tmp_path, scorers):
         train(tmp_path / "run", "--updates", 1)
         assert not scorers
+
+
+class TestRealScores:
+    """Of digits, on the classifier that they have."""
+
+    ARGUMENTS = ("--updates", 8, "--score-every", 2, "--score-samples", 200, "--checkpoint-every", 3)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def scored(cls, tmp_path_factory):
+        out = tmp_path_factory.mktemp("scored") / "run"
+        train(out, *cls.ARGUMENTS)
+        return out
+
+    def test_scoring_does_not_disturb_training(self, scored, finished):
+        hashes = [json.loads((run / "summary.json").read_text())["replica_hash"] for run in (scored, finished)]
+        assert hashes[0] == hashes[1]
+
+    @pytest.mark.parametrize("interrupted", [5, 8])
+    def test_stopped_while_scoring_it_ends_as_if_it_had_not(self, tmp_path, monkeypatch, scored, interrupted):
+        """At the second generator of a score: the last checkpoint is older, and updates are done again."""
+        calls, score = itertools.count(1), Scorer.score
+
+        def stops(self, generate):
+            if next(calls) == interrupted:
+                raise KeyboardInterrupt
+            return score(self, generate)
+
+        run = tmp_path / "run"
+        with monkeypatch.context() as patch:
+            patch.setattr(Scorer, "score", stops)
+            assert call(*QUICK, "--out", run, *self.ARGUMENTS).exit_code == 1
+        result = call("gan", "--resume", run)
+        assert result.exit_code == 0, result.output
+        summaries = [json.loads((path / "summary.json").read_text()) for path in (run, scored)]
+        for key in ("replica_hash", "losses"):
+            assert summaries[0][key] == summaries[1][key]
+        assert scores_of(run) == scores_of(scored)
+
+
+def scores_of(run: Path) -> list[dict[str, str]]:
+    with (run / "scores.csv").open() as file:
+        return [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in csv.DictReader(file)]
 
 
 def test_a_full_disk_ends_in_one_sentence_that_names_the_file(tmp_path, monkeypatch):

@@ -45,6 +45,24 @@ def test_a_run_that_is_whole(tmp_path):
     assert sorted(run.samples) == [20, 40]
 
 
+def test_a_run_without_scores_has_those_of_its_evaluation(tmp_path):
+    run = tmp_path / "run"
+    write_run(run)
+    (run / "evaluation.csv").write_text(
+        "update,samples,score,weights,value,bias\n"
+        "20.0,100,fid,ema,30.0,1.5\n20.0,100,kid,ema,0.25,\n20.0,100,fid,ema,31.0,1.5\n"
+    )
+    (found,) = find([run])
+    assert found.score_names == ["fid/ema", "kid/ema"]
+    assert found.scores["fid/ema"].tolist() == [31.0]  # the last word
+    assert found.scores["bias/fid"].tolist() == [1.5]
+    elapsed = np.interp(20, found.metrics["update"], found.metrics["seconds/elapsed"])
+    assert found.scores["seconds/elapsed"].tolist() == [elapsed]
+    (run / "evaluation.csv").write_text("update,score\n1,fid\n")
+    with pytest.raises(ConfigurationError, match=r"evaluation\.csv cannot be read"):
+        find([run])
+
+
 def test_an_interrupted_run_counts_until_its_last_row(tmp_path):
     path = write_run(tmp_path / "run", scores=SCORES, finished=False)
     text = (path / "metrics.csv").read_text()
