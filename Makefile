@@ -7,6 +7,7 @@ VENV   ?= .venv
 NP     ?= 3
 ARGS   ?=
 RATE   ?= 1gbit
+SWEEP  ?= jobs/sweeps/compression.toml
 
 TORCH       := torch==2.13.0
 TORCHVISION := torchvision==0.28.0
@@ -23,7 +24,7 @@ LOADS   := --model resnet18 --numel 1e3 --numel 1e5
 WORKERS := --repeats 1 --workers 2 --workers 4 --workers 8 --workers 16
 
 .DEFAULT_GOAL := help
-.PHONY: help install gan bilinear test lint check cluster-test bench cluster-bench performance clean
+.PHONY: help install gan sweep bilinear test lint check cluster-test bench cluster-bench cluster-sweep performance clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,9 @@ install: $(VENV)/.project ## Create .venv with everything in it
 
 gan: install ## Train a small GAN on NP (3) ranks; more options in ARGS
 	$(LOCAL) $(BIN)/hvd-qgenx gan $(ARGS)
+
+sweep: install ## Train four modes of compression with three seeds, and compare; another file of jobs/sweeps in SWEEP
+	$(BIN)/hvd-qgenx sweep $(SWEEP) $(ARGS)
 
 bilinear: install ## Compare methods on the bilinear game
 	$(BIN)/hvd-qgenx bilinear $(ARGS)
@@ -57,6 +61,11 @@ bench: install ## Speed of compressors, and of exchanges on NP (3) local ranks; 
 cluster-bench: install ## The same exchanges over three hosts in network namespaces, links limited to RATE (root only)
 	jobs/setup/system.sh cluster
 	$(CLUSTER) $(RATE) runs/bench/exchange-$(RATE).json $(ARGS)
+
+cluster-sweep: install ## The sweep over three hosts in network namespaces, links limited to RATE (root only)
+	jobs/setup/system.sh cluster
+	$(BIN)/python -m tests.cluster.run $(RATE) hvd-qgenx sweep jobs/sweeps/hosts.toml \
+		--out runs/hosts-$(RATE) --label $(RATE) $(ARGS)
 
 performance: install ## Measure all that docs/performance.md shows, and write it (root only, ten minutes)
 	jobs/setup/system.sh cluster

@@ -1,8 +1,10 @@
 """hvd-qgenx sweep"""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,14 +22,17 @@ STOPPED = 130
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the runs.  [default: what FILE says]")
+@click.option("--label", metavar="TEXT", help="Label of all runs, like the rate of the links between hosts.")
 @click.option("--dry-run", is_flag=True, help="Print the commands, and run none.")
-def sweep(file: Path, dry_run: bool) -> None:
+def sweep(file: Path, out: Path | None, label: str | None, dry_run: bool) -> None:
     """Train with every preset and every seed of a TOML file, then report on all runs together.
 
     \b
     Examples:
       hvd-qgenx sweep jobs/sweeps/smoke.toml
       hvd-qgenx sweep jobs/sweeps/compression.toml --dry-run
+      hvd-qgenx sweep jobs/sweeps/hosts.toml --out runs/ethernet --label "1 gbit"
 
     A sweep that was stopped goes on with the same command: runs that are done are kept, others go on from
     their checkpoint. Every run is a folder OUT/MODE-seedN with its log beside it; the report is OUT/report.
@@ -36,6 +41,7 @@ def sweep(file: Path, dry_run: bool) -> None:
         if launcher_rank() is not None:
             raise ConfigurationError("a sweep starts ranks itself; call it by itself, with `launch` in its file")
         wanted = sweeps.read(file)
+        wanted = replace(wanted, out=out or wanted.out, modes=_labelled(wanted.modes, label))
         jobs = sweeps.plan(wanted)
         command = [*_launcher(wanted.launch), program("hvd-qgenx"), "gan"]
         if dry_run:
@@ -47,6 +53,10 @@ def sweep(file: Path, dry_run: bool) -> None:
         if failures:
             listing = ", ".join(f"{failure.job.name} (exit code {failure.code})" for failure in failures)
             raise TrainingError(f"{len(failures)} of {len(jobs)} runs failed: {listing}; see their logs")
+
+
+def _labelled(modes: Mapping[str, Mapping[str, Any]], label: str | None) -> Mapping[str, Mapping[str, Any]]:
+    return {mode: {**settings, "label": label} for mode, settings in modes.items()} if label else modes
 
 
 def _launcher(words: Sequence[str]) -> list[str]:

@@ -176,7 +176,16 @@ def test_what_a_sweep_plans_is_what_gan_makes_of_its_words(tmp_path, monkeypatch
     assert (shown["compressor"], shown["bits"], shown["seed"]) == ("alq", 2, 5)
 
 
-@pytest.mark.parametrize("name", ["compression", "smoke"])
+def test_folder_and_label_may_be_others_than_the_file_says(tmp_path):
+    path = sweep_file(tmp_path, "[modes.uq4]\nbits = 4\nlabel = 'wire'")
+    result = call("sweep", "--dry-run", path, "--out", tmp_path / "other", "--label", "1 gbit")
+    assert result.exit_code == 0, result.output
+    words = shlex.split(result.output)
+    assert words[words.index("--out") + 1] == str(tmp_path / "other" / "uq4-seed5")
+    assert words[words.index("--label") + 1] == "1 gbit"
+
+
+@pytest.mark.parametrize("name", ["compression", "hosts", "smoke"])
 def test_the_sweeps_that_come_with_the_project_can_be_run(name):
     result = call("sweep", "--dry-run", f"jobs/sweeps/{name}.toml")
     assert result.exit_code == 0, result.output
