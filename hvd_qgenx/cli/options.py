@@ -26,7 +26,8 @@ def compressor_options(function: F) -> F:
     for name, owners in reversed(compressor_parameters().items()):
         field = owners[0][1]
         users = ", ".join(f"{owner}{parameters.limits(own)}" for owner, own in owners)
-        text = f"{field.metadata['help']} For {users}.  [default: {field.default}]"
+        defaults = " or ".join(dict.fromkeys(str(own.default) for _, own in owners))
+        text = f"{field.metadata['help']} For {users}.  [default: {defaults}]"
         wanted = kind(owners)
         function = click.option(
             f"--{name.replace('_', '-')}", name, type=number if wanted is float else wanted, help=text

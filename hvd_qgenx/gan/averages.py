@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from compressors.random import generator as random_numbers
 from hvd_qgenx.gan.purposes import Purpose
@@ -30,8 +30,8 @@ class Averages:
 
     def __init__(self, generator: nn.Module, decay: float) -> None:
         self.ema = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(decay))
-        self.uniform = AveragedModel(generator)
-        self.ergodic = AveragedModel(generator)
+        self.uniform = AveragedModel(generator, multi_avg_fn=get_swa_multi_avg_fn())
+        self.ergodic = AveragedModel(generator, multi_avg_fn=get_swa_multi_avg_fn())
 
     def before_update(self, generator: nn.Module) -> None:
         """The generator is where an update's last gradient was taken."""
