@@ -84,7 +84,8 @@ class Scorer:
             generate: uint8 images, shape (n, channels, side, side), of the samples of these numbers. A rank is asked
                 for blocks of numbers; what the images are must not depend on which others it is asked for.
         """
-        found = extract(self.extractor, generate, self.samples, self.transport)
+        title = f"samples ({self.extractor.name})"
+        found = extract(self.extractor, generate, self.samples, self.transport, progress=title)
         return dict(self.transport.broadcast_object(self._compare(found) if found else None, "scores"))
 
     def _compare(self, generated: Features) -> dict[str, float]:

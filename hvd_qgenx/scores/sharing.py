@@ -50,13 +50,15 @@ def extract(
 
 
 def progress_bar(total: int, title: str | None, unit: str, transport: Transport) -> Any:
-    """On rank 0's standard error, if there is a title."""
+    """On rank 0's standard error, if there is a title, and it takes a while."""
     terminal = sys.stderr.isatty()
     return tqdm(
         total=total,
         desc=title,
         unit=unit,
         disable=title is None or transport.rank > 0,
+        delay=3,
+        leave=False,
         mininterval=0.1 if terminal else 5.0,
         ncols=None if terminal else 110,
         file=sys.stderr,
