@@ -43,6 +43,9 @@ THREAD = {"encode": "#56B4E9", "wire": "#bfbfbf", "decode": "#E69F00"}
 """What the exchange does meanwhile."""
 STRIPES = {"hatch": "////", "edgecolor": "#555555", "linewidth": 0.5}
 
+NEAR = 5.0
+"""How many times lower than any score a line may be that scores are held against."""
+
 _AS_WRITTEN = matplotlib.rc_context({"text.parse_math": False})
 """Names come from elsewhere, and may hold what Matplotlib would take for formulas."""
 
@@ -71,8 +74,7 @@ def draw_scores(comparison: Comparison, path: Path) -> None:
                 _widen(panel, "x", [end for group in groups if (end := _end(group, column, against))])
         axes[0].set_ylabel(column)
         axes[0].set_title(place, loc="left")
-    floor = [] if comparison.floor is None else [comparison.floor]
-    _widen(grid[0, 0], "y", [*_heights(comparison, [column]), *floor])
+    _widen(grid[0, 0], "y", [*_heights(comparison, [column]), *_floor(comparison)])
     _finish(figure, grid, path)
 
 
@@ -193,8 +195,17 @@ def _draw_levels(panel: Axes, comparison: Comparison, place: str) -> None:
     if baseline and final:
         style: dict[str, Any] = {"color": baseline.mode.color, "linewidth": 0.8, "linestyle": "--"}
         panel.axhline(final.mean[-1], label="last of the baseline", **style)
+    for height in _floor(comparison):
+        panel.axhline(height, color="#777777", linewidth=1.2, linestyle=":", label="perfect images")
     if comparison.floor is not None:
         panel.axhline(comparison.floor, color="#777777", linewidth=1.2, linestyle=":", label="perfect images")
+
+
+def _floor(comparison: Comparison) -> list[float]:
+    """What perfect images would score, where that is near enough to be drawn with the rest."""
+    lowest = min(_heights(comparison, [str(comparison.score)]), default=0.0)
+    floor = comparison.floor
+    return [floor] if floor is not None and floor > lowest / NEAR else []
 
 
 def _heights(comparison: Comparison, columns: Sequence[str]) -> list[float]:

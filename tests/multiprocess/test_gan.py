@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,13 @@ def test_bytes_shrink_with_bits(tmp_path, uninterrupted):
     assert 5 < full / uninterrupted["bytes_per_update"] < 8
 
 
-def kill_and_resume(out: Path, victim: int, stop_after: int, *arguments: object) -> dict:
-    """Kills one rank after an update, resumes from the last checkpoint, and returns the summary."""
+def kill_and_resume(
+    out: Path, victim: int, stop_after: int, *arguments: object, killed: Callable[[], None] = lambda: None
+) -> dict:
+    """Kills one rank after an update, resumes from the last checkpoint, and returns the summary.
+
+    ``killed`` is called in between.
+    """
     job = subprocess.Popen(
         gan("--out", out, *QUICK, *arguments, "--checkpoint-every", 3.5, "--log-every", 1),
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -79,6 +85,7 @@ def kill_and_resume(out: Path, victim: int, stop_after: int, *arguments: object)
     assert job.returncode != 0
     launch.until(lambda: not ranks_of(out), 10, "all ranks to end")
     assert not (out / "summary.json").exists()
+    killed()
 
     done = launch.run(gan("--resume", out))
     assert done.returncode == 0, done.stderr
@@ -90,6 +97,20 @@ def test_killed_at_a_random_update_and_resumed_it_ends_the_same(tmp_path, uninte
     stop_after = random.Random(victim).randint(5, 40)
     resumed = kill_and_resume(tmp_path / "run", victim, stop_after, "--updates", 60)
     assert resumed["replica_hash"] == uninterrupted["replica_hash"]
+
+
+def test_killed_while_scoring_and_resumed_it_ends_the_same(tmp_path, uninterrupted):
+    """An update's metrics are written before it is scored; nothing is scored in the run that it is held against."""
+    out = tmp_path / "run"
+    scored = ("--updates", 60, "--score-every", 20, "--score-samples", 20000)
+    resumed = kill_and_resume(out, 1, 20, *scored, killed=lambda: check_scored(out, []))
+    assert resumed["replica_hash"] == uninterrupted["replica_hash"]
+    check_scored(out, ["20", "40", "60"])
+
+
+def check_scored(out: Path, updates: list[str]) -> None:
+    lines = (out / "scores.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[0] for line in lines] == updates
 
 
 def test_levels_move_and_survive_a_kill(tmp_path):
