@@ -197,8 +197,6 @@ def _draw_levels(panel: Axes, comparison: Comparison, place: str) -> None:
         panel.axhline(final.mean[-1], label="last of the baseline", **style)
     for height in _floor(comparison):
         panel.axhline(height, color="#777777", linewidth=1.2, linestyle=":", label="perfect images")
-    if comparison.floor is not None:
-        panel.axhline(comparison.floor, color="#777777", linewidth=1.2, linestyle=":", label="perfect images")
 
 
 def _floor(comparison: Comparison) -> list[float]:
