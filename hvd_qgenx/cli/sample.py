@@ -13,7 +13,6 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gan.averages import WEIGHTS, draw
 from hvd_qgenx.gan.purposes import Purpose
 from hvd_qgenx.gan.saved import SavedRun
-from hvd_qgenx.gan.scoring import to_bytes
 from hvd_qgenx.runs import figures
 
 AT_ONCE = 256
@@ -101,7 +100,7 @@ def _in_turn(classes: Sequence[int], count: int, known: int) -> Tensor:
 
 def _write_separately(images: Tensor, folder: Path) -> None:
     digits = len(str(len(images) - 1))
-    for number, pixels in enumerate(to_bytes(images).permute(0, 2, 3, 1)):
+    for number, pixels in enumerate(figures.to_bytes(images).permute(0, 2, 3, 1)):
         Image.fromarray(pixels.squeeze(2).numpy()).save(folder / f"{number:0{digits}d}.png")
 
 

@@ -54,18 +54,6 @@ def describe(name: str) -> str:
     return load(name).about
 
 
-def resolve(name: str) -> dict[str, Any]:
-    """The values of a preset, by name; parameters of the compressor stand beside the others.
-
-    Args:
-        name: one of ``names()``, or the path of a file that ends in .toml.
-
-    Raises:
-        ConfigurationError: as ``load`` does.
-    """
-    return {key: setting.value for key, setting in load(name).merged().items()}
-
-
 def load(name: str) -> Preset:
     """A preset and all that it extends.
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hvd_qgenx.gan.averages import draw, with_statistics
+from hvd_qgenx.gan.averages import draw
 from hvd_qgenx.gan.config import GanConfig
 from hvd_qgenx.gan.data import ImageSet
 from hvd_qgenx.gan.purposes import Purpose
+from hvd_qgenx.runs.figures import to_bytes
 from hvd_qgenx.scores import Scorer, make_extractor
 from hvd_qgenx.transport import Transport
 
@@ -40,24 +41,18 @@ def make_scorer(
 
 
 def images_of(generator: nn.Module, latent: int, classes: int, seed: int) -> Callable[[range], Tensor]:
-    """Makes the images of any sample numbers: uint8 (n, channels, side, side), on the CPU or the generator's device.
+    """Makes the images of any sample numbers, uint8 (n, channels, side, side), by a generator in evaluation mode.
 
     Sample number i is a function of weights, seed and i alone, whoever makes it.
     """
-    model = with_statistics(generator, latent, classes, seed)
-    device = next(model.parameters()).device
+    device = next(generator.parameters()).device
 
     @torch.inference_mode()
     def make(samples: range) -> Tensor:
         latents, labels = draw(len(samples), latent, classes, seed, Purpose.SCORE, samples.start, device=device)
-        return to_bytes(model(latents, labels))
+        return to_bytes(generator(latents, labels))
 
     return make
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as uint8."""
-    return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def score(scorer: Scorer, generators: dict[str, nn.Module], latent: int, classes: int, seed: int) -> dict[str, float]:

@@ -50,10 +50,6 @@ class Trainer:
             workers=config.workers,
             pinned=self.device.type == "cuda",
         )
-        self._about_images = {
-            **{name: getattr(images, name) for name in ("channels", "side", "classes")},
-            "fingerprint": images.fingerprint(),
-        }
         self.classes = images.classes if config.conditional else 0
         self.players = make_players(config, images.channels, images.side, self.classes)
         models.initialize(self.players.generator, config.seed, Purpose.GENERATOR)
@@ -138,13 +134,13 @@ class Trainer:
     def sample(self, count: int) -> Tensor:
         """Images (count, channels, side, side) from latents that are the same at every call."""
         drawn = draw(count, self.config.latent, self.classes, self.config.seed, Purpose.SAMPLES, device=self.device)
-        generator = with_statistics(self.generator, self.config.latent, self.classes, self.config.seed)
-        images: Tensor = generator(*drawn).float().cpu()
+        images: Tensor = self.weighted_generator("raw")(*drawn).float().cpu()
         return images
 
     def weighted_generator(self, weights: str) -> nn.Module:
-        """The generator with these weights, of ``averages.WEIGHTS``; not a copy."""
-        return self.generator if weights == "raw" else self.averages.module(weights)
+        """A copy of the generator with these weights, of ``averages.WEIGHTS``, in evaluation mode."""
+        generator = self.generator if weights == "raw" else self.averages.module(weights)
+        return with_statistics(generator, self.config.latent, self.classes, self.config.seed)
 
     def mean_losses(self) -> dict[str, float]:
         """The losses of the last move, averaged over all ranks."""
@@ -184,7 +180,10 @@ class Trainer:
             "discriminator": self.discriminator.state_dict(),
             "averages": self.averages.state_dict(),
             "optimizers": states,
-            "images": self._about_images,
+            "images": {
+                **{name: getattr(self.images, name) for name in ("channels", "side", "classes")},
+                "fingerprint": self.images.fingerprint(),
+            },
             "ranks": self.transport.all_gather_object(mine, "rank-state"),
         }
 

@@ -22,9 +22,10 @@ from hvd_qgenx.gan import launch, presets, scoring
 from hvd_qgenx.gan.data import InMemory, sets
 from hvd_qgenx.gan.run import KIND
 from hvd_qgenx.gan.settings import FIELDS, PARAMETERS
-from hvd_qgenx.gan.trainer import PHASES, Trainer
+from hvd_qgenx.gan.trainer import PHASES
 from hvd_qgenx.runs import checkpoint
 from hvd_qgenx.scores import Scorer
+from tests.stopping import stopped_before
 
 IMAGES = InMemory("cifar10", torch.zeros(20, 3, 32, 32, dtype=torch.uint8), torch.zeros(20))
 QUICK = ["gan", "--filters", "4", "--latent", "8", "--batch-size", "8", "--log-every", "2", "--sample-every", "4"]
@@ -42,15 +43,7 @@ def train(out, *arguments: object):
 
 def interrupt(monkeypatch, move: int, out: Path, *arguments: object) -> None:
     """Trains until just before a move."""
-    advance = Trainer.advance
-
-    def interrupted(self, **options):
-        if self.move == move:
-            raise KeyboardInterrupt
-        advance(self, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "advance", interrupted)
+    with stopped_before(monkeypatch, move):
         result = call(*QUICK, "--out", out, *arguments)
     assert result.exit_code == 1, result.output
     assert not (out / "summary.json").exists()

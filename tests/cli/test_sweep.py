@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from hvd_qgenx.cli import main
-from hvd_qgenx.gan.trainer import Trainer
 from hvd_qgenx.sweep import plan, read
+from tests.stopping import stopped_before
 
 TINY = {"updates": 6, "filters": 4, "latent": 8, "batch_size": 8, "log_every": 2, "checkpoint_every": 2}
 WORDS = shlex.split("gan --updates 6 --filters 4 --latent 8 --batch-size 8 --log-every 2 --checkpoint-every 2 --seed 5")
@@ -50,15 +50,7 @@ def whole(tmp_path_factory):
 
 def interrupt(monkeypatch, move: int, *arguments: object) -> None:
     """Trains until just before a move."""
-    advance = Trainer.advance
-
-    def interrupted(self, **options):
-        if self.move == move:
-            raise KeyboardInterrupt
-        advance(self, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "advance", interrupted)
+    with stopped_before(monkeypatch, move):
         assert call(*WORDS, *arguments).exit_code == 1
 
 

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from hvd_qgenx.bench import files, tables
-from tests.cluster.hosts import HostsError, missing, three_hosts
+from tests.cluster.hosts import HostsError, command, missing, three_hosts
 
 
 def main(rate: str, file: str, *options: str) -> int:
@@ -19,8 +19,8 @@ def main(rate: str, file: str, *options: str) -> int:
         raise HostsError(reason)
     with tempfile.TemporaryDirectory() as scratch, three_hosts(rate, Path(scratch)) as hosts:
         log = Path(scratch) / "log"
-        command = ("hvd-qgenx", "bench", "exchange", "--expect-ranks", "3", "--rate", rate, "--json", file)
-        code = hosts.horovodrun(*command, *options, log=log).wait()
+        words = ("hvd-qgenx", "bench", "exchange", "--expect-ranks", "3", "--rate", rate, "--json", file)
+        code = hosts.horovodrun(*words, *options, log=log).wait()
         if code:
             print(log.read_text(errors="replace"), file=sys.stderr)
     if not code:
@@ -30,9 +30,4 @@ def main(rate: str, file: str, *options: str) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit((__doc__ or "").strip())
-    try:
-        sys.exit(main(*sys.argv[1:]))
-    except HostsError as error:
-        sys.exit(f"Error: {error}")
+    command(main, __doc__)

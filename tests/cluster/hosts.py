@@ -27,7 +27,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +152,16 @@ def three_hosts(rate: str, folder: Path) -> Iterator[Hosts]:
         for name in NAMES:
             cleanup.enter_context(_sshd(name, folder, environment))
         yield Hosts(Host("a"), Host("b"), Host("c"), environment)
+
+
+def command(main: Callable[..., int], usage: str | None) -> None:
+    """Ends this program with what ``main`` returns for the words of its command line, or with how to use it."""
+    if len(sys.argv) < 3:
+        sys.exit((usage or "").strip())
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except HostsError as error:
+        sys.exit(f"Error: {error}")
 
 
 def missing() -> str | None:

@@ -10,7 +10,7 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gan import presets
 from hvd_qgenx.gan.config import GanConfig
 from hvd_qgenx.gan.data import InMemory
-from hvd_qgenx.gan.settings import FIELDS, PARAMETERS, Setting, configure, merge, read
+from hvd_qgenx.gan.settings import FIELDS, PARAMETERS, Setting, configure, merge, read, values
 from hvd_qgenx.gan.trainer import Trainer
 from hvd_qgenx.transport.inprocess import InProcess
 
@@ -157,7 +157,7 @@ def test_every_preset_says_what_it_is(name):
 
 
 def test_resolved_there_are_values_alone():
-    found = presets.resolve("small-uq4")
+    found = values(presets.load("small-uq4").merged())
     assert (found["bits"], found["compressor"], found["filters"]) == (4, "minmax", 32)
     assert "extends" not in found
 

@@ -1,6 +1,7 @@
 """Sets of images: held in memory, or read from files when they are taken."""
 
 import copy
+import functools
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -72,6 +73,10 @@ class InMemory(ImageSet):
         return InMemory(self.name, images, self.labels)
 
     def fingerprint(self) -> str:
+        return self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:
         digest = hashlib.sha256(self.images.contiguous().numpy().data)
         digest.update(self.labels.contiguous().numpy().data)
         return digest.hexdigest()
