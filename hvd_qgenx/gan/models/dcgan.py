@@ -8,13 +8,13 @@ import itertools
 
 from torch import Tensor, nn
 
-from hvd_qgenx.gan.models.layers import Score, laid_out, normalization, with_labels
+from hvd_qgenx.gan.models.layers import Score, Upsampling, laid_out, normalization
 
 SMALLEST = {8: 2, 28: 7, 32: 4, 64: 4}
 """Side of the innermost feature map for every image side supported."""
 
 
-class Generator(nn.Module):
+class Generator(Upsampling):
     """Latents (N, latent) to images (N, channels, side, side) in [-1, 1]."""
 
     def __init__(self, channels: int, side: int, filters: int, latent: int, norm: str, classes: int = 0) -> None:
@@ -30,11 +30,6 @@ class Generator(nn.Module):
         for wide, narrow in itertools.pairwise(reversed(widths)):
             layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1), normalization(norm, narrow), nn.ReLU()]
         self.upsample = nn.Sequential(*layers, nn.ConvTranspose2d(widths[0], channels, 4, 2, 1), nn.Tanh())
-
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        features = self.project(with_labels(latents, labels, self.classes))
-        images: Tensor = self.upsample(laid_out(features.unflatten(1, self.unflatten)))
-        return images
 
 
 class Discriminator(nn.Module):

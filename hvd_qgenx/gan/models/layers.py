@@ -48,6 +48,24 @@ def memory_format(kind: str, mixed: bool) -> torch.memory_format:
     return torch.channels_last if kind == "cuda" and mixed else torch.contiguous_format
 
 
+class Upsampling(nn.Module):
+    """Latents (N, latent), and labels (N,) if there are classes, to images in [-1, 1]: what all generators do.
+
+    Subclasses set ``classes``, ``unflatten`` (the shape of the innermost feature maps), and the modules
+    ``project`` (latents to the numbers of these) and ``upsample`` (them to images).
+    """
+
+    classes: int
+    unflatten: tuple[int, int, int]
+    project: nn.Module
+    upsample: nn.Module
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = self.project(with_labels(latents, labels, self.classes))
+        images: Tensor = self.upsample(laid_out(features.unflatten(1, self.unflatten)))
+        return images
+
+
 class Score(nn.Module):
     """The last layer: features (N, F) to scores (N,).
 

@@ -6,7 +6,7 @@ discriminator without, the sizes of Gidel et al.
 
 from torch import Tensor, nn
 
-from hvd_qgenx.gan.models.layers import Score, laid_out, normalization, with_labels
+from hvd_qgenx.gan.models.layers import Score, Upsampling, laid_out, normalization
 
 SMALLEST = {8: 2, 28: 7, 32: 4, 64: 4}
 """Side of the generator's innermost feature map for every image side supported."""
@@ -16,7 +16,7 @@ PLAIN_BLOCKS = 2
 """At the discriminator's end."""
 
 
-class Generator(nn.Module):
+class Generator(Upsampling):
     """Latents (N, latent) to images (N, channels, side, side) in [-1, 1]."""
 
     def __init__(self, channels: int, side: int, filters: int, latent: int, norm: str, classes: int = 0) -> None:
@@ -33,11 +33,6 @@ class Generator(nn.Module):
             nn.Conv2d(filters, channels, 3, 1, 1),
             nn.Tanh(),
         )
-
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        features = self.project(with_labels(latents, labels, self.classes))
-        images: Tensor = self.upsample(laid_out(features.unflatten(1, self.unflatten)))
-        return images
 
 
 class Discriminator(nn.Module):
