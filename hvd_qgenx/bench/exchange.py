@@ -181,7 +181,7 @@ def measure(plan: Plan, transport: Transport, progress: Callable[[Any], Any] = i
     gradients = plan.workload.gradients(transport.rank)
     samples: dict[str, list[tuple[float, Report]]] = {system.name: [] for system in systems}
     for system in progress(systems * plan.repeats):
-        samples[system.name].append(_time(system, gradients, transport))
+        samples[system.name].append(timed(system, gradients, transport))
     everyone = transport.all_gather_object(samples, "bench.samples")
     boots = transport.all_gather_object(machine.boot(), "bench.machines")
     ranks = {
@@ -197,7 +197,7 @@ def _verify(systems: Sequence[System], workload: Workload, transport: Transport)
     everyones = [workload.gradients(rank) for rank in range(transport.size)]
     mean = _sum(_flat(gradients).double() for gradients in everyones) / transport.size
     for system in systems:
-        _time(system, everyones[transport.rank], transport)
+        timed(system, everyones[transport.rank], transport)
         result = system.result()
         distance, allowed = float((result - mean).square().sum()), system.tolerance(everyones, mean.float())
         digest = hashlib.sha256(result.numpy().data).hexdigest()
@@ -211,7 +211,7 @@ def _verify(systems: Sequence[System], workload: Workload, transport: Transport)
             raise MismatchError(f"{system.name}: ranks were left with different results")
 
 
-def _time(system: System, gradients: Sequence[Tensor], transport: Transport) -> tuple[float, Report]:
+def timed(system: System, gradients: Sequence[Tensor], transport: Transport) -> tuple[float, Report]:
     """Seconds of one exchange on this rank, all having begun together, and its report."""
     system.fill(gradients)
     transport.all_gather(torch.zeros(1, dtype=torch.uint8), [1] * transport.size, "bench.begin").wait()

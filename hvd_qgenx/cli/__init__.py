@@ -9,6 +9,7 @@ from hvd_qgenx.cli.game import game
 from hvd_qgenx.cli.gan import gan
 from hvd_qgenx.cli.levels import levels
 from hvd_qgenx.cli.measure import measure_command
+from hvd_qgenx.cli.mpijob import mpijob
 from hvd_qgenx.cli.report import report_command
 from hvd_qgenx.cli.sample import sample
 from hvd_qgenx.cli.sweep import sweep
@@ -35,3 +36,4 @@ main.add_command(game)
 main.add_command(levels)
 main.add_command(measure_command)
 main.add_command(bench)
+main.add_command(mpijob)

@@ -28,7 +28,7 @@ from hvd_qgenx.bench.workloads import Workload
 from hvd_qgenx.cli import options
 from hvd_qgenx.cli.options import F
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.transport import Transport, inprocess, launched, launcher_rank
+from hvd_qgenx.transport import Transport, inprocess, launcher_rank
 from hvd_qgenx.transport.agreement import require_same, require_size
 
 SIZES = tuple(10**power for power in range(3, 9))
@@ -127,6 +127,7 @@ def codec_command(**values: Any) -> None:
     second, with the range over rounds.
     """
     with options.exit_codes():
+        options.require_alone()
         cases = _cases(values["names"], values["bits"], values["coding"])
         places = _places(values)
         sizes = sorted(set(values["sizes"] or SIZES))
@@ -167,7 +168,7 @@ def codec_command(**values: Any) -> None:
     multiple=True,
     help="Ranks, in this process; repeatable. Under horovodrun, as started.  [default: 1]",
 )
-@options.expect_ranks
+@options.launcher_options
 @outputs
 def exchange_command(**values: Any) -> None:
     """Time whole exchanges of a model's gradients by our optimizer, next to stock Horovod's.
@@ -185,11 +186,10 @@ def exchange_command(**values: Any) -> None:
     with options.exit_codes() as session:
         if launcher_rank() is not None:
             exchange_bench.fuse_as_stock()
-            session.transport = launched()
-            require_same(session.transport, {key: value for key, value in values.items() if key != "json_file"})
+            transport = session.meet(values["expect_ranks"], values["expect_hosts"])
+            require_same(transport, {key: value for key, value in values.items() if key != "json_file"})
         plans = _plans(values, session.transport is not None)
         if session.transport is not None:
-            require_size(session.transport.size, values["expect_ranks"])
             options.share_cores(session.transport)
             rows = _exchange(plans, session.transport)
             versions = session.transport.versions()
@@ -223,6 +223,7 @@ def report_command(paths: Sequence[Path], output: Path) -> None:
     kept.
     """
     with options.exit_codes():
+        options.require_alone()
         found = files.read(paths)
         from hvd_qgenx.bench import report  # matplotlib takes a while to import
 

@@ -25,7 +25,7 @@ from hvd_qgenx.games.play import Record
 from hvd_qgenx.games.results import Results
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.runs.folder import write_json
-from hvd_qgenx.transport import launched, launcher_rank
+from hvd_qgenx.transport import launcher_rank
 from hvd_qgenx.transport.agreement import require_same, require_size, together
 
 
@@ -37,7 +37,7 @@ class Finite(click.FloatRange):
         return number if math.isfinite(number) else self.fail(f"{value} is not a finite number.", param, ctx)
 
 
-OUTSIDE = ("out", "as_json", "expect_ranks", "workers", "jobs")
+OUTSIDE = ("out", "as_json", "expect_ranks", "expect_hosts", "workers", "jobs")
 """Values that do not change what is found for a number of workers."""
 
 
@@ -87,7 +87,7 @@ def comparison_options(iterations: int, methods: Iterable[str]) -> Callable[[F],
             "--jobs", type=click.IntRange(1), help="Processes that play at once.  [default: by cores and work]"
         ),
         click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/GAME-TIME]"),
-        options.expect_ranks,
+        options.launcher_options,
         click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON and nothing else."),
     ]
 
@@ -114,11 +114,12 @@ def run_comparison(
         steps: step sizes of this game, where they are not the methods' own.
     """
     with options.exit_codes() as session:
-        session.transport = launched() if launcher_rank() is not None else None
-        plays = _plays(make(), values, steps or {}, session.transport.size if session.transport else None)
+        transport = None
+        if launcher_rank() is not None:
+            transport = session.meet(values["expect_ranks"], values["expect_hosts"])
+        plays = _plays(make(), values, steps or {}, transport.size if transport else None)
         settings = {key: value for key, value in values.items() if key not in OUTSIDE}
         folder = RunFolder(values["out"] or Path(f"runs/{name}-{datetime.now():%Y%m%d-%H%M%S}"))
-        transport = session.transport
         if transport is None:
             folder.create(settings)
             records = compare(plays, values["jobs"])

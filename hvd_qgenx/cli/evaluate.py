@@ -26,8 +26,8 @@ from hvd_qgenx.gan.trainer import choose_device
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.runs.folder import naming
 from hvd_qgenx.scores import EXTRACTORS, Scorer, samples_note
-from hvd_qgenx.transport import Transport, launched
-from hvd_qgenx.transport.agreement import from_first, require_same, require_size, together
+from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.agreement import from_first, require_same, together
 
 COLUMNS = ("update", "samples", "score", "weights", "value", "bias")
 SHARED = attrgetter(
@@ -56,10 +56,15 @@ Row = dict[str, Any]
 )
 @click.option("--download", is_flag=True, help="Fetch missing data and weights; one rank of every host does.")
 @click.option("--device", default="auto", show_default=True, help=f"One of {', '.join(DEVICES)}.")
-@options.expect_ranks
+@options.launcher_options
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON, and nothing else, on standard output.")
 def evaluate_command(
-    runs: Sequence[Path], download: bool, expect_ranks: int | None, as_json: bool, **asked: Any
+    runs: Sequence[Path],
+    download: bool,
+    expect_ranks: int | None,
+    expect_hosts: int | None,
+    as_json: bool,
+    **asked: Any,
 ) -> None:
     """Score the generators of runs, finished or interrupted, at their last checkpoints.
 
@@ -72,8 +77,7 @@ def evaluate_command(
     Ranks share the work; the scores do not depend on how many there are. Lines are added to RUN/evaluation.csv.
     """
     with options.exit_codes() as session:
-        session.transport = transport = launched()
-        require_size(transport.size, expect_ranks)
+        transport = session.meet(expect_ranks, expect_hosts)
         options.share_cores(transport)
         rows = score_runs(transport, runs, asked, download)
         if transport.rank == 0:

@@ -17,6 +17,7 @@ from hvd_qgenx.cli import options
 from hvd_qgenx.gan import data, launch, presets
 from hvd_qgenx.gan.averages import WEIGHTS
 from hvd_qgenx.gan.config import AUGMENTATIONS, CODINGS, PRECISIONS, GanConfig
+from hvd_qgenx.gan.elastic import ElasticRun
 from hvd_qgenx.gan.losses import LOSSES
 from hvd_qgenx.gan.models import MODELS, NORMS
 from hvd_qgenx.gan.optimizers import METHODS
@@ -25,8 +26,8 @@ from hvd_qgenx.gan.settings import DEVICES, FIELDS, OWN, PARAMETERS, Setting, Se
 from hvd_qgenx.gan.trainer import PHASES
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.scores import EXTRACTORS, samples_note
-from hvd_qgenx.transport import Transport, launched
-from hvd_qgenx.transport.agreement import require_size
+from hvd_qgenx.transport import Transport, launched_elastic
+from hvd_qgenx.transport.agreement import from_first
 
 SECTIONS = {
     "preset": "Settings from elsewhere",
@@ -118,8 +119,19 @@ def _list_presets(context: click.Context, _: click.Parameter, wanted: bool) -> N
 @option("--gradients-at", "Updates whose gradients rank 0 saves before compression, like 10,100.", show_default=False)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/gan-TIME]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with the run in this folder.")
+@click.option(
+    "--continue", "continues", is_flag=True, help="Go on with the run in --out if it has a checkpoint; else begin it."
+)
+@click.option("--elastic", is_flag=True, help="Go on when ranks are lost or join; under horovodrun --min-np.")
+@click.option(
+    "--commit-every",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Updates between two states to go on from with --elastic; a lost rank costs what came after.",
+)
 @click.option("--label", metavar="TEXT", help="What reports call the link between ranks, to tell runs apart.")
-@options.expect_ranks
+@options.launcher_options
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the summary as JSON, and nothing else, on standard output."
 )
@@ -138,23 +150,51 @@ def gan(**values: Any) -> None:
     checkpoint and summary.json. A run goes on bit for bit with --resume.
     """
     context = click.get_current_context()
+    expected = values["expect_ranks"], values["expect_hosts"]
     with options.exit_codes() as session:
-        session.transport = transport = launched()
-        require_size(transport.size, values["expect_ranks"])
-        plan = launch.plan(transport, lambda: asked(context), values["resume"])
         if values["show_config"]:
+            transport = session.meet(*expected)
+            plan = _plan(context, transport)
             if transport.rank == 0:
                 click.echo(_show(plan.explain(), values["preset"], values["as_json"]))
             return
-        options.share_cores(transport)
-        out = values["out"] or Path(f"runs/gan-{datetime.now():%Y%m%d-%H%M%S}")
-        notes = {"preset": values["preset"], "link": values["label"]}
-        run = launch.start(transport, plan, out, notes, values["download"])
-        if run.writes:
-            click.echo("\n".join(filter(None, _remarks(run))), err=True)
-        summary = run.train()
+
+        def begin(
+            transport: Transport | None = None, folder: Path | None = None, stored: launch.Stored | None = None
+        ) -> Run:
+            ranks, hosts = expected if stored is None else (None, None)
+            transport = session.meet(ranks, hosts, transport)
+            return _begin(context, transport, _plan(context, transport, folder, stored))
+
+        if values["elastic"]:
+            run, summary = launched_elastic(ElasticRun(begin, values["commit_every"]).train)
+        else:
+            run = begin()
+            summary = run.train()
         if run.writes:
             click.echo(json.dumps(summary, indent=2) if values["as_json"] else _describe(summary, run.folder))
+
+
+def _plan(
+    context: click.Context, transport: Transport, folder: Path | None = None, stored: launch.Stored | None = None
+) -> launch.Plan:
+    """What is to be trained; ``folder`` and ``stored`` as ``ElasticRun`` gives them."""
+    values = context.params
+    folder = folder or values["resume"]
+    if values["continues"]:
+        folder = folder or from_first(transport, "continue", lambda: launch.interrupted(values["out"]))
+    return launch.plan(transport, lambda: asked(context), folder, stored, resize=values["elastic"])
+
+
+def _begin(context: click.Context, transport: Transport, plan: launch.Plan) -> Run:
+    values = context.params
+    options.share_cores(transport)
+    out = values["out"] or Path(f"runs/gan-{datetime.now():%Y%m%d-%H%M%S}")
+    notes = {"preset": values["preset"], "link": values["label"]}
+    run = launch.start(transport, plan, out, notes, values["download"])
+    if run.writes:
+        click.echo("\n".join(filter(None, _remarks(run))), err=True)
+    return run
 
 
 def asked(context: click.Context) -> Settings:

@@ -48,6 +48,7 @@ def levels(**values: Any) -> None:
     normals and to the histogram of the coordinates. Writes levels.json, levels.png and config.json.
     """
     with options.exit_codes():
+        options.require_alone()
         source, vectors = _vectors(values)
         folder = RunFolder(values["out"] or Path(f"runs/levels-{datetime.now():%Y%m%d-%H%M%S}"))
         folder.create({**values, "files": [str(path) for path in values["files"]], "out": str(folder.path)})

@@ -60,6 +60,7 @@ def measure_command(**values: Any) -> None:
     are. Writes measure.csv and measure.png.
     """
     with options.exit_codes():
+        options.require_alone()
         made = options.compressors_at(values["specs"], values["bits"], values["seed"])
         vectors = _sources(values)
         folder = RunFolder(values["out"] or Path(f"runs/measure-{datetime.now():%Y%m%d-%H%M%S}"))

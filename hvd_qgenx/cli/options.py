@@ -2,9 +2,10 @@
 
 import dataclasses
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 import torch
@@ -13,10 +14,16 @@ import compressors
 from compressors import Compressor, parameters
 from compressors.kernels.threads import VARIABLE as THREADS
 from compressors.kernels.threads import set_threads, threads
+from hvd_qgenx import stopping
 from hvd_qgenx.errors import ConfigurationError, LocalError, TrainingError
 from hvd_qgenx.parameters import compressor_parameters, kind
 from hvd_qgenx.spec import Spec
-from hvd_qgenx.transport import Transport, launcher_rank
+from hvd_qgenx.stopping import Stopped
+from hvd_qgenx.transport import Transport, launched, launcher_rank
+from hvd_qgenx.transport.agreement import DisagreementError
+from hvd_qgenx.transport.broken import explain_broken, is_broken, leave
+from hvd_qgenx.transport.launch import STALL_SECONDS, STALL_SHUTDOWN, launcher_size, limit_stall
+from hvd_qgenx.transport.startup import check_start
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,6 +114,21 @@ class Session:
 
     transport: Transport | None = None
 
+    def meet(self, ranks: int | None, hosts: int | None, transport: Transport | None = None) -> Transport:
+        """Starts this rank, unless it has a transport already, and checks that the ranks fit together. Collective.
+
+        Args:
+            ranks: how many there are to be: --expect-ranks.
+            hosts: likewise: --expect-hosts.
+            transport: of ranks that something else has started.
+
+        Raises:
+            ConfigurationError: on all ranks.
+        """
+        self.transport = transport = transport or launched()
+        check_start(transport, ranks, hosts)
+        return transport
+
 
 @contextmanager
 def exit_codes() -> Iterator[Session]:
@@ -115,17 +137,21 @@ def exit_codes() -> Iterator[Session]:
     A configuration that cannot be run ends with code 2, training that cannot go on with 1. Ranks
     that have met fail together and leave together: the launcher kills all once the first has left,
     and the sentence must be out by then. Trouble that one rank alone has met, like a file that cannot
-    be read or written, it reports itself; it leaves with code 1 and the launcher ends the others.
+    be read or written, it reports itself; it leaves with code 1 and the launcher ends the others. So do
+    ranks whose collectives failed because of another. SIGTERM ends with code 143 and SIGINT with 130.
     """
     session = Session()
     try:
-        _check_threads()
-        yield session
+        with stopping.raised():
+            _check_threads()
+            yield session
     except LocalError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(1) from error
     except (ConfigurationError, TrainingError) as error:
         if launcher_rank() in (None, 0):
+            if isinstance(error, DisagreementError):
+                click.echo(error.table, err=True)
             click.echo(f"Error: {error}", err=True)
         if session.transport is not None:
             session.transport.all_gather_object(None, "farewell")
@@ -135,6 +161,22 @@ def exit_codes() -> Iterator[Session]:
             raise
         click.echo(f"Error: {error.filename}: {error.strerror}", err=True)
         raise SystemExit(1) from error
+    except KeyboardInterrupt as interrupt:
+        _stop(interrupt if isinstance(interrupt, Stopped) else Stopped(signal.SIGINT), session)
+    except Exception as error:
+        if not is_broken(error):
+            raise
+        if sentence := explain_broken():
+            click.echo(f"Error: {sentence}", err=True)
+        leave(1)
+
+
+def _stop(stopped: Stopped, session: Session) -> NoReturn:
+    if launcher_rank() in (None, 0):
+        click.echo(str(stopped), err=True)
+    if stopped.together and session.transport is not None:
+        session.transport.all_gather_object(None, "farewell")
+    raise SystemExit(stopped.code)
 
 
 def _check_threads() -> None:
@@ -186,6 +228,38 @@ class Sectioned(click.Command):
                 formatter.write_dl(records)
 
 
-expect_ranks = click.option(
-    "--expect-ranks", type=click.IntRange(1), help="Stop at once unless there are so many ranks."
-)
+def require_alone() -> None:
+    """For a command whose ranks would all do the same work and write the same files.
+
+    Raises:
+        ConfigurationError: a launcher has started several.
+    """
+    if launcher_rank() is not None and launcher_size() != 1:
+        name = click.get_current_context().command_path
+        raise ConfigurationError(f"{name} runs in one process; call it without the launcher of ranks")
+
+
+def _limit_stall(_: click.Context, __: click.Parameter, seconds: int) -> None:
+    if launcher_rank() is not None:
+        limit_stall(seconds)
+
+
+def launcher_options(function: F) -> F:
+    """Adds what every command has that may be started on several ranks: ``expect_ranks`` and ``expect_hosts``."""
+    for option in (
+        click.option(
+            "--stall-seconds",
+            type=click.IntRange(0),
+            default=STALL_SECONDS,
+            envvar=STALL_SHUTDOWN,
+            show_default=True,
+            show_envvar=True,
+            expose_value=False,
+            callback=_limit_stall,
+            help="How long a rank may be silent before the job ends; 0: for ever.",
+        ),
+        click.option("--expect-hosts", type=click.IntRange(1), help="Stop at once unless they are on so many hosts."),
+        click.option("--expect-ranks", type=click.IntRange(1), help="Stop at once unless there are so many ranks."),
+    ):
+        function = option(function)
+    return function

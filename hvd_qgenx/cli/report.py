@@ -35,6 +35,7 @@ def report_command(paths: Sequence[Path], out: Path | None, title: str, score: s
     pictures, and the pictures as PNG.
     """
     with options.exit_codes():
+        options.require_alone()
         records = find(paths)
         comparison = compare(records, score)
         folder = _folder(out, [record.path for record in records])

@@ -63,6 +63,7 @@ def sample(
     The generator is that of the last checkpoint. The same run, weights and seed give the same images.
     """
     with options.exit_codes():
+        options.require_alone()
         if out is not None and separately is not None:
             raise ConfigurationError("images go into one picture or into a folder; give --out or --separately")
         saved = SavedRun.read(run)

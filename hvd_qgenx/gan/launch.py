@@ -4,11 +4,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gan import data, models
 from hvd_qgenx.gan.config import MAY_CHANGE, GanConfig
+from hvd_qgenx.gan.resize import resized
 from hvd_qgenx.gan.run import KIND, Run
 from hvd_qgenx.gan.scoring import make_scorer
 from hvd_qgenx.gan.settings import FIELDS, Settings, configure, explain, values
@@ -24,6 +25,15 @@ EXTRACTOR = "extractor"
 """Where config.json says on what images are scored, which ``features`` may leave open."""
 
 
+class Stored(TypedDict):
+    """All that a run can go on from."""
+
+    config: dict[str, Any]
+    """What config.json holds."""
+    state: dict[str, Any]
+    """``Run.state_dict``."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is to be trained, the same on all ranks."""
@@ -33,15 +43,22 @@ class Plan:
     """What was asked for, by preset, environment and command line."""
     resumed: Path | None
     """The folder of the run that is to go on."""
-    stored: dict[str, Any] | None
-    """Its ``config`` and ``state``."""
+    stored: Stored | None
+    """What it is to go on from."""
 
     def explain(self) -> Settings:
         """Every setting, with where it comes from."""
         return explain(self.config, self.asked, f"resumed run {self.resumed}" if self.resumed else None)
 
 
-def plan(transport: Transport, ask: Callable[[], Settings], resume: Path | None = None) -> Plan:
+def plan(
+    transport: Transport,
+    ask: Callable[[], Settings],
+    resume: Path | None = None,
+    stored: Stored | None = None,
+    *,
+    resize: bool = False,
+) -> Plan:
     """Decides on a configuration.
 
     Args:
@@ -49,15 +66,19 @@ def plan(transport: Transport, ask: Callable[[], Settings], resume: Path | None 
         ask: finds what is asked for; may raise ConfigurationError.
         resume: the folder of a run to go on with; settings that are asked for must be those it has, where they may
             not change.
+        stored: what it is to go on from; by default what its folder holds.
+        resize: it may have had another number of ranks.
 
     Raises:
         ConfigurationError: on all ranks; there is no such run, it cannot be trained, or ranks disagree.
     """
-    stored = _read_run(transport, resume) if resume else None
+    if resume and not stored:
+        stored = _read_run(transport, resume)
 
     def decide() -> tuple[GanConfig, Settings]:
         asked = ask()
-        config = _continued(transport.size, stored["config"], asked) if stored else configure(asked)
+        ranks = stored["config"]["ranks"] if stored and resize else transport.size
+        config = _continued(ranks, stored["config"], asked) if stored else configure(asked)
         config.check(transport.size)
         return config, asked
 
@@ -90,16 +111,31 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
         scorer = make_scorer(config, images, transport, trainer.device, download, features=kept)
     run = Run(trainer, RunFolder(plan.resumed or out), scorer)
     if plan.stored is not None:
-        run.load(plan.stored["state"])
+        run.load(resized(plan.stored["state"], transport.size))
     writes = transport.rank == 0
-    together(transport, "folder", lambda: run.folder.reserve() if writes and not plan.stored else None)
+    together(transport, "folder", lambda: run.folder.reserve(again=plan.stored is not None) if writes else None)
     if scorer:
         scorer.prepare()  # takes a while, so a run that is stopped here has not begun
     notes = {**notes, EXTRACTOR: scorer.extractor.name if scorer else None}
-    record = _record(transport, plan, notes)
+    run.record = _record(transport, plan, notes)
     if writes:
-        write_json(run.folder.config, record)
+        write_json(run.folder.config, run.record)
     return run
+
+
+def interrupted(path: Path | None) -> Path | None:
+    """The folder, if it holds a run to go on with; a run that has no checkpoint yet is to begin again.
+
+    Raises:
+        ConfigurationError: no folder is given.
+    """
+    if path is None:
+        raise ConfigurationError("--continue needs the folder of the run: give --out")
+    folder = RunFolder(path)
+    if folder.checkpoint.exists():
+        return path
+    folder.config.unlink(missing_ok=True)
+    return None
 
 
 def _check_images(plan: Plan, images: data.ImageSet) -> None:
@@ -114,16 +150,16 @@ def _check_images(plan: Plan, images: data.ImageSet) -> None:
         raise ConfigurationError(f"{config.dataset} has no labels to be conditional on; leave out --conditional")
 
 
-def _read_run(transport: Transport, path: Path) -> dict[str, Any]:
+def _read_run(transport: Transport, path: Path) -> Stored:
     """Configuration and state of an earlier run: rank 0 reads, all receive."""
 
-    def read() -> dict[str, Any] | None:
+    def read() -> Stored | None:
         if transport.rank != 0:
             return None
         folder = RunFolder(path)
         return {"config": folder.read_config(), "state": checkpoint.load(folder.checkpoint, KIND)}
 
-    stored: dict[str, Any] = transport.broadcast_object(together(transport, "resume", read), "stored")
+    stored: Stored = transport.broadcast_object(together(transport, "resume", read), "stored")
     return stored
 
 

@@ -3,13 +3,14 @@
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from hvd_qgenx import stopping
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.gan.config import GanConfig
 from hvd_qgenx.gan.schedule import milestones
@@ -37,6 +38,10 @@ class Run:
         self.trainer, self.folder, self.scorer = trainer, folder, scorer
         self.config: GanConfig = trainer.config
         self.writes = trainer.transport.rank == 0
+        self.record: dict[str, Any] = {}
+        """What config.json holds."""
+        self.after_update: Callable[[Run], None] = lambda run: None
+        """Called after every update, when all that is due then has been written."""
         self.scores: dict[str, float] = {}
         """The last ones."""
         self._log: MetricsLog | None = None
@@ -48,51 +53,76 @@ class Run:
         self._logged_updates = 0.0
 
     def train(self) -> dict[str, Any]:
-        """Trains to the last update and returns the summary (the same on all ranks but for times)."""
-        trainer, config = self.trainer, self.config
+        """Trains to the last update and returns the summary (the same on all ranks but for times).
+
+        Raises:
+            Stopped: on all ranks after the same update, if a signal asked any to end; a checkpoint is there then.
+        """
+        trainer = self.trainer
         self._remember()
         if self.writes:
             self._open_logs()
-        last_move = config.updates * config.moves_per_update
-        checkpoint_moves = int(config.checkpoint_every * config.moves_per_update)
         bar = self._progress_bar()
         try:
-            while trainer.move < last_move:
-                done = (trainer.move + 1) / config.moves_per_update
-                logs = done % config.log_every == 0 or done == config.updates
-                lesson = trainer.lesson
-                trainer.advance(measure_error=logs, save_gradients=self._gradient_file())
-                if trainer.lesson is not lesson:
-                    self._log_lesson()
-                if done == int(done):
-                    bar.update()
-                if logs:
-                    self._log_metrics(bar)
-                if done % config.sample_every == 0 or done == config.updates:
-                    self._draw_samples()
-                if self.scorer and (done % config.score_every == 0 or done == config.updates):
-                    self._score(self.scorer)  # before the checkpoint: a run stopped here scores again
-                if trainer.move % checkpoint_moves == 0 or trainer.move == last_move:
-                    self.save_checkpoint()
+            with stopping.asked() as asked:
+                self._go_on(stopping.Agreement(trainer.transport, asked), bar)
         finally:
             bar.close()
             trainer.batches.close()
-            for log in (self._log, self._level_log, self._score_log):
-                if log:
-                    log.close()
+            for log in self._logs():
+                log.close()
         return self._summarize()
 
+    def _go_on(self, stop: stopping.Agreement, bar: Any) -> None:
+        trainer, config = self.trainer, self.config
+        last_move = config.updates * config.moves_per_update
+        checkpoint_moves = int(config.checkpoint_every * config.moves_per_update)
+        while trainer.move < last_move:
+            done = (trainer.move + 1) / config.moves_per_update
+            logs = done % config.log_every == 0 or done == config.updates
+            lesson = trainer.lesson
+            trainer.advance(measure_error=logs, save_gradients=self._gradient_file())
+            if trainer.lesson is not lesson:
+                self._log_lesson()
+            if done == int(done):
+                bar.update()
+            if logs:
+                self._log_metrics(bar)
+            if done % config.sample_every == 0 or done == config.updates:
+                self._draw_samples()
+            if self.scorer and (done % config.score_every == 0 or done == config.updates):
+                self._score(self.scorer)  # before the checkpoint: a run stopped here scores again
+            signal = stop.reached() if done == int(done) < config.updates else 0
+            if signal or trainer.move % checkpoint_moves == 0 or trainer.move == last_move:
+                self.save_checkpoint()
+            if signal:
+                advice = f" after update {int(done)}; go on with: hvd-qgenx gan --resume {self.folder.path}"
+                raise stopping.Stopped(signal, advice, together=True)
+            if done == int(done):
+                self.after_update(self)
+        stop.end()
+
     def load(self, state: dict[str, Any]) -> None:
-        """Goes on from what ``save_checkpoint`` wrote."""
+        """Goes on from ``state_dict``."""
         self.trainer.load_state_dict(state)
         self.scores = state["scores"]
 
-    def save_checkpoint(self) -> None:
-        """Compares the replicas, then writes the state of all ranks."""
+    def state_dict(self) -> dict[str, Any]:
+        """Compares the replicas, then returns the state of all ranks, the same on each."""
         self.trainer.replica_hash()
-        state = {**self.trainer.state_dict(), "scores": self.scores}
+        return {**self.trainer.state_dict(), "scores": self.scores}
+
+    def save_checkpoint(self) -> None:
+        """Rank 0 writes the state of all ranks."""
+        state = self.state_dict()
         if self.writes:
             checkpoint.save(self.folder.checkpoint, KIND, state)
+        for log in self._logs():
+            log.flush()
+
+    def _logs(self) -> list[MetricsLog]:
+        """Those of rank 0, which keeps them."""
+        return [log for log in (self._log, self._level_log, self._score_log) if log]
 
     def _open_logs(self) -> None:
         start = self.trainer.updates

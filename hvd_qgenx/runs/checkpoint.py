@@ -16,9 +16,21 @@ def save(path: Path, kind: str, state: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written; the old file is whole then.
     """
-    serialized = io.BytesIO()  # torch.save hides why a file cannot be written
-    torch.save({"kind": kind, **state}, serialized)
-    write_atomically(path, lambda file: file.write(serialized.getbuffer()))
+    serialized = to_bytes({"kind": kind, **state})  # torch.save hides why a file cannot be written
+    write_atomically(path, lambda file: file.write(serialized))
+
+
+def to_bytes(state: dict[str, Any]) -> bytes:
+    """``state`` as it is now, on whatever device, as in a file."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def from_bytes(serialized: bytes) -> dict[str, Any]:
+    """What ``to_bytes`` was given, on the CPU."""
+    state: dict[str, Any] = torch.load(io.BytesIO(serialized), map_location="cpu", weights_only=True)
+    return state
 
 
 def load(path: Path, kind: str) -> dict[str, Any]:

@@ -21,19 +21,20 @@ class RunFolder:
         self.scores = path / "scores.csv"
         self.evaluation = path / "evaluation.csv"
         self.levels = path / "levels.csv"
+        self.ranks = path / "ranks.csv"
         self.gradients = path / "gradients"
         self.events = path / "tensorboard"
         self.samples = path / "samples"
         self.checkpoint = path / "checkpoint.pt"
         self.summary = path / "summary.json"
 
-    def reserve(self) -> None:
-        """Makes the folder for a new run.
+    def reserve(self, again: bool = False) -> None:
+        """Makes the folder for a new run, or for one that goes on, maybe on another host.
 
         Raises:
             ConfigurationError: it holds a run already, or cannot be written to.
         """
-        if self.config.exists():
+        if self.config.exists() and not again:
             raise ConfigurationError(
                 f"{self.path} holds a run already; continue it with --resume {self.path}, or choose another --out"
             )

@@ -40,6 +40,11 @@ class MetricsLog:
             for name, value in values.items():
                 self._events.add_scalar(name, value, update)
 
+    def flush(self) -> None:
+        """Writes what TensorBoard has yet to get, which it otherwise does every other minute."""
+        with naming(self._events_folder):
+            self._events.flush()
+
     def close(self) -> None:
         with naming(self._table):
             self._file.close()

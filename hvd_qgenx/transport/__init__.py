@@ -4,6 +4,6 @@ Only this package knows Horovod or MPI.
 """
 
 from hvd_qgenx.transport.base import Transport, Work
-from hvd_qgenx.transport.launch import launched, launcher_rank
+from hvd_qgenx.transport.launch import launched, launched_elastic, launcher_rank
 
-__all__ = ["Transport", "Work", "launched", "launcher_rank"]
+__all__ = ["Transport", "Work", "launched", "launched_elastic", "launcher_rank"]

@@ -1,12 +1,34 @@
 """Finding out together, before work starts, that all ranks can do the same work."""
 
-from collections.abc import Callable, Mapping
+import io
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.table import Table
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport.base import Transport
 
 T = TypeVar("T")
+
+Row = tuple[str, Any, Sequence[int]]
+"""Something that ranks disagree on, a value of it, and the ranks that have this value."""
+
+
+class DisagreementError(ConfigurationError):
+    """Ranks do not fit together."""
+
+    def __init__(self, sentence: str, rows: Sequence[Row], hosts: Sequence[str]) -> None:
+        """
+        Args:
+            sentence: what is wrong and what to do.
+            rows: all values there are, one after the other for every item.
+            hosts: of the ranks.
+        """
+        super().__init__(sentence)
+        self.table = _table(rows, hosts)
+        """The rows as plain text, with the hosts of the ranks."""
 
 
 def together(transport: Transport, name: str, function: Callable[[], T]) -> T:
@@ -52,19 +74,15 @@ def require_same(transport: Transport, values: Mapping[str, Any]) -> None:
     """All ranks must have been given the same values.
 
     Raises:
-        ConfigurationError: on all ranks, naming the keys, the values and the ranks.
+        DisagreementError: on all ranks, with the keys, the values and the ranks.
     """
-    everyone = transport.all_gather_object(dict(values), "configuration")
-    differences = []
-    for key in sorted(set().union(*everyone)):
-        ranks_by_value: dict[str, list[int]] = {}
-        for rank, theirs in enumerate(everyone):
-            ranks_by_value.setdefault(repr(theirs.get(key)), []).append(rank)
-        if len(ranks_by_value) > 1:
-            parts = [f"{value} on {_ranks(ranks)}" for value, ranks in ranks_by_value.items()]
-            differences.append(f"{key} is {' but '.join(parts)}")
-    if differences:
-        raise ConfigurationError("ranks disagree on the configuration: " + "; ".join(differences))
+    everyone = transport.all_gather_object((transport.host(), dict(values)), "configuration")
+    if rows := differences([theirs for _, theirs in everyone]):
+        raise DisagreementError(
+            f"ranks disagree on the configuration: {items(rows)}; start all of them with the same options and data",
+            rows,
+            [host for host, _ in everyone],
+        )
 
 
 def require_size(size: int, expected: int | None) -> None:
@@ -74,11 +92,41 @@ def require_size(size: int, expected: int | None) -> None:
         ConfigurationError: it is not.
     """
     if expected is not None and size != expected:
-        raise ConfigurationError(
-            f"expected {expected} ranks but there are {size}; "
-            f"start with `horovodrun -np {expected}` and check the hosts and the MPI version"
-        )
+        raise ConfigurationError(wrong_size(size, expected))
 
 
-def _ranks(ranks: list[int]) -> str:
-    return ("rank " if len(ranks) == 1 else "ranks ") + ", ".join(map(str, ranks))
+def wrong_size(size: int, expected: int) -> str:
+    """In one sentence."""
+    return (
+        f"expected {expected} ranks but there are {size}; "
+        f"start with `horovodrun -np {expected}` and check the hosts and the MPI version"
+    )
+
+
+def differences(everyone: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """All values of the keys that are not the same on all ranks; ``everyone[k]`` are those of rank k."""
+    rows: list[Row] = []
+    for key in sorted(set().union(*everyone)):
+        ranks: dict[str, list[int]] = {}
+        for rank, theirs in enumerate(everyone):
+            ranks.setdefault(str(theirs.get(key)), []).append(rank)
+        if len(ranks) > 1:
+            rows += [(key, value, having) for value, having in ranks.items()]
+    return rows
+
+
+def items(rows: Sequence[Row]) -> str:
+    """What rows are about, in words."""
+    return ", ".join(dict.fromkeys(item for item, _, _ in rows))
+
+
+def _table(rows: Sequence[Row], hosts: Sequence[str]) -> str:
+    table = Table("", "value", "ranks", "hosts", box=None)
+    shown = None
+    for item, value, ranks in rows:
+        names = dict.fromkeys(hosts[rank] for rank in ranks)
+        table.add_row("" if item == shown else item, str(value), ", ".join(map(str, ranks)), ", ".join(names))
+        shown = item
+    text = io.StringIO()
+    Console(file=text, width=110, color_system=None, markup=False, emoji=False, highlight=False).print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

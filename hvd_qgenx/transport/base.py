@@ -3,12 +3,15 @@
 import platform
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor
+
+from compressors import kernels
 
 T = TypeVar("T")
 
@@ -82,8 +85,8 @@ class Transport(ABC):
         """The picklable values of all ranks, in rank order."""
 
     @abstractmethod
-    def _host(self) -> Hashable:
-        """What ranks of one host, and only they, have in common."""
+    def host(self) -> str:
+        """What this rank's host is called; ranks of one host, and only they, call it the same."""
 
     @abstractmethod
     def _split(self, groups: Sequence[Sequence[int]]) -> "Transport | None":
@@ -92,8 +95,8 @@ class Transport(ABC):
     def hosts(self) -> list[list[int]]:
         """The ranks of every host, in order of their first rank. Collective when first called."""
         if self._hosts is None:
-            ranks: dict[Hashable, list[int]] = {}
-            for rank, host in enumerate(self.all_gather_object(self._host(), "hosts")):
+            ranks: dict[str, list[int]] = {}
+            for rank, host in enumerate(self.all_gather_object(self.host(), "hosts")):
                 ranks.setdefault(host, []).append(rank)
             self._hosts = list(ranks.values())
         return self._hosts
@@ -134,7 +137,8 @@ class Transport(ABC):
         """Versions of what a run's outcome may depend on."""
         return {
             "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("hvd-qgenx", "torch", "numpy")},
+            **{name: _version(name) for name in ("hvd-qgenx", "torch", "numpy", "numba")},
+            "kernels": kernels.implementation(torch.device("cpu")),
         }
 
     def _two_levels(self) -> "tuple[Transport | None, Transport | None]":
@@ -153,3 +157,10 @@ class Transport(ABC):
 
     def _ring_bytes(self, tensor: Tensor) -> int:
         return 2 * (self.size - 1) * tensor.nbytes // self.size
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "missing"

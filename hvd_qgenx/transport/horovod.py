@@ -2,7 +2,6 @@
 
 import functools
 import os
-import pickle
 import socket
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import torch
 from horovod.torch.optimizer import _DistributedOptimizer
 from torch import Tensor
 
+from hvd_qgenx.transport import objects, watch
 from hvd_qgenx.transport.base import LENGTH_BYTES, Transport, Work
 from hvd_qgenx.transport.mpi import EAGER_BYTES, Channel, library, unusable
 
@@ -27,6 +27,8 @@ class Horovod(Transport):
             for variable, value in _environment().items():
                 os.environ.setdefault(variable, value)
             hvd.init()
+            if unusable() is None:
+                watch.start()
         self.process_set = process_set
         self.rank, self.size = process_set.rank(), process_set.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
@@ -64,8 +66,8 @@ class Horovod(Transport):
         return Work(parts, self._scatter_bytes(tensor, sizes))
 
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
-        mine = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
-        return [pickle.loads(part.numpy().tobytes()) for part in self.all_gather(mine, None, name).wait()]
+        mine = torch.frombuffer(bytearray(objects.dumps(value)), dtype=torch.uint8)
+        return [objects.loads(part.numpy().tobytes()) for part in self.all_gather(mine, None, name).wait()]
 
     def ordered(self, name: str) -> Transport:
         """Exchanges CPU tensors on MPI directly where Horovod runs on it: see ``mpi``."""
@@ -76,7 +78,7 @@ class Horovod(Transport):
             warnings.warn(f"compressed gradients travel through Horovod's own collectives: {reasons[0]}", stacklevel=2)
         return self
 
-    def _host(self) -> str:
+    def host(self) -> str:
         return socket.gethostname()
 
     def _split(self, groups: Sequence[Sequence[int]]) -> Transport | None:
@@ -92,7 +94,13 @@ class Horovod(Transport):
         return mine
 
     def versions(self) -> dict[str, str]:
-        return {**super().versions(), "horovod": metadata.version("horovod"), "mpi": library()}
+        built = {"mpi": hvd.mpi_built, "gloo": hvd.gloo_built, "nccl": hvd.nccl_built}
+        return {
+            **super().versions(),
+            "horovod": metadata.version("horovod"),
+            "horovod-build": "+".join(name for name, has in built.items() if has()),
+            "mpi": library(),
+        }
 
     def optimizer_bases(self) -> tuple[type, ...]:
         return (_DistributedOptimizer,)
@@ -109,7 +117,8 @@ class Ordered(Horovod):
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
         if tensor.device.type != "cpu":
             return super().all_gather(tensor, sizes, name)
-        return Work(self._channel.start([tensor] * self.size, sizes, name), self._gather_bytes(tensor, sizes))
+        wait = self._channel.start([tensor] * self.size, sizes, name)
+        return Work(watch.counted(wait), self._gather_bytes(tensor, sizes))
 
     def all_to_all(
         self, tensor: Tensor, sizes: Sequence[int], name: str, received: Sequence[int] | None = None
@@ -117,12 +126,17 @@ class Ordered(Horovod):
         if tensor.device.type != "cpu":
             return super().all_to_all(tensor, sizes, name, received)
         wait = self._channel.start(tensor.split(list(sizes)), received, name)
-        return Work(wait, self._scatter_bytes(tensor, sizes))
+        return Work(watch.counted(wait), self._scatter_bytes(tensor, sizes))
 
 
 @functools.cache  # Horovod refuses a second set of the same ranks
 def _process_set(ranks: tuple[int, ...]) -> hvd.ProcessSet:
     return hvd.add_process_set(list(ranks))
+
+
+def forget_process_sets() -> None:
+    """To be called when Horovod was started again: it has lost them."""
+    _process_set.cache_clear()
 
 
 def with_length(tensor: Tensor) -> Tensor:
@@ -143,7 +157,7 @@ def split_by_length(gathered: Tensor, count: int) -> list[Tensor]:
 
 
 def _wait(handle: Any) -> Callable[[], Any]:
-    return lambda: hvd.synchronize(handle)
+    return watch.counted(lambda: hvd.synchronize(handle))
 
 
 def _environment() -> dict[str, str]:

@@ -100,8 +100,8 @@ class InProcess(Transport):
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
         return self._share(value, name)()
 
-    def _host(self) -> int:
-        return self._places[self.rank]
+    def host(self) -> str:
+        return f"host {self._places[self.rank]}"
 
     def _split(self, groups: Sequence[Sequence[int]]) -> "InProcess":
         group = next(group for group in groups if self.rank in group)

@@ -1,17 +1,44 @@
 """How this process was started decides its transport."""
 
 import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport.base import Transport
 
+if TYPE_CHECKING:
+    from hvd_qgenx.transport.elastic import Committed
+
+T = TypeVar("T")
+
+STALL_SECONDS = 180
+"""How long a rank may be silent before the job ends."""
+STALL_SHUTDOWN = "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS"
+STALL_WARNING = "HOROVOD_STALL_CHECK_TIME_SECONDS"
+
 
 def launcher_rank() -> int | None:
     """This process's rank as horovodrun or mpirun gave it; None if neither started the process."""
-    for variable in ("OMPI_COMM_WORLD_RANK", "HOROVOD_RANK", "PMI_RANK"):
-        if variable in os.environ:
-            return int(os.environ[variable])
-    return None
+    return _first(("OMPI_COMM_WORLD_RANK", "HOROVOD_RANK", "PMI_RANK", "PMIX_RANK"))
+
+
+def launcher_size() -> int | None:
+    """How many processes the launcher started; None without a launcher, or where it starts others later."""
+    if launcher_rank() is None or os.environ.get("HOROVOD_ELASTIC") == "1":
+        return None
+    return _first(("OMPI_COMM_WORLD_SIZE", "HOROVOD_SIZE", "PMI_SIZE"))
+
+
+def limit_stall(seconds: int) -> None:
+    """Ends the job once a rank has been silent for so many seconds; 0: never. Call it before ranks start.
+
+    Horovod warns first, and does not end the job where it would warn only later.
+    """
+    os.environ[STALL_SHUTDOWN] = str(seconds)
+    if seconds:
+        warning = int(os.environ.get(STALL_WARNING) or 60)
+        os.environ[STALL_WARNING] = str(min(warning, max(1, seconds // 3)))
 
 
 def launched() -> Transport:
@@ -32,3 +59,23 @@ def launched() -> Transport:
             "or start the command without horovodrun for a single rank"
         ) from error
     return Horovod()
+
+
+def launched_elastic(train: "Callable[[Transport, Committed], T]") -> T:
+    """Calls ``train(transport, committed)`` on all ranks, and again whenever ranks have come or gone; see ``elastic``.
+
+    Raises:
+        ConfigurationError: the launcher does not start ranks anew.
+    """
+    if os.environ.get("HOROVOD_ELASTIC") != "1":
+        raise ConfigurationError(
+            "--elastic needs a launcher that starts ranks anew: "
+            "horovodrun -np 3 --min-np 2 --max-np 3 --host-discovery-script SCRIPT"
+        )
+    from hvd_qgenx.transport.elastic import elastic
+
+    return elastic(train)
+
+
+def _first(variables: Iterable[str]) -> int | None:
+    return next((int(os.environ[variable]) for variable in variables if os.environ.get(variable)), None)

@@ -14,7 +14,7 @@ from horovod.common.exceptions import HorovodInternalError
 from torch import Tensor
 
 mpi4py.rc.initialize = mpi4py.rc.finalize = False  # Horovod does both
-from mpi4py import MPI  # noqa: E402
+from mpi4py import MPI as MPI  # noqa: E402
 
 EAGER_BYTES = 1 << 18
 """Messages up to this size, header included, leave at once, before the receiver has answered."""
@@ -41,7 +41,7 @@ class Channel:
         world = MPI.COMM_WORLD
         self._communicator = world.Create_group(world.group.Incl(list(ranks)))
         self._rank, self._size = self._communicator.rank, self._communicator.size
-        self._warn_after, self._stop_after = _stall_limits()
+        self._warn_after, self._stop_after = stall_limits()
         self._tag = 0
         self._under_way: dict[
             int, list[Sequence[Tensor]]
@@ -130,8 +130,8 @@ def _pieces(tensor: Tensor) -> Iterator[Any]:
     return (data[start : start + PIECE_BYTES] for start in range(0, len(data), PIECE_BYTES))
 
 
-def _stall_limits() -> tuple[float, float]:
-    """Seconds until Horovod warns of a collective that some ranks have not joined, and until it gives up."""
+def stall_limits() -> tuple[float, float]:
+    """Seconds until a warning of ranks that others wait for, and until the job ends; infinite where it never does."""
     if os.environ.get("HOROVOD_STALL_CHECK_DISABLE", "0") not in ("", "0"):
         return math.inf, math.inf
     warn = float(os.environ.get("HOROVOD_STALL_CHECK_TIME_SECONDS", "60"))

@@ -45,7 +45,7 @@ def interrupt(monkeypatch, move: int, out: Path, *arguments: object) -> None:
     """Trains until just before a move."""
     with stopped_before(monkeypatch, move):
         result = call(*QUICK, "--out", out, *arguments)
-    assert result.exit_code == 1, result.output
+    assert result.exit_code == 130, result.output
     assert not (out / "summary.json").exists()
 
 
@@ -446,7 +446,7 @@ class TestRealScores:
         run = tmp_path / "run"
         with monkeypatch.context() as patch:
             patch.setattr(Scorer, "score", stops)
-            assert call(*QUICK, "--out", run, *self.ARGUMENTS).exit_code == 1
+            assert call(*QUICK, "--out", run, *self.ARGUMENTS).exit_code == 130
         result = call("gan", "--resume", run)
         assert result.exit_code == 0, result.output
         summaries = [json.loads((path / "summary.json").read_text()) for path in (run, scored)]

@@ -51,7 +51,7 @@ def whole(tmp_path_factory):
 def interrupt(monkeypatch, move: int, *arguments: object) -> None:
     """Trains until just before a move."""
     with stopped_before(monkeypatch, move):
-        assert call(*WORDS, *arguments).exit_code == 1
+        assert call(*WORDS, *arguments).exit_code == 130
 
 
 def test_a_stopped_sweep_goes_on_and_ends_in_the_same_replicas(tmp_path, monkeypatch, whole):

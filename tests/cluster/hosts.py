@@ -78,6 +78,8 @@ IdentityFile {folder}/user_key
 IdentitiesOnly yes
 UserKnownHostsFile /dev/null
 StrictHostKeyChecking no
+ServerAliveInterval 5
+ServerAliveCountMax 3
 LogLevel ERROR
 """
 
@@ -97,9 +99,13 @@ class Host:
         link = json.loads(_run("ip", "-netns", self.name, "-statistics", "-json", "link", "show", "eth0"))
         return int(link[0]["stats64"]["tx"]["bytes"])
 
+    def processes(self) -> set[int]:
+        """Numbers of all processes on this host."""
+        return set(_processes(self.name))
+
     def ranks(self) -> list[int]:
         """Process numbers of ``hvd-qgenx`` on this host."""
-        here = set(_processes(self.name))
+        here = self.processes()
         return [pid for pid, words in command_lines() if pid in here and runs_command(words)]
 
 

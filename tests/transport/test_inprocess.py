@@ -5,9 +5,7 @@ import threading
 import pytest
 import torch
 
-from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import inprocess
-from hvd_qgenx.transport.agreement import require_same, require_size, together
 
 K = 4
 
@@ -141,36 +139,3 @@ def test_one_name_twice_at_once_is_refused():
     meeting.lay_down(("x", 1), 0, None)
     with pytest.raises(RuntimeError, match="'x' twice"):
         meeting.lay_down(("x", 1), 0, None)
-
-
-def test_together_names_the_ranks_that_cannot():
-    def check(transport):
-        if transport.rank in (1, 3):
-            raise ConfigurationError(f"no data on {transport.rank}")
-        return transport.rank
-
-    def work(transport):
-        with pytest.raises(ConfigurationError) as raised:
-            together(transport, "check", lambda: check(transport))
-        return str(raised.value)
-
-    assert inprocess.run(K, work) == ["rank 1: no data on 1; rank 3: no data on 3"] * K
-    assert inprocess.run(K, lambda t: together(t, "fine", lambda: t.rank)) == [0, 1, 2, 3]
-
-
-def test_require_same_names_key_and_ranks():
-    def work(transport):
-        with pytest.raises(ConfigurationError) as raised:
-            require_same(transport, {"bits": 8 if transport.rank == 2 else 4, "seed": 1})
-        return str(raised.value)
-
-    assert set(inprocess.run(K, work)) == {
-        "ranks disagree on the configuration: bits is 4 on ranks 0, 1, 3 but 8 on rank 2"
-    }
-
-
-def test_require_size():
-    require_size(3, None)
-    require_size(3, 3)
-    with pytest.raises(ConfigurationError, match="expected 4 ranks but there are 3"):
-        require_size(3, 4)

@@ -1,0 +1,163 @@
+"""hvd-qgenx doctor"""
+
+import json
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+import compressors
+from compressors import Compressor
+from hvd_qgenx.bench import workloads
+from hvd_qgenx.bench.workloads import Workload
+from hvd_qgenx.cli import options
+from hvd_qgenx.cli.bench import Count
+from hvd_qgenx.doctor import measurement, report
+from hvd_qgenx.doctor.checks import ALIKE, CHECKS, NEEDED
+from hvd_qgenx.doctor.finding import ERROR, Finding, Place, examine, merged
+from hvd_qgenx.doctor.measurement import Measurement
+from hvd_qgenx.errors import ConfigurationError, LocalError, TrainingError
+from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.transport import Transport, launched, launcher_rank
+from hvd_qgenx.transport.agreement import together
+
+COMPRESSORS = ("fp16", "minmax:bits=8", "minmax:bits=4", "minmax:bits=2", "rotated:bits=2")
+
+
+@click.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    show_default=True,
+    envvar="HVD_QGENX_DATA",
+    show_envvar=True,
+    help="Folder of data sets.",
+)
+@click.option("--model", type=click.Choice(list(workloads.MODELS)), help="Its gradients are exchanged.  [default: gan]")
+@click.option("--numel", type=Count(), help="One matrix of so many, in place of a model.")
+@click.option(
+    "--compressor",
+    "texts",
+    multiple=True,
+    default=COMPRESSORS,
+    show_default=True,
+    help="NAME or NAME:PARAMETER=VALUE,...; repeatable. none is always there.",
+)
+@click.option(
+    "--most-error",
+    type=click.FloatRange(0),
+    default=0.2,
+    show_default=True,
+    help="A compressor whose squared error is a larger share of the squared norm, on normal numbers, is not chosen.",
+)
+@click.option("--seconds", type=click.FloatRange(0.1), default=10.0, show_default=True, help="For measuring, in all.")
+@click.option(
+    "--megabytes",
+    type=click.FloatRange(1),
+    default=2000.0,
+    show_default=True,
+    help="That one rank may send to measure.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write it into this file; - prints it.",
+)
+@options.launcher_options
+def doctor(**values: Any) -> None:
+    """Say what is installed, what is missing or harms, and what mends it; measure ranks and links, and advise.
+
+    \b
+    Examples:
+      hvd-qgenx doctor
+      horovodrun -np 3 -H a:1,b:1,c:1 hvd-qgenx doctor --model resnet18
+      horovodrun -np 3 -H a:1,b:1,c:1 hvd-qgenx doctor --numel 25e6 --compressor minmax:bits=4 --seconds 30
+
+    Under horovodrun all ranks look, and what they differ in is told with their numbers. Then they measure their links
+    and codecs, rehearse exchanges of the model's gradients, and say how long each way takes and which to take. The
+    exit code is 1 if something is an error.
+    """
+    with options.exit_codes() as session:
+        rank = launcher_rank()
+        mine = examine(CHECKS, Place(values["data_dir"], Path("runs"), rank, _local_ranks()))
+        _require_transport(rank, mine)
+        session.transport = transport = launched()
+        findings = merged(transport.all_gather_object(mine, "doctor.findings"), ALIKE)
+        printed = transport.rank == 0 and values["json_file"] != Path("-")
+        console = Console(highlight=False, soft_wrap=True, quiet=not printed)
+        console.print(*report.lines(findings), sep="\n")
+        session.meet(values["expect_ranks"], values["expect_hosts"], transport)
+        made = together(transport, "doctor.options", lambda: _compressors(values["texts"]))
+        workload = together(transport, "doctor.model", lambda: _workload(values["model"], values["numel"]))
+        found = None
+        if transport.size > 1:
+            options.share_cores(transport)
+            found = _measure(transport, workload, made, values)
+            remarks = report.remarks(found)
+            findings += remarks
+            console.print(*report.lines(remarks), report.links(found), sep="\n")
+            console.print(report.codecs(found).text() + report.forecasts(found).text() + report.advice(found))
+        elif rank is not None:
+            console.print("One rank has nobody to exchange with: nothing is measured.")
+        if transport.rank == 0 and values["json_file"]:
+            _write(values["json_file"], report.as_dict(findings, found))
+        errors = [finding.subject for finding in findings if finding.level == ERROR]
+        if errors:
+            raise TrainingError(f"not well: {', '.join(errors)}")
+
+
+def _local_ranks() -> int:
+    """Of this host, before Horovod has started."""
+    return int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") or os.environ.get("HOROVOD_LOCAL_SIZE") or 1)
+
+
+def _require_transport(rank: int | None, findings: Sequence[Finding | None]) -> None:
+    """Raises LocalError, having told why, if this rank cannot meet the others."""
+    fatal = [found for found in findings if found and found.subject in NEEDED and found.level == ERROR]
+    if rank is not None and fatal:
+        Console(highlight=False, soft_wrap=True, stderr=True).print(*report.lines(fatal), sep="\n")
+        raise LocalError(f"rank {rank} on {socket.gethostname()} cannot meet the others: see above")
+
+
+def _compressors(texts: Sequence[str]) -> dict[str, Compressor]:
+    made = {}
+    for text in texts:
+        try:
+            name, _, own = options.read_compressor(text)
+            made[text] = compressors.make(name, **own)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+    return {text: compressor for text, compressor in made.items() if text != "none"}
+
+
+def _workload(model: str | None, numel: int | None) -> Workload:
+    if model and numel:
+        raise ConfigurationError("--model and --numel both say what is exchanged; give one")
+    return workloads.vector(numel) if numel else Workload(model or "gan", workloads.MODELS[model or "gan"]())
+
+
+def _measure(
+    transport: Transport, workload: Workload, made: dict[str, Compressor], values: dict[str, Any]
+) -> Measurement:
+    return measurement.measure(
+        transport,
+        workload,
+        made,
+        seconds=values["seconds"],
+        most_bytes=1e6 * values["megabytes"],
+        most_error=values["most_error"],
+    )
+
+
+def _write(path: Path, found: dict[str, Any]) -> None:
+    if path == Path("-"):
+        click.echo(json.dumps(found, indent=2))
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, found)

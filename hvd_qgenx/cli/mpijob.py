@@ -1,0 +1,258 @@
+"""hvd-qgenx mpijob"""
+
+import posixpath
+import shlex
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import click
+
+from hvd_qgenx import mpijob as jobs
+from hvd_qgenx.cli import options
+from hvd_qgenx.cli.gan import asked, gan
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.gan.settings import configure
+from hvd_qgenx.mpijob import RUNS, Finding, Job, rules, schema
+from hvd_qgenx.mpijob.launcher import PROGRAM
+
+SECTIONS = {
+    "command": "What to run",
+    "name": "The job",
+    "workers": "Workers",
+    "runs_claim": "Volumes",
+    "backoff_limit": "Failures",
+    "out": "Files",
+    "help": "Other",
+}
+CRD_VARIABLE = "HVD_QGENX_CRD"
+
+option = options.option_from(Job)
+
+
+class Range(click.ParamType):  # type: ignore[type-arg]
+    """Two whole numbers with a colon between."""
+
+    name = "range"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        least, _, most = str(value).partition(":")
+        if not (least.isdecimal() and most.isdecimal() and 1 <= int(least) <= int(most)):
+            self.fail(f"{value!r} is not of the form MIN:MAX, like 2:3.", param, ctx)
+        return int(least), int(most)
+
+
+class Variable(click.ParamType):  # type: ignore[type-arg]
+    """A variable of the environment with its value."""
+
+    name = "variable"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        name, equals, text = str(value).partition("=")
+        if not equals or not name.replace("_", "a").isalnum() or name[0].isdecimal():
+            self.fail(f"{value!r} is not of the form NAME=VALUE.", param, ctx)
+        return name, text
+
+
+class Recording(options.Sectioned):
+    """Remembers the words that it was called with, for the comment in what it writes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["words"] = list(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=Recording, sections=SECTIONS, context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+@option("--name", "Of the job, and the beginning of its pods' names.")
+@option("--namespace", "Where to put it.  [default: kubectl's]", show_default=False)
+@option("--image", "Built from Dockerfile.horovod, with Open MPI 4.1.")
+@option("--env", "NAME=VALUE for all ranks, like NCCL_DEBUG=INFO; repeatable.", type=Variable(), multiple=True)
+@option("--workers", "Pods with ranks.", type=click.IntRange(1))
+@option("--slots", "Ranks of a worker.  [default: one for each GPU]", type=click.IntRange(1), show_default=False)
+@option("--gpus", "Of a worker, and so are the next three.", type=click.IntRange(0))
+@option("--cpus", "Cores; ranks share them.", type=click.FloatRange(0, min_open=True))
+@option("--memory", "A Kubernetes quantity.")
+@option("--shm", "Of it, for /dev/shm.")
+@option("--runs-claim", f"PersistentVolumeClaim for {RUNS}, which all workers can write to.")
+@option("--data-claim", "PersistentVolumeClaim with data sets, read only.  [default: none]", show_default=False)
+@option("--backoff-limit", "Times that a failed job is begun again.", type=click.IntRange(0))
+@option("--ttl", "Seconds that a finished job is kept.", type=click.IntRange(0))
+@option("--deadline", "Seconds for all tries together.  [default: any]", type=click.IntRange(1), show_default=False)
+@option("--elastic", "MIN:MAX ranks: go on when workers are lost or come back.", type=Range(), show_default=False)
+@option("--stall-seconds", "End the job once ranks have waited so long for one.", type=click.IntRange(1))
+@option("--grace-seconds", "For a checkpoint, before a pod that has to go is killed.", type=click.IntRange(15))
+@click.option("--out", type=click.Path(path_type=Path), help="Write the manifest here.  [default: standard output]")
+@click.option(
+    "--check",
+    "files",
+    type=click.File(encoding="utf-8"),
+    multiple=True,
+    metavar="FILE",
+    help="Check manifests, and write none; repeatable; - is standard input.",
+)
+@click.option(
+    "--crd",
+    type=click.File(encoding="utf-8"),
+    envvar=CRD_VARIABLE,
+    show_envvar=True,
+    help="The operator's definition of an MPIJob, to check against.",
+)
+def mpijob(command: tuple[str, ...], out: Path | None, files: Sequence[Any], crd: Any, **values: Any) -> None:
+    """Write the manifest of a job for Kubeflow's MPI operator, or check any.
+
+    \b
+    Examples:
+      hvd-qgenx mpijob --workers 3 -- gan --updates 500 | kubectl apply -f -
+      hvd-qgenx mpijob --name uq4 --gpus 1 --data-claim datasets --out uq4.yaml -- gan --preset uq4
+      hvd-qgenx mpijob --elastic 2:3 -- gan --commit-every 20
+      hvd-qgenx mpijob --check uq4.yaml --crd kubeflow.org_mpijobs.yaml
+
+    COMMAND is what every rank runs, without the name of this program. It is parsed before anything is
+    written, so a manifest holds no misspelt option. Training gets a folder of its own on the runs' volume
+    and goes on there when the job is begun again.
+
+    With --check, every finding is one line, and the exit code is 2 if there is an error. Fields that a
+    cluster would drop are found with --crd only.
+    """
+    context = click.get_current_context()
+    with options.exit_codes():
+        if files:
+            if command:
+                raise ConfigurationError("--check takes no COMMAND; leave out one of them")
+            _check(files, crd, context)
+            return
+        job = Job(**values)
+        manifest = jobs.manifest(replace(job, command=_completed(job, command, context)))
+        _refuse(rules.findings(manifest))
+        text = jobs.dump(manifest, [PROGRAM, "mpijob", *context.meta["words"]])
+        if out is None:
+            click.echo(text, nl=False)
+        else:
+            _write(out, text)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write to {path}: {error.strerror}; choose another --out") from error
+
+
+def _refuse(findings: Sequence[Finding]) -> None:
+    errors = [f"{finding.path}: {finding.text}" for finding in findings if finding.kind == jobs.ERROR]
+    if errors:
+        raise ConfigurationError("this job could not run: " + "; ".join(errors))
+
+
+def _completed(job: Job, words: Sequence[str], context: click.Context) -> tuple[str, ...]:
+    """The command with what it needs in a cluster; what the user says himself stays."""
+    path, inner = _parsed(words, context)
+    values, given = inner.params, path[0] == "gan" and not inner.params["resume"]
+    own: list[str] = []
+    if job.elastic:
+        if "elastic" not in values:
+            raise ConfigurationError(f"{' '.join(path)} cannot lose ranks; leave out --elastic")
+        own += ["--elastic"]
+    elif values.get("elastic"):
+        raise ConfigurationError(f"say between how many ranks: hvd-qgenx mpijob --elastic 2:{job.ranks}")
+    else:
+        own += ["--expect-ranks", str(job.ranks), "--expect-hosts", str(job.workers)]
+    if given:
+        out = values["out"] or f"{RUNS}/{job.name}"
+        if not PurePosixPath(posixpath.normpath(out)).is_relative_to(RUNS):
+            raise ConfigurationError(f"--out {out} would be lost with its pod; choose a folder in {RUNS}")
+        own += [*(() if values["out"] else ("--out", out)), "--continue"]
+    _check_gan(inner, job.ranks)
+    return (*path, *own, *words[len(path) :])
+
+
+def _parsed(words: Sequence[str], context: click.Context) -> tuple[tuple[str, ...], click.Context]:
+    """Parses a command line of this program without running it.
+
+    Returns:
+        The words that name the command, and the values of its options.
+
+    Raises:
+        click.UsageError: it would be refused.
+        ConfigurationError: it does not run under a launcher.
+    """
+    inner = context.find_root()
+    command, path, rest = inner.command, [], list(words)
+    while isinstance(command, click.Group):
+        if not rest:
+            raise click.UsageError("Missing command; what is to run follows --, like: -- gan --updates 500", inner)
+        name, found, rest = command.resolve_command(inner, rest)
+        assert found is not None  # it fails otherwise
+        command = found
+        path.append(str(name))
+        inner = click.Context(command, parent=inner, info_name=name)
+    if not any(parameter.name == "expect_ranks" for parameter in command.params):
+        raise ConfigurationError(f"{' '.join(path)} does not run on ranks of a launcher; others do, like gan")
+    return tuple(path), command.make_context(path[-1], rest, parent=inner.parent)
+
+
+def _check_gan(inner: click.Context, ranks: int) -> None:
+    """What training would refuse, but for what depends on the machine.
+
+    Raises:
+        ConfigurationError: a value cannot be trained with.
+    """
+    if inner.command is gan and not inner.params["resume"]:
+        replace(configure(asked(inner)), device="cpu").check(ranks)
+
+
+def _check(files: Sequence[Any], crd: Any, context: click.Context) -> None:
+    strict = None
+    if crd is None:
+        click.echo(
+            f"Warning: unknown fields are not looked for; give the operator's definition with --crd or "
+            f"{CRD_VARIABLE}: {schema.SOURCE}",
+            err=True,
+        )
+    else:
+        strict = schema.strict(schema.read(jobs.load(crd.read(), crd.name), crd.name))
+    errors = 0
+    for file in files:
+        for number, document in enumerate(jobs.load(file.read(), file.name), start=1):
+            kind = document.get("kind") if isinstance(document, Mapping) else None
+            place = f"{file.name}: {kind or 'document'} {_name(document) or number}"
+            if kind in (jobs.KIND, None):
+                found = [*jobs.check(document, strict), *_of_command(document, context)]
+                errors += sum(finding.kind == jobs.ERROR for finding in found)
+                click.echo("\n".join(f"{place}: {finding}" for finding in found) or f"{place}: ok")
+            else:
+                click.echo(f"{place}: passed over, it is no {jobs.KIND}")
+    if errors:
+        raise ConfigurationError(
+            f"{errors} {'error' if errors == 1 else 'errors'}; mend what is listed and check again"
+        )
+
+
+def _name(document: Any) -> Any:
+    metadata = document.get("metadata") if isinstance(document, Mapping) else None
+    return metadata.get("name") if isinstance(metadata, Mapping) else None
+
+
+def _of_command(document: Any, context: click.Context) -> list[Finding]:
+    """What this program would say to the words that a launcher gives it."""
+    try:
+        launch = rules.launch(document) if isinstance(document, dict) else None
+    except ValueError:  # which `check` tells of
+        return []
+    if launch is None or launch.command is None:
+        return []
+    try:
+        with redirect_stdout(StringIO()):  # it may ask for help
+            _, inner = _parsed(launch.command, context)
+            _check_gan(inner, launch.ranks or 1)
+    except (click.UsageError, ConfigurationError) as error:
+        text = error.format_message() if isinstance(error, click.UsageError) else str(error)
+    except click.exceptions.Exit:
+        text = "asks for help, and trains nothing"
+    else:
+        return []
+    return [Finding(rules.MAIN, f"`{shlex.join([PROGRAM, *launch.command])}`: {text}")]

@@ -1,0 +1,63 @@
+"""What the doctor chooses among: a compressor and an exchange."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+import compressors
+from compressors import Compressor
+from compressors.random import generator
+from hvd_qgenx.spec import Spec
+
+PROBE = 1 << 16
+"""Normal numbers on which errors are measured."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to exchange gradients."""
+
+    text: str
+    """The compressor: NAME or NAME:PARAMETER=VALUE,..."""
+    exchange: str
+    compressor: Compressor = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.text}, {self.exchange}"
+
+    @property
+    def compresses(self) -> bool:
+        return self.text != "none"
+
+    @property
+    def options(self) -> str:
+        """As the command line of a run has them."""
+        spec = Spec.parse(self.text)
+        own = "".join(f" --{name.replace('_', '-')} {value}" for name, value in spec.values.items())
+        return f"--compressor {spec.name}{own} --exchange {self.exchange}"
+
+    def error(self) -> float:
+        """||Q(x) - x||^2 / ||x||^2 of one compression of normal numbers."""
+        vector = torch.randn(PROBE, generator=generator(0))
+        compressor = self.compressor.for_rank(0)
+        compressor.lay_out([PROBE])
+        decoded = compressor.decompress(*compressor.compress(vector))
+        return float((decoded - vector).double().square().sum() / vector.double().square().sum())
+
+
+def candidates(made: Mapping[str, Compressor], hierarchical: bool) -> list[Candidate]:
+    """``none`` first, then every compressor by every exchange that suits it.
+
+    Args:
+        made: compressors by their texts.
+        hierarchical: whether several hosts hold several ranks each.
+    """
+    found = []
+    for text, compressor in {"none": compressors.make("none"), **made}.items():
+        if compressor.summable:
+            ways = ["allreduce"]
+        else:
+            ways = ["allgather", "two-phase", *(["hierarchical"] if hierarchical else [])]
+        found += [Candidate(text, way, compressor) for way in ways]
+    return found

@@ -1,0 +1,78 @@
+"""What exchanges of a model will take, and which of them pays off."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from hvd_qgenx.cost import PATTERNS, Codec, Machine, Ranks
+from hvd_qgenx.doctor.candidates import Candidate
+from hvd_qgenx.doctor.links import Links
+from hvd_qgenx.doctor.rehearsal import Rehearsal
+from hvd_qgenx.exchange.allreduce import LONGER
+from hvd_qgenx.exchange.base import MOST_SLICES, SLICE_BYTES
+
+NEAR = 1.05
+"""Of candidates whose times are within this factor the more exact one is better."""
+
+REHEARSED, EXTRAPOLATED, MODELLED = "rehearsed", "extrapolated", "modelled"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Of one candidate, for a model of a given size."""
+
+    candidate: Candidate
+    seconds: float
+    """Of one exchange, on the slowest rank."""
+    source: str
+    """What the seconds come from: ``REHEARSED`` exchanges of this size, of smaller ones, or the cost model."""
+    error: float
+    """See ``Candidate.error``."""
+
+
+def forecast(
+    candidate: Candidate, numel: int, rehearsal: Rehearsal | None, model: Callable[[Candidate, int], float]
+) -> Forecast:
+    """Of one candidate; ``model`` says what it costs for so many coordinates."""
+    taken, source = seconds(rehearsal, numel, partial(model, candidate))
+    return Forecast(candidate, taken, source, candidate.error())
+
+
+def seconds(rehearsal: Rehearsal | None, numel: int, model: Callable[[int], float]) -> tuple[float, str]:
+    """Seconds of an exchange of so many coordinates, and their source.
+
+    The median of exchanges of this size; else, of smaller ones, a line through the medians of the two largest sizes;
+    if there is but one, or the larger took no longer, as many times the largest as by the model; else the model's.
+    """
+    if rehearsal is None:
+        return model(numel), MODELLED
+    sizes = sorted(rehearsal.seconds)
+    largest = sizes[-1]
+    taken = rehearsal.median(largest)
+    if largest == numel:
+        return taken, REHEARSED
+    slope = (taken - rehearsal.median(sizes[-2])) / (largest - sizes[-2]) if len(sizes) > 1 else 0.0
+    if slope > 0:
+        return taken + slope * (numel - largest), EXTRAPOLATED
+    return taken * model(numel) / model(largest), EXTRAPOLATED
+
+
+def modelled(links: Links, codec: Codec, pattern: str, ranks: Ranks, numel: int) -> float:
+    """Seconds by the cost model, from what was measured of links and codecs."""
+    sums = pattern == "allreduce"
+    machine = Machine(
+        bandwidth=links.least_bandwidth(),
+        latency=links.typical_latency(),
+        negotiation=links.start if sums else 0.0,  # payloads travel over MPI directly
+        local_bandwidth=links.least_bandwidth() * (ranks.per_host // 2 * 2 if links.one_host else 1),
+    )
+    slice_bytes = SLICE_BYTES * (LONGER if sums else 1)
+    slices = min(max(1, round(codec.payload_bytes(numel) / slice_bytes)), MOST_SLICES)
+    return PATTERNS[pattern](machine, ranks, numel, codec, slices)
+
+
+def best(forecasts: Sequence[Forecast], most_error: float) -> Forecast:
+    """The quickest of those exact enough; of those nearly as quick, the most exact."""
+    allowed = [one for one in forecasts if one.error <= most_error]
+    limit = NEAR * min(one.seconds for one in allowed)
+    return min((one for one in allowed if one.seconds <= limit), key=lambda one: (one.error, one.seconds))

@@ -1,0 +1,143 @@
+"""How fast bytes travel between ranks."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from hvd_qgenx.transport import Transport
+
+FIRST_BYTES, MOST_BYTES = 1 << 16, 1 << 25
+GROWTH = 8
+ENOUGH_SECONDS = 0.15
+"""Of one message: long enough for its start not to count."""
+GREETINGS = 5
+SLOW = 0.5
+"""A pair slower than this share of the median pair is told of."""
+
+
+@dataclass(frozen=True)
+class Links:
+    """Between pairs of ranks: one of each host, or all of a single host."""
+
+    ranks: tuple[int, ...]
+    hosts: tuple[str, ...]
+    """Their names."""
+    latency: dict[tuple[int, int], float]
+    """Seconds until both of a pair of places in ``ranks`` have a byte of the other."""
+    bandwidth: dict[tuple[int, int], float]
+    """Bytes a second, both ways at once."""
+    start: float
+    """Seconds of a collective of Horovod's own that carries one byte."""
+    bytes_sent: int
+    """By one rank, to find this out."""
+
+    @property
+    def one_host(self) -> bool:
+        return len(set(self.hosts)) == 1
+
+    def typical_latency(self) -> float:
+        return statistics.median(self.latency.values())
+
+    def typical_bandwidth(self) -> float:
+        return statistics.median(self.bandwidth.values())
+
+    def least_bandwidth(self) -> float:
+        """What a ring goes at."""
+        return min(self.bandwidth.values())
+
+    def slow(self) -> list[str]:
+        """Names of the hosts or pairs whose links are much slower than most."""
+        slow = {pair for pair, speed in self.bandwidth.items() if speed < SLOW * self.typical_bandwidth()}
+        places = range(len(self.ranks))
+        all_slow = [p for p in places if len(places) > 2 and slow.issuperset(q for q in self.bandwidth if p in q)]
+        rest = [pair for pair in sorted(slow) if not set(pair) & set(all_slow)]
+        return [self.name(place) for place in all_slow] + [f"{self.name(a)} to {self.name(b)}" for a, b in rest]
+
+    def name(self, place: int) -> str:
+        return f"rank {self.ranks[place]}" if self.one_host else self.hosts[place]
+
+
+def measure(transport: Transport, seconds: float) -> Links:
+    """Lets pairs exchange messages, both ways at once, all pairs in turn and as many at once as there are. Collective.
+
+    Args:
+        transport: two ranks or more.
+        seconds: to spend, nearly; no message is longer than ``MOST_BYTES``.
+    """
+    began = time.perf_counter()
+    carrier = transport.ordered("doctor.links")
+    hosts = transport.hosts()
+    ranks = [own[0] for own in hosts] if len(hosts) > 1 else hosts[0]
+    names = transport.all_gather_object(transport.host(), "doctor.hosts")
+    pairs = Pairs(carrier, ranks)
+    for _ in range(2):  # connections open
+        pairs.exchange(1)
+    greetings = [pairs.exchange(1) for _ in range(GREETINGS)]
+    starts = [_start(transport) for _ in range(GREETINGS)]
+    size = FIRST_BYTES
+    while True:
+        before = time.perf_counter()
+        taken = pairs.exchange(size)
+        now = time.perf_counter()
+        next_ends = transport.all_gather_object(now - began + GROWTH * (now - before), "doctor.links.time")
+        if min(taken.values()) > ENOUGH_SECONDS or size * GROWTH > MOST_BYTES or max(next_ends) > seconds:
+            break
+        size *= GROWTH
+    latency = {pair: statistics.median(greeting[pair] for greeting in greetings) for pair in taken}
+    return Links(
+        tuple(ranks),
+        tuple(names[rank] for rank in ranks),
+        latency,
+        {pair: size / max(taken[pair] - latency[pair], 1e-9) for pair in taken},
+        max(transport.all_gather_object(statistics.median(starts), "doctor.links.start")),
+        pairs.bytes_sent,
+    )
+
+
+class Pairs:
+    """Ranks that exchange messages two by two."""
+
+    def __init__(self, transport: Transport, ranks: list[int]) -> None:
+        self.transport, self.ranks = transport, ranks
+        self.place = ranks.index(transport.rank) if transport.rank in ranks else None
+        self.bytes_sent = 0
+
+    def exchange(self, size: int) -> dict[tuple[int, int], float]:
+        """Seconds until both of a pair have so many bytes of each other, by places in ``ranks``."""
+        mine = [(place, self._with(place, size)) for place in self._partners()]
+        found: dict[tuple[int, int], float] = {}
+        everyone = self.transport.all_gather_object(mine, "doctor.pairs")
+        for place, rank in enumerate(self.ranks):
+            for other, seconds in everyone[rank]:
+                if other is not None:
+                    pair = min(place, other), max(place, other)
+                    found[pair] = max(found.get(pair, 0.0), seconds)
+        return dict(sorted(found.items()))
+
+    def _partners(self) -> Iterator[int | None]:
+        """The place of whom this rank meets in every round; all pairs meet, and no rank has two partners at once."""
+        count = len(self.ranks)
+        for number in range(count):
+            partner = None if self.place is None else (number - self.place) % count
+            yield None if partner == self.place else partner
+
+    def _with(self, partner: int | None, size: int) -> float:
+        sizes = [0] * self.transport.size
+        if partner is not None:
+            sizes[self.ranks[partner]] = size
+        message = torch.zeros(sum(sizes), dtype=torch.uint8)
+        self.bytes_sent += len(message)
+        _start(self.transport)
+        began = time.perf_counter()
+        self.transport.all_to_all(message, sizes, "doctor.pair", sizes).wait()
+        return time.perf_counter() - began
+
+
+def _start(transport: Transport) -> float:
+    """Seconds of a collective that carries a byte; all have begun when it ends."""
+    began = time.perf_counter()
+    transport.all_gather(torch.zeros(1, dtype=torch.uint8), [1] * transport.size, "doctor.start").wait()
+    return time.perf_counter() - began

@@ -1,0 +1,84 @@
+"""Cores, memory, GPUs, ssh, and settings of the environment that harm."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+
+import torch
+
+from compressors.kernels.threads import VARIABLE as KERNEL_THREADS
+from hvd_qgenx.bench.machine import cores, describe
+from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding, Place
+
+EAGER_BYTES = 1 << 18
+"""See docs/exchange.md."""
+
+
+def processor(place: Place) -> Finding:
+    """Cores and memory of this host."""
+    here = describe()
+    ranks, count = place.local_ranks, cores()
+    text = f"{here['processor']}, {count} cores, {here['memory_gb']} GB"
+    if ranks > count:
+        return Finding("processor", WARNING, f"{text}, which {ranks} ranks share", "start fewer ranks on this host")
+    return Finding("processor", OK, text)
+
+
+def gpus(place: Place) -> Finding:
+    """GPUs that torch can use."""
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if 0 < len(names) < place.local_ranks:
+        text = f"{', '.join(names)}, which {place.local_ranks} ranks share"
+        return Finding("GPUs", WARNING, text, "start as many ranks on this host as it has GPUs")
+    return Finding("GPUs", OK, ", ".join(names) or "none")
+
+
+def threads(place: Place) -> Finding:
+    """Whether ranks ask for more threads than there are cores."""
+    asked = {name: os.environ[name] for name in (KERNEL_THREADS, "OMP_NUM_THREADS") if name in os.environ}
+    share = max(1, cores() // place.local_ranks)
+    for name, value in asked.items():
+        if not value.isdecimal() or int(value) < 1:
+            return Finding("threads", ERROR, f"{name} is {value!r}, no number of threads", f"export {name}={share}")
+        if int(value) > share:
+            text = f"{name}={value} on each of {place.local_ranks} ranks, but {cores()} cores"
+            return Finding("threads", WARNING, text, f"export {name}={share}")
+    told = ", ".join(f"{name}={value}" for name, value in asked.items())
+    return Finding("threads", OK, told or f"{share} for every rank")
+
+
+def ssh(_: Place) -> Finding:
+    """How horovodrun starts ranks on other hosts."""
+    if path := shutil.which("ssh"):
+        return Finding("ssh", OK, path)
+    return Finding("ssh", WARNING, "not there: no ranks on other hosts", "apt-get install openssh-client")
+
+
+def settings(_: Place) -> Finding:
+    """Environment variables that harm."""
+    found = [name for name, (harms, _) in HARMFUL.items() if name in os.environ and harms(os.environ[name])]
+    if not found:
+        return Finding("environment", OK, "no setting that harms")
+    text = "; ".join(f"{name}={os.environ[name]}: {HARMFUL[name][1]}" for name in found)
+    return Finding("environment", WARNING, text, f"unset {' '.join(found)}")
+
+
+def _on(value: str) -> bool:
+    return value.lower() not in ("", "0", "false")
+
+
+def _below(least: int) -> Callable[[str], bool]:
+    return lambda value: not value.isdecimal() or int(value) < least
+
+
+HARMFUL: Mapping[str, tuple[Callable[[str], bool], str]] = {
+    "HOROVOD_STALL_CHECK_DISABLE": (_on, "ranks wait forever for one that has died"),
+    "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": (_below(1), "ranks wait forever for one that has died"),
+    "HOROVOD_FUSION_THRESHOLD": (_on, "the order of sums depends on timing, so runs do not repeat bit for bit"),
+    "HOROVOD_AUTOTUNE": (_on, "the order of sums depends on timing, so runs do not repeat bit for bit"),
+    "HOROVOD_HIERARCHICAL_ALLREDUCE": (_on, "exchanges are laid over hosts by hvd-qgenx itself"),
+    "OMPI_MCA_coll_tuned_use_dynamic_rules": (lambda value: not _on(value), "sums send up to 1.9 times the bytes"),
+    "OMPI_MCA_coll_tuned_allreduce_algorithm": (lambda value: value != "4", "sums send up to 1.9 times the bytes"),
+    "OMPI_MCA_btl_tcp_eager_limit": (_below(EAGER_BYTES), "payloads wait for their receivers"),
+}
+"""Variables, whether a value harms, and why."""

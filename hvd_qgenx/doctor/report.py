@@ -1,0 +1,156 @@
+"""What the doctor says."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from hvd_qgenx.bench.tables import Table, milliseconds
+from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding
+from hvd_qgenx.doctor.measurement import Measurement
+
+STYLES = {OK: "green", WARNING: "yellow", ERROR: "bold red"}
+SLOW = 2.0
+"""A rank whose codec takes so many times as long as another's is told of."""
+
+
+def lines(findings: Sequence[Finding]) -> Iterator[Text]:
+    """One line for every finding, and one for what mends it."""
+    width = max((len(finding.subject) for finding in findings), default=0)
+    for finding in findings:
+        level = finding.level
+        text = f"{finding.subject:{width}}  {finding.text}{_of(finding.ranks)}"
+        yield Text.assemble((f"{level:8}", STYLES[finding.level]), text)
+        if finding.mend:
+            yield Text(f"{'':8}{'':{width}}  -> {finding.mend}", style="dim")
+
+
+def remarks(found: Measurement) -> list[Finding]:
+    """Links and ranks that hold the others up."""
+    typical = found.links.typical_bandwidth()
+    remarks = [
+        Finding("links", WARNING, f"{name} is much slower than the {_speed(typical)} of most", "look at its cable")
+        for name in found.links.slow()
+    ]
+    for text, codecs in found.codecs.items():
+        slowest, fastest = min(codecs, key=lambda c: c.encode), max(codecs, key=lambda c: c.encode)
+        if fastest.encode > SLOW * slowest.encode:
+            what = f"rank {codecs.index(slowest)} encodes {text} at {_speed(slowest.encode)} of float32"
+            told = f"{what}, rank {codecs.index(fastest)} at {_speed(fastest.encode)}"
+            remarks.append(Finding("codec", WARNING, told, "look at what else that host is doing"))
+            break
+    return remarks
+
+
+def links(found: Measurement) -> str:
+    """Speeds between ranks, in a sentence."""
+    of = found.links
+    between = "ranks" if of.one_host else "hosts"
+    return (
+        f"Between {between}: {_speed(of.typical_bandwidth())}, {_speed(of.least_bandwidth())} at least, both ways at "
+        f"once; {milliseconds(of.typical_latency())} ms for a byte, {milliseconds(of.start)} ms for a sum of Horovod's "
+        f"to start."
+    )
+
+
+def codecs(found: Measurement) -> Table:
+    """Speeds of compressors on every rank."""
+    ranks = range(found.ranks.total)
+    return Table(
+        "encode / decode, GB of float32 a second, on all ranks at once",
+        ("compressor", *(f"rank {rank}" for rank in ranks)),
+        [(text, *(f"{c.encode / 1e9:.3g} / {c.decode / 1e9:.3g}" for c in own)) for text, own in found.codecs.items()],
+    )
+
+
+def forecasts(found: Measurement) -> Table:
+    """Seconds of exchanges, the quickest first."""
+    none = found.uncompressed.seconds
+    return Table(
+        f"one exchange of {_model(found)}",
+        ("compressor", "exchange", "ms", "x none", "from", "error"),
+        [
+            (
+                one.candidate.text,
+                one.candidate.exchange,
+                milliseconds(one.seconds),
+                f"{none / one.seconds:.2f}",
+                one.source,
+                f"{one.error:.2g}" + (" (too large)" if one.error > found.most_error else ""),
+            )
+            for one in sorted(found.forecasts, key=lambda one: one.seconds)
+        ],
+    )
+
+
+def advice(found: Measurement) -> str:
+    """What pays off, and the options to pass."""
+    best, none = found.best, found.uncompressed
+    if best.candidate.compresses:
+        what = (
+            f"{best.candidate} takes {milliseconds(best.seconds)} ms, {none.seconds / best.seconds:.1f} times as fast"
+        )
+        said = f"Compress: {what} as no compression with {milliseconds(none.seconds)} ms."
+    else:
+        rest = [one for one in found.forecasts if one.candidate.compresses and one.error <= found.most_error]
+        next_best = min(rest, key=lambda one: one.seconds, default=None)
+        said = f"Do not compress here: an exchange takes {milliseconds(none.seconds)} ms without"
+        said += f", {milliseconds(next_best.seconds)} ms with {next_best.candidate}." if next_best else "."
+    return f"For {_model(found)}:\n{said}\n  hvd-qgenx gan {best.candidate.options}"
+
+
+def as_dict(findings: Sequence[Finding], found: Measurement | None) -> dict[str, Any]:
+    """All of it, as JSON takes it. Seconds, bytes, and bytes per second."""
+    return {
+        "findings": [finding.as_dict() for finding in findings],
+        "measurement": found and _measurement(found),
+    }
+
+
+def _measurement(found: Measurement) -> dict[str, Any]:
+    of = found.links
+    return {
+        "model": found.workload.name,
+        "numel": found.workload.numel,
+        "ranks": found.ranks.total,
+        "hosts": found.ranks.hosts,
+        "seconds": found.seconds,
+        "bytes_sent": found.bytes_sent,
+        "links": {
+            "pairs": [
+                {"between": [of.name(a), of.name(b)], "latency": of.latency[a, b], "bandwidth": speed}
+                for (a, b), speed in of.bandwidth.items()
+            ],
+            "start": of.start,
+        },
+        "codecs": {
+            text: [{"bits": c.bits, "encode": c.encode, "decode": c.decode} for c in own]
+            for text, own in found.codecs.items()
+        },
+        "forecasts": [
+            {
+                "compressor": one.candidate.text,
+                "exchange": one.candidate.exchange,
+                "seconds": one.seconds,
+                "source": one.source,
+                "error": one.error,
+                "options": one.candidate.options,
+                "best": one is found.best,
+            }
+            for one in found.forecasts
+        ],
+        "most_error": found.most_error,
+        "compress": found.best.candidate.compresses,
+    }
+
+
+def _model(found: Measurement) -> str:
+    return f"{found.workload.name}, {found.workload.numel:,} gradients, on {found.ranks.total} ranks"
+
+
+def _of(ranks: tuple[int, ...]) -> str:
+    return f"  [{'rank' if len(ranks) == 1 else 'ranks'} {', '.join(map(str, ranks))}]" if ranks else ""
+
+
+def _speed(value: float) -> str:
+    return f"{value / 1e9:.3g} GB/s" if value >= 1e9 else f"{value / 1e6:.3g} MB/s"

@@ -1,0 +1,81 @@
+"""Python and the packages that everything needs."""
+
+import importlib
+import importlib.util
+import platform
+import sys
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from compressors import kernels
+from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding, Place, first_line
+from hvd_qgenx.vision import torchvision as import_torchvision
+
+
+def python(_: Place) -> Finding:
+    """From 3.12 on the standard library has no distutils, which horovodrun imports."""
+    version = platform.python_version()
+    if sys.version_info >= (3, 12) and importlib.util.find_spec("distutils") is None:
+        return Finding(
+            "Python",
+            ERROR,
+            f"{version}: horovodrun imports distutils, which is gone",
+            "pip install 'setuptools<81'",
+        )
+    return Finding("Python", OK, version)
+
+
+def packages(_: Place) -> Finding:
+    """Versions of this project and of what decides bits."""
+    installed = {name: metadata.version(name) for name in ("hvd-qgenx", "numpy")}
+    return Finding("packages", OK, ", ".join(f"{name} {version}" for name, version in installed.items()))
+
+
+def torch_build(_: Place) -> Finding:
+    """Whether torch can use the GPUs that are there."""
+    built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for CPU"
+    text = f"{torch.__version__}, {built}"
+    if torch.version.cuda and not torch.cuda.is_available():
+        return Finding("torch", WARNING, f"{text}, but there is no GPU that it can use", "nvidia-smi")
+    if not torch.version.cuda and Path("/proc/driver/nvidia").exists():
+        return Finding("torch", WARNING, f"{text}, so the GPUs here lie idle", "install torch built for CUDA")
+    return Finding("torch", OK, text)
+
+
+def torchvision(_: Place) -> Finding:
+    """Whether it can be imported, however it was built."""
+    mend = "pip install --no-deps torchvision  (the version made for this torch)"
+    try:
+        found = import_torchvision()
+    except Exception as error:
+        return Finding("torchvision", ERROR, f"cannot be imported: {first_line(error)}", mend)
+    text = str(found.__version__)
+    if "+cu" in text and not torch.version.cuda:
+        text += ", built for CUDA beside torch for CPU; hvd-qgenx declares the operators that it misses"
+    return Finding("torchvision", OK, text)
+
+
+def cpu_kernels(_: Place) -> Finding:
+    """Whether compressors on the CPU are compiled."""
+    return _kernels("CPU kernels", torch.device("cpu"), "numba")
+
+
+def gpu_kernels(_: Place) -> Finding:
+    """Whether compressors on GPUs are compiled, where there are any."""
+    if not torch.cuda.is_available():
+        have = "there" if importlib.util.find_spec("triton") else "not there"
+        return Finding("GPU kernels", OK, f"not needed without a GPU (triton is {have})")
+    return _kernels("GPU kernels", torch.device("cuda"), "triton")
+
+
+def _kernels(subject: str, device: torch.device, language: str) -> Finding:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        written_in = kernels.implementation(device)
+    if written_in == language:
+        return Finding(subject, OK, f"compiled by {language} {metadata.version(language)}")
+    text = f"{language} cannot be imported, so compressing takes many times as long"
+    return Finding(subject, WARNING, text, f"pip install {language}")

@@ -1,0 +1,40 @@
+"""A run's state when it goes on with more or fewer ranks."""
+
+import copy
+from typing import Any
+
+from hvd_qgenx.exchange import Report
+
+
+def resized(state: dict[str, Any], ranks: int) -> dict[str, Any]:
+    """The state of a run (``Run.state_dict``) for so many ranks.
+
+    What is equal on all ranks stays: parameters, moments, averages, counters, levels. Of what is a rank's
+    own, rank k keeps that of the former rank k; that of ranks that are no more is dropped. A new rank gets
+    the compressor's state of rank 0, its levels among it, with a random stream of its own, and no more:
+    its counts of bytes and seconds begin at zero, and an optimizer that remembers a worker's own gradient
+    takes it for zeros.
+    """
+    kept = state["ranks"][:ranks]
+    new = [_newcomer(kept[0], rank) for rank in range(len(kept), ranks)]
+    return {**state, "ranks": kept + new}
+
+
+def _newcomer(first: dict[str, Any], rank: int) -> dict[str, Any]:
+    return {
+        **first,
+        "optimizers": [{"compression": _of_rank(each["compression"], rank)} for each in first["optimizers"]],
+        "reports": [vars(Report()) for _ in first["reports"]],
+        "seconds": dict.fromkeys(first["seconds"], 0.0),
+    }
+
+
+def _of_rank(compression: dict[str, Any], rank: int) -> dict[str, Any]:
+    """A compressor's state with the random stream of a rank."""
+    changed = copy.deepcopy(compression)
+    for name, value in changed.items():
+        if name == "stream":
+            value["rank"] = rank
+        elif isinstance(value, dict):
+            changed[name] = _of_rank(value, rank)
+    return changed

@@ -1,0 +1,259 @@
+"""What the operator, Kubernetes and Horovod ask of an MPIJob, and the schema of the operator does not.
+
+Sources: the operator's ``pkg/apis/kubeflow/validation`` and ``pkg/controller``; mpi-operator issue 842 for Open MPI 5.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from hvd_qgenx.mpijob import launcher, quantity
+from hvd_qgenx.mpijob.finding import WARNING, Finding
+from hvd_qgenx.mpijob.launcher import Launch
+from hvd_qgenx.mpijob.manifest import API_VERSION, KIND
+
+T = TypeVar("T")
+
+ROLES = ("Launcher", "Worker")
+CHOICES = {
+    "launcherCreationPolicy": ("AtStartup", "WaitForWorkersReady"),
+    "runPolicy.cleanPodPolicy": ("None", "Running", "All"),
+    "mpiReplicaSpecs.Launcher.restartPolicy": ("Never", "OnFailure"),
+    "mpiReplicaSpecs.Worker.restartPolicy": ("Never", "OnFailure"),
+}
+SECONDS = ("backoffLimit", "ttlSecondsAfterFinished", "activeDeadlineSeconds")
+LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+"""A DNS label as RFC 1035 has it."""
+LONGEST = 63
+OPEN_MPI_5 = re.compile(r"(open-?mpi|ompi)[-_:]?v?5", re.IGNORECASE)
+OWN_HOSTFILE = "PRTE_MCA_prte_default_hostfile"
+
+MAIN = "spec.mpiReplicaSpecs.Launcher.template.spec.containers[0]"
+"""What the operator gives the hostfile to."""
+
+Rule = Callable[["Spec"], Iterator[Finding]]
+
+
+class Spec:
+    """An MPIJob, of which anything may be missing or of another type than it should be."""
+
+    def __init__(self, document: Mapping[str, Any], launch: Launch | None = None) -> None:
+        """``launch`` is what its launcher starts, if that is known."""
+        self.document, self.launch = document, launch
+
+    def at(self, path: str, kind: type[T]) -> T | None:
+        """What is there, if it is of this type."""
+        found: Any = self.document
+        for name in path.split("."):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return found if isinstance(found, kind) and not (kind is int and isinstance(found, bool)) else None
+
+    def replicas(self, role: str) -> int | None:
+        default = 1 if role == "Launcher" else None
+        found = self.at(f"spec.mpiReplicaSpecs.{role}.replicas", int)
+        return default if found is None else found
+
+    def containers(self, role: str, kind: str = "containers") -> list[tuple[str, Mapping[str, Any]]]:
+        """Of a role: paths and containers."""
+        path = f"spec.mpiReplicaSpecs.{role}.template.spec.{kind}"
+        found = self.at(path, list) or []
+        return [(f"{path}[{at}]", each) for at, each in enumerate(found) if isinstance(each, Mapping)]
+
+    @property
+    def hosts(self) -> int | None:
+        """Pods that ranks are started on."""
+        workers = self.replicas("Worker")
+        return None if workers is None else workers + bool(self.at("spec.runLauncherAsWorker", bool))
+
+    @property
+    def slots(self) -> int:
+        found = self.at("spec.slotsPerWorker", int)
+        return 1 if found is None else found
+
+
+def words(container: Mapping[str, Any]) -> list[str]:
+    """What a container runs; empty if that is left to its image."""
+    parts = [container.get("command"), container.get("args")]
+    return [str(word) for part in parts if isinstance(part, list) for word in part]
+
+
+def launch(document: Mapping[str, Any]) -> Launch | None:
+    """What an MPIJob's launcher starts; None: nothing that is known here.
+
+    Raises:
+        ValueError: a number of ranks is none.
+    """
+    containers = Spec(document).containers("Launcher")
+    return launcher.read(words(containers[0][1])) if containers else None
+
+
+def findings(document: Mapping[str, Any]) -> list[Finding]:
+    """All that is wrong with an MPIJob besides its schema."""
+    problems, started = [], None
+    try:
+        started = launch(document)
+    except ValueError as error:
+        problems = [Finding(MAIN, str(error))]
+    spec = Spec(document, started)
+    return [*problems, *(finding for rule in RULES for finding in rule(spec))]
+
+
+def _kind(spec: Spec) -> Iterator[Finding]:
+    for name, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
+        found = spec.document.get(name)
+        if found != wanted:
+            yield Finding(name, f"must be {wanted}, not {found!r}")
+
+
+def _choices(spec: Spec) -> Iterator[Finding]:
+    for name, allowed in CHOICES.items():
+        found = spec.at(f"spec.{name}", object)
+        if found is not None and found not in allowed:
+            yield Finding(f"spec.{name}", f"must be one of {', '.join(allowed)}, not {found!r}")
+    if spec.at("spec.runPolicy.cleanPodPolicy", object) is None:
+        text = "workers, and their GPUs, are kept after the end of the job; set it to Running"
+        yield Finding("spec.runPolicy.cleanPodPolicy", text, WARNING)
+
+
+def _numbers(spec: Spec) -> Iterator[Finding]:
+    for name in SECONDS:
+        found = spec.at(f"spec.runPolicy.{name}", int)
+        if found is not None and found < 0:
+            yield Finding(f"spec.runPolicy.{name}", f"must not be negative, it is {found}")
+    if spec.slots < 1:
+        yield Finding("spec.slotsPerWorker", f"must be at least 1, it is {spec.slots}")
+
+
+def _roles(spec: Spec) -> Iterator[Finding]:
+    path = "spec.mpiReplicaSpecs"
+    found = spec.at(path, dict) or {}
+    for role in found:
+        if role not in ROLES:
+            yield Finding(f"{path}.{role}", f"the operator knows no such role; there are {' and '.join(ROLES)}")
+    alone = spec.at("spec.runLauncherAsWorker", bool)
+    for role in ROLES:
+        if role not in found and not (role == "Worker" and alone):
+            yield Finding(f"{path}.{role}", "must be there")
+        elif role in found and not spec.containers(role):
+            yield Finding(f"{path}.{role}.template.spec.containers", "must have a container")
+    if spec.replicas("Launcher") != 1:
+        yield Finding(f"{path}.Launcher.replicas", f"must be 1, it is {spec.replicas('Launcher')}")
+    if "Worker" in found and _or(spec.replicas("Worker"), 0) < 1:
+        workers = spec.at(f"{path}.Worker.replicas", object)
+        text = "must be there" if workers is None else f"must be a whole number of at least 1, not {workers!r}"
+        yield Finding(f"{path}.Worker.replicas", text)
+
+
+def _name(spec: Spec) -> Iterator[Finding]:
+    name, path = spec.at("metadata.name", str), "metadata.name"
+    if name is None:
+        if spec.at("metadata.generateName", str) is None:
+            yield Finding(path, "must be there")
+        return
+    if not LABEL.fullmatch(name):
+        yield Finding(
+            path, f"{name!r} must be of small letters, digits and hyphens, from a letter to a letter or digit"
+        )
+    longest = f"{name}-worker-{max(_or(spec.replicas('Worker'), 1), 1) - 1}"
+    if len(longest) > LONGEST:
+        text = f"the last worker would be called {longest}, of {len(longest)} characters; {LONGEST} are allowed"
+        yield Finding(path, f"{text}, so shorten the name by {len(longest) - LONGEST}")
+
+
+def _ranks(spec: Spec) -> Iterator[Finding]:
+    launch, hosts, slots = spec.launch, spec.hosts, spec.slots
+    if launch is None or hosts is None:
+        return
+    room = hosts * slots
+    for name, ranks in (("-np", launch.ranks), ("--max-np", launch.most)):
+        if ranks is not None and ranks > room:
+            text = (
+                f"{name} {ranks} asks for {ranks} ranks, but {hosts} hosts with {slots} slots each have room for {room}"
+            )
+            yield Finding(MAIN, text)
+    if launch.most is not None and _or(launch.least, 0) > launch.most:
+        yield Finding(MAIN, f"--min-np {launch.least} is more than --max-np {launch.most}")
+    if launch.discovers and launch.slots is None:
+        yield Finding(MAIN, f"{launcher.DISCOVER} tells no slots; add --slots-per-host {slots}")
+
+
+def _expectation(spec: Spec) -> Iterator[Finding]:
+    """Ranks that never meet train each for itself, and the job ends well: only they themselves can tell."""
+    launch = spec.launch
+    if launch is None or launch.command is None:
+        return
+    if spec.at("spec.mpiImplementation", str) not in (None, "OpenMPI"):
+        yield Finding("spec.mpiImplementation", f"must be OpenMPI for {launcher.PROGRAM}")
+    if launch.elastic:
+        return
+    if launch.expected is None:
+        text = f"{launcher.PROGRAM} is not told how many ranks to expect; add --expect-ranks {launch.ranks or 'N'}"
+        yield Finding(MAIN, f"{text}, or ranks that never met may train each for itself", WARNING)
+    elif launch.ranks not in (None, launch.expected):
+        text = f"--expect-ranks {launch.expected}, but -np {launch.ranks}; make them the same"
+        yield Finding(MAIN, text)
+
+
+def _open_mpi(spec: Spec) -> Iterator[Finding]:
+    for path, container in spec.containers("Launcher")[:1]:
+        names = [str(entry.get("name")) for entry in container.get("env") or () if isinstance(entry, Mapping)]
+        five = OPEN_MPI_5.search(str(container.get("image"))) or any(name.startswith("PRTE_MCA_") for name in names)
+        if five and OWN_HOSTFILE not in names:
+            yield Finding(
+                path,
+                "this looks like Open MPI 5, which does not read the operator's hostfile and runs all ranks on the "
+                f"launcher; take an image with Open MPI 4.1, or set {OWN_HOSTFILE}=/etc/mpi/hostfile, "
+                "PRTE_MCA_prte_set_default_slots and PRTE_MCA_plm_ssh_args",
+            )
+
+
+def _user(spec: Spec) -> Iterator[Finding]:
+    mount = spec.at("spec.sshAuthMountPath", str)
+    for role in ROLES:
+        pod = f"spec.mpiReplicaSpecs.{role}.template.spec.securityContext"
+        own = [container.get("securityContext") for _, container in spec.containers(role)]
+        contexts = [each for each in (spec.at(pod, dict), *own) if isinstance(each, Mapping)]
+        if any(each.get("runAsUser") or each.get("runAsNonRoot") for each in contexts) and (
+            mount is None or mount.startswith("/root")
+        ):
+            text = f"{role} does not run as root, and cannot read keys there; set it to /home/mpiuser/.ssh"
+            yield Finding("spec.sshAuthMountPath", f"{mount or '/root/.ssh, the default'}: {text}")
+            return
+
+
+def _resources(spec: Spec) -> Iterator[Finding]:
+    for role in ROLES:
+        for path, container in spec.containers(role) + spec.containers(role, "initContainers"):
+            found = Spec(container)
+            amounts: dict[str, dict[str, Any]] = {}
+            for which in ("requests", "limits"):
+                amounts[which] = {}
+                for name, value in (found.at(f"resources.{which}", dict) or {}).items():
+                    try:
+                        amounts[which][name] = quantity.parse(value)
+                    except ValueError as error:
+                        yield Finding(f"{path}.resources.{which}.{name}", str(error))
+            for name, requested in amounts["requests"].items():
+                if name in amounts["limits"] and requested > amounts["limits"][name]:
+                    yield Finding(f"{path}.resources.requests.{name}", "asks for more than the limit")
+                if "/" in name and requested != amounts["limits"].get(name):
+                    yield Finding(f"{path}.resources.requests.{name}", "must be the same as the limit, for devices")
+
+
+def _volumes(spec: Spec) -> Iterator[Finding]:
+    for role in ROLES:
+        listed = spec.at(f"spec.mpiReplicaSpecs.{role}.template.spec.volumes", list) or []
+        volumes = [volume.get("name") for volume in listed if isinstance(volume, Mapping)]
+        for path, container in spec.containers(role) + spec.containers(role, "initContainers"):
+            for at, mount in enumerate(container.get("volumeMounts") or ()):
+                if isinstance(mount, Mapping) and mount.get("name") not in volumes:
+                    yield Finding(f"{path}.volumeMounts[{at}].name", f"{role} has no volume {mount.get('name')!r}")
+
+
+RULES: tuple[Rule, ...] = (
+    *(_kind, _choices, _numbers, _roles, _name, _ranks, _expectation, _open_mpi, _user, _resources, _volumes),
+)
+
+
+def _or(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else value

@@ -1,0 +1,115 @@
+"""The operator's own schema of an MPIJob, made strict.
+
+A cluster drops fields that the schema does not know, or kubectl refuses them; JSON schema lets them pass. Source of the
+rules: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from compressors.naming import unknown
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.mpijob.finding import Finding
+from hvd_qgenx.mpijob.manifest import KIND
+
+SOURCE = "https://raw.githubusercontent.com/kubeflow/mpi-operator/master/manifests/base/kubeflow.org_mpijobs.yaml"
+"""Where the custom resource definition comes from."""
+PRESERVES = "x-kubernetes-preserve-unknown-fields"
+METADATA = (
+    "name",
+    "generateName",
+    "namespace",
+    "labels",
+    "annotations",
+    "finalizers",
+    "ownerReferences",
+    "creationTimestamp",
+)
+"""Of every Kubernetes object, which a custom resource definition leaves open."""
+
+Schema = dict[str, Any]
+
+
+def read(documents: Sequence[Any], name: str) -> Schema:
+    """The schema in a custom resource definition, as it is.
+
+    Args:
+        documents: of the file.
+        name: of the file, for messages.
+
+    Raises:
+        ConfigurationError: there is no schema of an MPIJob v2beta1 in it.
+    """
+    for document in documents:
+        try:
+            if document["spec"]["names"]["kind"] == KIND:
+                versions = {version["name"]: version for version in document["spec"]["versions"]}
+                found: Schema = versions["v2beta1"]["schema"]["openAPIV3Schema"]
+                return found
+        except (KeyError, TypeError):
+            continue
+    raise ConfigurationError(f"{name} does not define MPIJob v2beta1; take {SOURCE}")
+
+
+def strict(schema: Schema) -> Schema:
+    """The same schema, without room for fields that it does not list."""
+    closed: Schema = _closed(schema)
+    closed["properties"]["metadata"]["properties"] = dict.fromkeys(METADATA, True)
+    return closed
+
+
+def _closed(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_closed(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    closed = {
+        key: {name: _closed(each) for name, each in value.items()} if key == "properties" else _closed(value)
+        for key, value in node.items()
+    }
+    if node.get("type") == "object" and not node.get(PRESERVES):
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def findings(document: Any, schema: Schema) -> list[Finding]:
+    """Where a document does not fit the schema."""
+    errors = Draft202012Validator(schema).iter_errors(document)
+    return list(dict.fromkeys(finding for error in errors for finding in _findings(error)))
+
+
+def _findings(error: Any) -> list[Finding]:
+    path = dotted(error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", ()))
+        extra = [name for name in error.instance if name not in known]
+        return [Finding(_under(path, name), unknown("field", name, known)) for name in extra]
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return [Finding(_under(path, name), "must be there") for name in missing]
+    return [Finding(path, _sentence(error))]
+
+
+def _sentence(error: Any) -> str:
+    value = error.instance
+    if error.validator == "type":
+        return f"must be of type {error.validator_value}, not {value!r}"
+    if error.validator == "enum":
+        return f"must be one of {', '.join(map(str, error.validator_value))}, not {value!r}"
+    if error.validator == "anyOf":
+        types = " or ".join(str(each.get("type")) for each in error.validator_value)
+        return f"must be of type {types}, not {value!r}"
+    if error.validator == "pattern":
+        return f"{value!r} is not of the form {error.validator_value}"
+    return str(error.message)
+
+
+def dotted(parts: Iterable[Any]) -> str:
+    """Like ``spec.containers[0].name``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+
+
+def _under(path: str, name: str) -> str:
+    return f"{path}.{name}".lstrip(".")

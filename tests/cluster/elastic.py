@@ -1,0 +1,149 @@
+"""An elastic run over three hosts, on which a rank is killed and a host is cut off; see ``hosts``.
+
+    python -m tests.cluster.elastic RATE FOLDER
+
+prints what happened, and draws FOLDER/elastic.png; as root. FOLDER/run is the run's.
+"""
+
+import csv
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from tests.cluster.hosts import Host, Hosts, HostsError, command, missing, three_hosts
+from tests.launch import until
+
+DISCOVER = Path(__file__).parents[2] / "jobs" / "hosts" / "discover.sh"
+COMMIT_EVERY = 10
+PATIENCE = 180
+"""Seconds for anything to happen."""
+
+
+@dataclass
+class Job:
+    """An elastic run under way."""
+
+    hosts: Hosts
+    process: "subprocess.Popen[bytes]"
+    out: Path
+    log: Path
+
+    def updates(self) -> int:
+        """The last update in the run's metrics."""
+        metrics = self.out / "metrics.csv"
+        rows = metrics.read_text().splitlines()[1:] if metrics.exists() else []
+        return int(rows[-1].split(",")[0]) if rows else 0
+
+    def formations(self) -> list[dict[str, float]]:
+        """The rows of the run's ranks.csv."""
+        path = self.out / "ranks.csv"
+        rows = csv.DictReader(path.read_text().splitlines()) if path.exists() else []
+        return [{name: float(value) for name, value in row.items()} for row in rows]
+
+    def reach(self, condition: Callable[[], bool], what: str) -> None:
+        """Waits for something to come true while the job runs."""
+        until(lambda: condition() or self.process.poll() is not None, PATIENCE, what)
+        if self.process.poll() is not None and not condition():
+            raise RuntimeError(f"the job ended before {what}: {self.log.read_text(errors='replace')}")
+
+    def train_on(self, updates: int) -> None:
+        """Waits for so many more updates."""
+        goal = self.updates() + updates
+        self.reach(lambda: self.updates() >= goal, f"update {goal}")
+
+    def reach_ranks(self, ranks: int) -> None:
+        """Waits until so many ranks train."""
+        self.reach(lambda: self.formations()[-1]["ranks"] == ranks, f"training with {ranks} ranks")
+
+
+def start(hosts: Hosts, folder: Path, *options: str, cooldown: tuple[int, int] = (3, 6)) -> Job:
+    """Starts an elastic run from host a, with two ranks at least and three at most.
+
+    Args:
+        hosts: the three.
+        folder: for the run and its log.
+        options: of ``hvd-qgenx gan``.
+        cooldown: seconds after which a host is used again whose rank was lost.
+    """
+    table = folder / "hosts.txt"
+    table.write_text("a slots=1\nb slots=1\nc slots=1\n")
+    launcher = [
+        *("horovodrun", "--disable-cache", "-np", "3", "--min-np", "2", "--max-np", "3", "--network-interface", "eth0"),
+        *("--gloo-timeout-seconds", "40", "--host-discovery-script", f"{DISCOVER} {table}"),
+        *("--blacklist-cooldown-range", *map(str, cooldown)),
+    ]
+    own = ("--elastic", "--commit-every", str(COMMIT_EVERY), "--log-every", "1", "--out", str(folder / "run"))
+    log = folder / "log"
+    with log.open("wb") as output:
+        words = (*launcher, "hvd-qgenx", "gan", *own, *options)
+        process = hosts.start(*words, stdout=output, stderr=subprocess.STDOUT)
+    return Job(hosts, process, folder / "run", log)
+
+
+def lose_and_regain(job: Job, updates: int = 40) -> None:
+    """Kills the rank on host c, waits until two ranks train, and until the host is used again."""
+    job.train_on(updates)
+    os.kill(job.hosts.c.ranks()[0], signal.SIGKILL)
+    job.reach_ranks(2)
+    job.reach_ranks(3)
+    job.train_on(updates)
+
+
+def cut_off_and_reconnect(job: Job, updates: int = 40) -> None:
+    """Takes host c's link down, waits until two ranks train, and takes it up again."""
+    set_link(job.hosts.c, "down")
+    job.reach_ranks(2)
+    job.train_on(updates)
+    set_link(job.hosts.c, "up")
+    job.reach_ranks(3)
+    job.train_on(updates)
+
+
+def set_link(host: Host, state: str) -> None:
+    """Takes a host's link ``up`` or ``down``."""
+    subprocess.run(["ip", "-netns", host.name, "link", "set", "dev", "eth0", state], check=True)
+
+
+def draw(job: Job) -> Figure:
+    """The critic's loss over updates, coloured by the number of ranks."""
+    rows = list(csv.DictReader((job.out / "metrics.csv").read_text().splitlines()))
+    updates = [int(row["update"]) for row in rows]
+    losses = [float(row["loss/discriminator"]) for row in rows]
+    figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    formations = job.formations()
+    ends = [*(each["update"] for each in formations[1:]), updates[-1]]
+    for formation, end in zip(formations, ends, strict=True):
+        ranks = int(formation["ranks"])
+        axes.axvspan(formation["update"], end, color={2: "#f6d5b5", 3: "#dcebf7"}[ranks], lw=0)
+        text = f"{ranks} ranks" + (f"\n{formation['lost_updates']:.0f} updates lost" if formation["lost_updates"] else "")
+        axes.text(formation["update"], 0.98, f" {text}", va="top", fontsize=8, transform=axes.get_xaxis_transform())
+    axes.plot(updates, losses, lw=0.8, color="#1f4e79")
+    axes.set(xlabel="update", ylabel="discriminator's loss", xlim=(0, updates[-1]))
+    return figure
+
+
+def main(rate: str, folder: str) -> int:
+    """Returns the exit code of the job."""
+    if reason := missing():
+        raise HostsError(reason)
+    out = Path(folder)
+    out.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as scratch, three_hosts(rate, Path(scratch)) as hosts:
+        job = start(hosts, out, "--updates", "1000", "--filters", "16", "--batch-size", "24", cooldown=(5, 10))
+        lose_and_regain(job, 150)
+        cut_off_and_reconnect(job, 150)
+        code = job.process.wait()
+    print((job.out / "ranks.csv").read_text(), end="")
+    draw(job).savefig(out / "elastic.png", dpi=120)
+    return code
+
+
+if __name__ == "__main__":
+    command(main, __doc__)

@@ -1,0 +1,43 @@
+"""Who counts as silent; what real ranks do about it is in ``tests/cluster/test_faults.py``."""
+
+import pytest
+
+pytest.importorskip("horovod.torch", exc_type=ImportError)
+
+from hvd_qgenx.transport.watch import Silence
+
+LIMIT, BEAT = 10.0, 1.0
+
+
+@pytest.fixture
+def silence() -> Silence:
+    return Silence([1, 2], LIMIT, BEAT)
+
+
+def pass_beats(silence: Silence, count: int) -> None:
+    for _ in range(count):
+        silence.passes(BEAT)
+
+
+def test_who_is_silent_for_longer_than_the_limit(silence):
+    pass_beats(silence, 6)
+    silence.heard(2)
+    pass_beats(silence, 4)
+    assert silence.silent() == []
+    pass_beats(silence, 1)
+    assert silence.silent() == [1]
+    silence.heard(1)
+    assert silence.silent() == []
+
+
+def test_who_has_taken_leave_is_not_missed(silence):
+    silence.leaves(1)
+    pass_beats(silence, 11)
+    assert silence.silent() == [2]
+
+
+def test_a_process_that_was_frozen_itself_does_not_blame_others(silence):
+    silence.passes(1000 * LIMIT)
+    assert silence.silent() == []
+    pass_beats(silence, 9)
+    assert silence.silent() == [1, 2]
