@@ -9,11 +9,14 @@ ARGS   ?=
 RATE   ?= 1gbit
 SWEEP  ?= jobs/sweeps/compression.toml
 
-TORCH       := torch==2.13.0
-TORCHVISION := torchvision==0.28.0
+# The container: docker, podman or buildah; Dockerfile.horovod says which base image is the default.
+ENGINE     ?= docker
+IMAGE      ?= hvd-qgenx
+BASE_IMAGE ?=
 
-BIN := $(VENV)/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+BIN   := $(VENV)/bin
+SETUP := jobs/setup
+LOCK  := $(SETUP)/lock
 
 LOCAL   := $(BIN)/horovodrun -np $(NP) -H localhost:$(NP)
 CLUSTER := $(BIN)/python -m tests.cluster.bench
@@ -24,7 +27,8 @@ LOADS   := --model resnet18 --numel 1e3 --numel 1e5
 WORKERS := --repeats 1 --workers 2 --workers 4 --workers 8 --workers 16
 
 .DEFAULT_GOAL := help
-.PHONY: help install gan sweep bilinear test lint check cluster-test bench cluster-bench cluster-sweep performance clean
+.PHONY: help install gan sweep bilinear test lint check cluster-test bench cluster-bench cluster-sweep performance \
+	lock image image-test clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,12 +50,13 @@ lint: install ## Run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile.horovod
 
 check: install ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 cluster-test: install ## Three hosts in network namespaces, links limited to RATE (root only)
-	jobs/setup/system.sh cluster
+	$(SETUP)/system.sh cluster
 	HVD_QGENX_RATE=$(RATE) $(BIN)/python -m pytest tests/cluster/test_hosts.py -s $(ARGS)
 
 bench: install ## Speed of compressors, and of exchanges on NP (3) local ranks; more options of the latter in ARGS
@@ -59,16 +64,16 @@ bench: install ## Speed of compressors, and of exchanges on NP (3) local ranks; 
 	$(LOCAL) $(BIN)/hvd-qgenx bench exchange --json runs/bench/exchange.json $(ARGS)
 
 cluster-bench: install ## The same exchanges over three hosts in network namespaces, links limited to RATE (root only)
-	jobs/setup/system.sh cluster
+	$(SETUP)/system.sh cluster
 	$(CLUSTER) $(RATE) runs/bench/exchange-$(RATE).json $(ARGS)
 
 cluster-sweep: install ## The sweep over three hosts in network namespaces, links limited to RATE (root only)
-	jobs/setup/system.sh cluster
+	$(SETUP)/system.sh cluster
 	$(BIN)/python -m tests.cluster.run $(RATE) hvd-qgenx sweep jobs/sweeps/hosts.toml \
 		--out runs/hosts-$(RATE) --label $(RATE) $(ARGS)
 
 performance: install ## Measure all that docs/performance.md shows, and write it (root only, ten minutes)
-	jobs/setup/system.sh cluster
+	$(SETUP)/system.sh cluster
 	rm -f $(FOUND)/*.json
 	$(BIN)/hvd-qgenx bench codec --size 2^24 --json $(FOUND)/codec-1-widths.json
 	$(BIN)/hvd-qgenx bench codec --bits 4 --size 1e3 --size 1e4 --size 1e5 --size 1e6 --size 1e8 \
@@ -85,25 +90,38 @@ performance: install ## Measure all that docs/performance.md shows, and write it
 	$(BIN)/hvd-qgenx bench exchange --numel 1e6 --exchange allgather $(WORKERS) --json $(FOUND)/exchange-5-bytes.json
 	$(BIN)/hvd-qgenx bench report $(FOUND)/*.json
 
+lock: $(VENV)/.system ## Find versions and hashes of all packages again; newer ones with ARGS=--upgrade
+	$(SETUP)/python.sh $(BIN)/python dev
+	$(BIN)/python $(SETUP)/lock.py $(ARGS)
+
+image: ## Build the container IMAGE on BASE_IMAGE with ENGINE (docker); more options of its build in ARGS
+	$(ENGINE) build --file Dockerfile.horovod --tag $(IMAGE) --build-arg REVISION=$(shell git rev-parse HEAD) \
+		$(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS) .
+
+image-test: install image ## Build it with ENGINE=buildah, and run jobs in it (root only)
+	$(SETUP)/system.sh cluster
+	HVD_QGENX_IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/container -s
+
 clean: ## Remove the environment
 	rm -rf $(VENV) build *.egg-info
 
 # One stamp for every layer: a layer is laid again only when what it depends on has changed.
 
-$(VENV)/.system: jobs/setup/system.sh
-	jobs/setup/system.sh
+$(VENV)/.system: $(SETUP)/system.sh
+	$(SETUP)/system.sh
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.torch: $(VENV)/.system
-	$(PIP) $(TORCH) numpy pillow
-	$(PIP) --no-deps $(TORCHVISION)
+$(VENV)/.torch: $(VENV)/.system $(SETUP)/python.sh $(LOCK)/torch.lock $(LOCK)/cpu.lock $(LOCK)/cuda.lock
+	$(SETUP)/python.sh $(BIN)/python torch
 	@touch $@
 
-$(VENV)/.horovod: $(VENV)/.torch jobs/setup/horovod.sh
-	jobs/setup/horovod.sh $(BIN)/python
+$(VENV)/.horovod: $(VENV)/.torch $(SETUP)/horovod.sh $(LOCK)/build.lock $(LOCK)/horovod.lock
+	$(SETUP)/horovod.sh $(BIN)/python
 	@touch $@
 
-$(VENV)/.project: $(VENV)/.horovod setup.cfg pyproject.toml
-	$(PIP) --editable '.[horovod,dev]'
+$(VENV)/.project: $(VENV)/.horovod $(LOCK)/run.lock $(LOCK)/dev.lock setup.cfg pyproject.toml
+	$(SETUP)/python.sh $(BIN)/python run dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check || { echo "The lock lacks what setup.cfg asks for: run make lock" >&2; exit 1; }
 	@touch $@

@@ -4,6 +4,7 @@ import click
 
 from hvd_qgenx.cli.bench import bench
 from hvd_qgenx.cli.bilinear import bilinear
+from hvd_qgenx.cli.doctor import doctor
 from hvd_qgenx.cli.evaluate import evaluate_command
 from hvd_qgenx.cli.game import game
 from hvd_qgenx.cli.gan import gan
@@ -36,4 +37,5 @@ main.add_command(game)
 main.add_command(levels)
 main.add_command(measure_command)
 main.add_command(bench)
+main.add_command(doctor)
 main.add_command(mpijob)

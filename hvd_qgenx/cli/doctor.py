@@ -90,7 +90,8 @@ def doctor(**values: Any) -> None:
         session.transport = transport = launched()
         findings = merged(transport.all_gather_object(mine, "doctor.findings"), ALIKE)
         printed = transport.rank == 0 and values["json_file"] != Path("-")
-        console = Console(highlight=False, soft_wrap=True, quiet=not printed)
+        colour = None if rank is None else False  # what a launcher does with its ranks' output it does not tell
+        console = Console(highlight=False, soft_wrap=True, quiet=not printed, force_terminal=colour)
         console.print(*report.lines(findings), sep="\n")
         session.meet(values["expect_ranks"], values["expect_hosts"], transport)
         made = together(transport, "doctor.options", lambda: _compressors(values["texts"]))

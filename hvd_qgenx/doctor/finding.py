@@ -60,7 +60,7 @@ def merged(everyone: Sequence[Sequence[Finding | None]], alike: Iterable[str]) -
         everyone: of every rank, in rank order, from the same checks.
         alike: subjects on which ranks must not differ; where they do, what was ok is a warning.
     """
-    found = []
+    found: list[Finding] = []
     for own in zip(*everyone, strict=True):
         ranks: dict[Finding, list[int]] = {}
         for rank, finding in enumerate(own):

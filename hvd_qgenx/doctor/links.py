@@ -60,12 +60,13 @@ class Links:
         return f"rank {self.ranks[place]}" if self.one_host else self.hosts[place]
 
 
-def measure(transport: Transport, seconds: float) -> Links:
+def measure(transport: Transport, seconds: float, most_bytes: float) -> Links:
     """Lets pairs exchange messages, both ways at once, all pairs in turn and as many at once as there are. Collective.
 
     Args:
         transport: two ranks or more.
         seconds: to spend, nearly; no message is longer than ``MOST_BYTES``.
+        most_bytes: to send from one rank, if the smallest messages do not exceed them already.
     """
     began = time.perf_counter()
     carrier = transport.ordered("doctor.links")
@@ -83,7 +84,8 @@ def measure(transport: Transport, seconds: float) -> Links:
         taken = pairs.exchange(size)
         now = time.perf_counter()
         next_ends = transport.all_gather_object(now - began + GROWTH * (now - before), "doctor.links.time")
-        if min(taken.values()) > ENOUGH_SECONDS or size * GROWTH > MOST_BYTES or max(next_ends) > seconds:
+        longest = min(MOST_BYTES, most_bytes / len(ranks) / 2)  # twice: what went before is less than the next
+        if min(taken.values()) > ENOUGH_SECONDS or size * GROWTH > longest or max(next_ends) > seconds:
             break
         size *= GROWTH
     latency = {pair: statistics.median(greeting[pair] for greeting in greetings) for pair in taken}

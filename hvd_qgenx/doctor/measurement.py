@@ -15,7 +15,7 @@ from hvd_qgenx.doctor.rehearsal import Budget, rehearse
 from hvd_qgenx.transport import Transport
 
 LINKS_SHARE = 0.2
-"""Of the time, for links."""
+"""Of the time and of the bytes, for links."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def measure(
     codecs.load(made)  # not counted: kernels compile when they are first called on a machine
     began = time.perf_counter()
     speeds = codecs.measure(made, transport)
-    found = links.measure(transport, LINKS_SHARE * seconds)
+    found = links.measure(transport, LINKS_SHARE * seconds, LINKS_SHARE * most_bytes)
     ranks = Ranks(len(transport.hosts()), transport.local_size)
     budget = Budget(transport, began + seconds, most_bytes - found.bytes_sent)
     todo = candidates(made, hierarchical=transport.local() is not None)

@@ -1,7 +1,9 @@
 """Everything that decides the outcome of a GAN run."""
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, cast
+from math import isfinite
+from types import UnionType
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import torch
 
@@ -104,6 +106,13 @@ class GanConfig:
     checkpoint_every: float = 100.0
     gradients_at: str = ""
     """Updates whose gradients rank 0 saves, as it computed them."""
+
+    def __post_init__(self) -> None:
+        """A config.json may hold anything."""
+        for name, kind in get_type_hints(GanConfig).items():
+            value = getattr(self, name)
+            if type(value) not in _allowed(kind) or (isinstance(value, float) and not isfinite(value)):
+                raise ConfigurationError(f"{name} cannot be {value!r}")
 
     def check(self, ranks: int) -> None:
         """Raises ConfigurationError, in one sentence, if this cannot be trained on so many ranks."""
@@ -233,3 +242,9 @@ class GanConfig:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _allowed(kind: Any) -> tuple[type, ...]:
+    """The types of values where this one is declared; a whole number may stand for a number."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (get_origin(kind) or kind,)
+    return (*kinds, int) if float in kinds else kinds

@@ -97,14 +97,14 @@ def _parse(file: Traversable) -> tuple[str, dict[str, Any]]:
     try:
         text = file.read_text(encoding="utf-8")
         return text, tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"the preset {file} cannot be read: {error}") from error
+    except ValueError as error:  # tomllib.TOMLDecodeError, or a number with thousands of digits
         last = text.count("\n") + 1
         where = str(error).replace("at end of document", f"at line {last}, the end")
         raise ConfigurationError(f"{file} is not TOML: {where}") from error
     except OSError as error:
         raise ConfigurationError(f"the preset {file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"the preset {file} cannot be read: {error}") from error
 
 
 def _first_comment(text: str) -> str:

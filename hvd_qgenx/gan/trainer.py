@@ -20,7 +20,7 @@ from hvd_qgenx.gan.data import Batches, ImageSet
 from hvd_qgenx.gan.laps import Laps
 from hvd_qgenx.gan.purposes import Purpose
 from hvd_qgenx.optim import DistributedOptimizer
-from hvd_qgenx.runs.folder import naming
+from hvd_qgenx.runs.folder import write_atomically
 from hvd_qgenx.transport import Transport
 
 DATA, WAITING, OPTIMIZER = "data", "waiting", "optimizer"
@@ -106,8 +106,7 @@ class Trainer:
         self.laps.lap(OPTIMIZER)
         self._fill_gradients([group["player"] for group in optimizer.param_groups])
         if save_gradients:
-            with naming(save_gradients):
-                torch.save(self._gradients(), save_gradients)
+            write_atomically(save_gradients, lambda file: torch.save(self._gradients(), file))
         optimizer.synchronize()
         self.laps.lap(WAITING)
         if learns:

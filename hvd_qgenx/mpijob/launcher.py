@@ -37,6 +37,7 @@ def _mpirun(job: Job) -> list[str]:
         *("mpirun", "-np", str(job.ranks)),
         *("--bind-to", "none", "--map-by", "slot"),
         *("--mca", "pml", "ob1", "--mca", "btl", "^openib"),
+        *("--mca", "odls_base_sigkill_timeout", "1"),  # long ones delay every end; ranks are asked by a hook
         *(word for name in exported for word in ("-x", name)),
     ]
 

@@ -53,11 +53,14 @@ class Spec:
         found = self.at(f"spec.mpiReplicaSpecs.{role}.replicas", int)
         return default if found is None else found
 
-    def containers(self, role: str, kind: str = "containers") -> list[tuple[str, Mapping[str, Any]]]:
-        """Of a role: paths and containers."""
-        path = f"spec.mpiReplicaSpecs.{role}.template.spec.{kind}"
+    def listed(self, path: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """What is in a list there, each with its own path; entries that are no mappings are left out."""
         found = self.at(path, list) or []
         return [(f"{path}[{at}]", each) for at, each in enumerate(found) if isinstance(each, Mapping)]
+
+    def containers(self, role: str, kind: str = "containers") -> list[tuple[str, Mapping[str, Any]]]:
+        """Of a role: paths and containers."""
+        return self.listed(f"spec.mpiReplicaSpecs.{role}.template.spec.{kind}")
 
     @property
     def hosts(self) -> int | None:
@@ -196,7 +199,7 @@ def _expectation(spec: Spec) -> Iterator[Finding]:
 
 def _open_mpi(spec: Spec) -> Iterator[Finding]:
     for path, container in spec.containers("Launcher")[:1]:
-        names = [str(entry.get("name")) for entry in container.get("env") or () if isinstance(entry, Mapping)]
+        names = [str(entry.get("name")) for _, entry in Spec(container).listed("env")]
         five = OPEN_MPI_5.search(str(container.get("image"))) or any(name.startswith("PRTE_MCA_") for name in names)
         if five and OWN_HOSTFILE not in names:
             yield Finding(
@@ -236,18 +239,18 @@ def _resources(spec: Spec) -> Iterator[Finding]:
             for name, requested in amounts["requests"].items():
                 if name in amounts["limits"] and requested > amounts["limits"][name]:
                     yield Finding(f"{path}.resources.requests.{name}", "asks for more than the limit")
-                if "/" in name and requested != amounts["limits"].get(name):
+                if "/" in str(name) and requested != amounts["limits"].get(name):
                     yield Finding(f"{path}.resources.requests.{name}", "must be the same as the limit, for devices")
 
 
 def _volumes(spec: Spec) -> Iterator[Finding]:
     for role in ROLES:
-        listed = spec.at(f"spec.mpiReplicaSpecs.{role}.template.spec.volumes", list) or []
-        volumes = [volume.get("name") for volume in listed if isinstance(volume, Mapping)]
+        listed = spec.listed(f"spec.mpiReplicaSpecs.{role}.template.spec.volumes")
+        volumes = [volume.get("name") for _, volume in listed]
         for path, container in spec.containers(role) + spec.containers(role, "initContainers"):
-            for at, mount in enumerate(container.get("volumeMounts") or ()):
-                if isinstance(mount, Mapping) and mount.get("name") not in volumes:
-                    yield Finding(f"{path}.volumeMounts[{at}].name", f"{role} has no volume {mount.get('name')!r}")
+            for place, mount in Spec(container).listed("volumeMounts"):
+                if mount.get("name") not in volumes:
+                    yield Finding(f"{path}.{place}.name", f"{role} has no volume {mount.get('name')!r}")
 
 
 RULES: tuple[Rule, ...] = (

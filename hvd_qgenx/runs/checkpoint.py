@@ -1,6 +1,7 @@
 """Checkpoints: written atomically, checked when read."""
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,13 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     if not path.exists():
         raise ConfigurationError(f"there is no checkpoint {path}; the run was stopped before its first one")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch itself does not look at checksums
+        state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigurationError(f"{path} is damaged or not a checkpoint ({reason})") from error
+        raise ConfigurationError(f"{path} is damaged or not a checkpoint ({type(error).__name__})") from error
+    if damaged:
+        raise ConfigurationError(f"{path} is damaged or not a checkpoint (its part {damaged} is not what was written)")
     if not isinstance(state, dict) or state.get("kind") != kind:
         raise ConfigurationError(f"{path} is not a checkpoint of {kind}")
     return state

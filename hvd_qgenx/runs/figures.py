@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hvd_qgenx.runs.folder import naming
+from hvd_qgenx.runs.folder import write_atomically
 
 
 def to_bytes(images: Tensor) -> Tensor:
@@ -24,5 +24,5 @@ def save_grid(images: Tensor, path: Path, columns: int, least_side: int = 480) -
         canvas[:, top : top + height, left : left + width] = image
     picture = Image.fromarray(canvas.permute(1, 2, 0).squeeze(2).numpy())
     zoom = -(-least_side // min(picture.size))
-    with naming(path):
-        picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(path)
+    enlarged = picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
+    write_atomically(path, lambda file: enlarged.save(file, format="png"))

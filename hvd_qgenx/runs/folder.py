@@ -59,7 +59,7 @@ class RunFolder:
             config = json.loads(self.config.read_text())
         except FileNotFoundError:
             raise ConfigurationError(f"{self.path} holds no run: it has no {self.config.name}") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"{self.config} cannot be read: {error}") from error
         if not isinstance(config, dict):
             raise ConfigurationError(f"{self.config} is not the configuration of a run")

@@ -25,7 +25,7 @@ def launcher_rank() -> int | None:
 
 def launcher_size() -> int | None:
     """How many processes the launcher started; None without a launcher, or where it starts others later."""
-    if launcher_rank() is None or os.environ.get("HOROVOD_ELASTIC") == "1":
+    if launcher_rank() is None or _is_elastic():
         return None
     return _first(("OMPI_COMM_WORLD_SIZE", "HOROVOD_SIZE", "PMI_SIZE"))
 
@@ -45,8 +45,12 @@ def launched() -> Transport:
     """Horovod under a launcher; otherwise a group of one rank, which needs no Horovod.
 
     Raises:
-        ConfigurationError: started by a launcher, but Horovod cannot be imported.
+        ConfigurationError: started by a launcher, but Horovod cannot be imported, or by one that starts ranks anew.
     """
+    if _is_elastic():
+        raise ConfigurationError(
+            "horovodrun --min-np starts ranks anew, which only `hvd-qgenx gan --elastic` takes part in"
+        )
     if launcher_rank() is None:
         from hvd_qgenx.transport.inprocess import InProcess
 
@@ -67,7 +71,7 @@ def launched_elastic(train: "Callable[[Transport, Committed], T]") -> T:
     Raises:
         ConfigurationError: the launcher does not start ranks anew.
     """
-    if os.environ.get("HOROVOD_ELASTIC") != "1":
+    if not _is_elastic():
         raise ConfigurationError(
             "--elastic needs a launcher that starts ranks anew: "
             "horovodrun -np 3 --min-np 2 --max-np 3 --host-discovery-script SCRIPT"
@@ -75,6 +79,10 @@ def launched_elastic(train: "Callable[[Transport, Committed], T]") -> T:
     from hvd_qgenx.transport.elastic import elastic
 
     return elastic(train)
+
+
+def _is_elastic() -> bool:
+    return os.environ.get("HOROVOD_ELASTIC") == "1"
 
 
 def _first(variables: Iterable[str]) -> int | None:

@@ -5,15 +5,15 @@
 #
 # FILE (default: $HVD_QGENX_HOSTS, else `hosts` beside this script) has a line for every host, `name` or
 # `name slots=2`; what follows a # is left out. A host can be reached if its ssh port (SSH_PORT, 22) answers
-# within a second.
+# within three seconds.
 set -uo pipefail
 
 file=${1:-${HVD_QGENX_HOSTS:-$(dirname "$0")/hosts}}
 port=${SSH_PORT:-22}
 
-answers() { timeout 1 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$port" 2>/dev/null; }
+answers() { timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$port" 2>/dev/null; }
 
-while read -r host slots; do
+while read -r host slots || [ -n "$host" ]; do
     if answers "$host"; then
         slots=${slots#slots=}
         echo "$host:${slots:-1}"

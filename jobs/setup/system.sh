@@ -1,21 +1,39 @@
 #!/usr/bin/env bash
 # Sees to the system packages: installs what is missing through apt, or says what to install.
 #
-#   jobs/setup/system.sh [cluster]
+#   jobs/setup/system.sh [PART...]
 #
-# `cluster` adds what the three-host test needs (network namespaces and ssh).
+# Parts: `build` (if none is given) is what installing takes, `run` what jobs take of it, `server` what a host takes that
+# others send jobs to and stop them on, `cluster` what the three-host test takes.
 set -euo pipefail
 
 packages=()
-command -v mpicxx >/dev/null && command -v mpirun >/dev/null || packages+=(openmpi-bin libopenmpi-dev)
-command -v g++ >/dev/null || packages+=(g++)
-command -v cc >/dev/null || packages+=(gcc)
-python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
-python3 -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' 2>/dev/null || packages+=(python3-dev)
-command -v ssh >/dev/null || packages+=(openssh-client)
-if [ "${1:-}" = cluster ]; then
-    command -v ip >/dev/null || packages+=(iproute2)
-    [ -x /usr/sbin/sshd ] || packages+=(openssh-server)
+need() { "${@:2}" >/dev/null 2>&1 || packages+=("$1"); }
+python_headers() { python3 -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")'; }
+
+for part in "${@:-build}"; do
+    case $part in
+        build)
+            need libopenmpi-dev command -v mpicxx
+            need g++ command -v g++
+            need gcc command -v cc
+            need make command -v make
+            need python3-venv python3 -c 'import ensurepip, venv'
+            need python3-dev python_headers
+            ;;
+        cluster) need iproute2 command -v ip ;;&
+        cluster | server) need openssh-server test -x /usr/sbin/sshd ;;&
+        server) need procps command -v pkill ;;&
+        run | cluster | server) ;;
+        *) echo "Unknown: $part" >&2 && exit 2 ;;
+    esac
+done
+need openmpi-bin command -v mpirun
+need python3 command -v python3
+need openssh-client command -v ssh
+if command -v nvcc >/dev/null; then # Triton compiles on the spot
+    need gcc command -v cc
+    need python3-dev python_headers
 fi
 [ ${#packages[@]} -gt 0 ] || exit 0
 

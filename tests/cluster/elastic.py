@@ -16,12 +16,15 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from tests.cluster.hosts import Host, Hosts, HostsError, command, missing, three_hosts
 from tests.launch import until
 
 DISCOVER = Path(__file__).parents[2] / "jobs" / "hosts" / "discover.sh"
 COMMIT_EVERY = 10
+COLOURS = {3: "#dcebf7", 2: "#f6d5b5"}
+"""By the number of ranks."""
 PATIENCE = 180
 """Seconds for anything to happen."""
 
@@ -120,10 +123,11 @@ def draw(job: Job) -> Figure:
     formations = job.formations()
     ends = [*(each["update"] for each in formations[1:]), updates[-1]]
     for formation, end in zip(formations, ends, strict=True):
-        ranks = int(formation["ranks"])
-        axes.axvspan(formation["update"], end, color={2: "#f6d5b5", 3: "#dcebf7"}[ranks], lw=0)
-        text = f"{ranks} ranks" + (f"\n{formation['lost_updates']:.0f} updates lost" if formation["lost_updates"] else "")
-        axes.text(formation["update"], 0.98, f" {text}", va="top", fontsize=8, transform=axes.get_xaxis_transform())
+        axes.axvspan(formation["update"], end, color=COLOURS[formation["ranks"]], lw=0)
+        if lost := formation["lost_updates"]:
+            place = (formation["update"], 0.02)
+            axes.text(*place, f" {lost:.0f} updates lost", fontsize=8, transform=axes.get_xaxis_transform())
+    axes.legend(handles=[Patch(color=colour, label=f"{ranks} ranks") for ranks, colour in COLOURS.items()])
     axes.plot(updates, losses, lw=0.8, color="#1f4e79")
     axes.set(xlabel="update", ylabel="discriminator's loss", xlim=(0, updates[-1]))
     return figure
@@ -136,9 +140,9 @@ def main(rate: str, folder: str) -> int:
     out = Path(folder)
     out.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as scratch, three_hosts(rate, Path(scratch)) as hosts:
-        job = start(hosts, out, "--updates", "1000", "--filters", "16", "--batch-size", "24", cooldown=(5, 10))
-        lose_and_regain(job, 150)
-        cut_off_and_reconnect(job, 150)
+        job = start(hosts, out, "--updates", "800", "--filters", "16", "--batch-size", "24", cooldown=(5, 10))
+        lose_and_regain(job, 100)
+        cut_off_and_reconnect(job, 100)
         code = job.process.wait()
     print((job.out / "ranks.csv").read_text(), end="")
     draw(job).savefig(out / "elastic.png", dpi=120)

@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,20 +16,32 @@ class Job:
     """One life of a run, from its launcher's start to its end.
 
     Args:
-        hosts: where it runs, one rank on each.
-        run: its folder.
-        log: gets what it prints.
-        options: of ``hvd-qgenx gan``, but for the folder: the run goes on, or begins if it has no checkpoint yet.
+        hosts: where it runs.
+        run: its folder. A run that has a checkpoint goes on, another begins.
+        log: gets what is printed.
+        words: ``gan`` and its options, but for the folder.
+        program: what takes these words.
+        layout: ranks on every host.
     """
 
-    def __init__(self, hosts: Hosts, run: Path, log: Path, *options: str) -> None:
+    def __init__(
+        self,
+        hosts: Hosts,
+        run: Path,
+        log: Path,
+        *words: str,
+        program: tuple[str, ...] = ("hvd-qgenx",),
+        layout: str = "a:1,b:1,c:1",
+    ) -> None:
         self.hosts, self.run, self.log = hosts, run, log
         goes_on = (run / "checkpoint.pt").exists()
         if not goes_on:
             shutil.rmtree(run, ignore_errors=True)
-        where = ("--resume" if goes_on else "--out", str(run))
         self._before = self._processes()
-        self.launcher = hosts.horovodrun("hvd-qgenx", "gan", *where, *options, log=log)
+        launcher = ("horovodrun", "-np", "3", "-H", layout, "--disable-cache")
+        where = ("--resume" if goes_on else "--out", str(run))
+        with log.open("wb") as output:
+            self.launcher = hosts.start(*launcher, *program, *words, *where, stdout=output, stderr=subprocess.STDOUT)
 
     def updates(self) -> int:
         """Updates that the run's table tells of."""
@@ -39,14 +53,14 @@ class Job:
         """The process that is the rank on a host; None if there is none."""
         return next(iter(host.ranks()), None)
 
-    def until_update(self, update: int, seconds: float = 240) -> None:
+    def until_update(self, update: int, seconds: float = 300) -> None:
         """Waits until the run has done so many updates.
 
         Raises:
             RuntimeError: it ended before.
         """
         until(lambda: self.updates() >= update or self.launcher.poll() is not None, seconds, f"{update} updates")
-        if self.launcher.poll() is not None:
+        if self.updates() < update:
             raise RuntimeError(f"the job ended: {self.text()}")
 
     def send(self, number: signal.Signals, host: Host) -> None:
@@ -55,19 +69,34 @@ class Job:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def wait(self, seconds: float) -> int:
-        """Waits for the launcher's end and returns its exit code, as a shell would."""
-        code = self.launcher.wait(timeout=seconds)
+    def end(self, seconds: float) -> int | None:
+        """Waits for the launcher's end; returns its exit code as a shell would, or None if it had to be killed."""
+        try:
+            code = self.launcher.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.launcher.kill()
+            self.launcher.wait()
+            return None
         return code if code >= 0 else 128 - code
 
-    def left(self) -> dict[int, str]:
-        """Processes on the hosts that were not there before the job, and their command lines."""
-        new = self._processes() - self._before
-        return {pid: " ".join(words)[:120] for pid, words in command_lines() if pid in new}
+    def clear(self, seconds: float) -> list[str]:
+        """Waits for the end of all processes of the job, then kills them; returns the command lines of those killed."""
+        deadline = time.monotonic() + seconds
+        while (left := self._left()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return list(left.values())
 
     def text(self) -> str:
         """All that was printed so far."""
-        return self.log.read_text(errors="replace")
+        return self.log.read_text(errors="replace").replace("\r", "\n")
+
+    def _left(self) -> dict[int, str]:
+        """Processes on the hosts that were not there before, and their command lines."""
+        new = self._processes() - self._before
+        return {pid: " ".join(words)[:120] for pid, words in command_lines() if pid in new}
 
     def _processes(self) -> set[int]:
         return {pid for host in self.hosts for pid in host.processes()}

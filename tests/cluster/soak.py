@@ -12,6 +12,7 @@ import json
 import random
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,18 +25,21 @@ import psutil
 
 from tests.cluster.hosts import Hosts, HostsError, command, missing, three_hosts
 from tests.cluster.jobs import Job
+from tests.launch import until
 
 RATE = "20mbit"
 """Slow enough that the run that nothing happens to, without a network, takes a fraction of the time."""
 OPTIONS = (
-    *("--expect-ranks", "3", "--dataset", "digits", "--device", "cpu", "--batch-size", "6", "--filters", "64"),
-    *("--log-every", "5", "--sample-every", "500", "--checkpoint-every", "25.5"),
+    *("gan", "--expect-ranks", "3", "--dataset", "digits", "--device", "cpu", "--batch-size", "6"),
+    *("--filters", "64", "--log-every", "5", "--sample-every", "500", "--checkpoint-every", "25.5"),
 )
 ENDLESS = ("--updates", "10000000")
 CALM = 0.4
 """Of the time, at the end: a life long enough to see memory grow."""
 PAUSE = (20.0, 120.0)
 """Seconds between two blows."""
+TRAINING = 0.8
+"""Of the blows, come that long after the first new update; the others after the start."""
 LOOK = 3.0
 """Seconds between two samples."""
 WARM = 0.25
@@ -96,12 +100,14 @@ class Soak:
         first = job.updates()
         with self._sampled(job, life):
             if blow:
-                with suppress(psutil.TimeoutExpired):
-                    psutil.Process(job.launcher.pid).wait(seconds)
+                if self.random.random() < TRAINING:
+                    until(lambda: job.updates() > first or job.launcher.poll() is not None, 300, "an update")
+                with suppress(subprocess.TimeoutExpired):
+                    job.launcher.wait(seconds)
                 life.end = blow(job) if job.launcher.poll() is None else "ended by itself"
             struck = self.now()
             job.launcher.wait(timeout=seconds if not blow else 120)
-        life.left = self._clear(job)
+        life.left = job.clear(60)
         life.seconds_to_end = self.now() - struck
         life.updates = (first, job.updates())
         print(
@@ -120,16 +126,6 @@ class Soak:
             return "launcher killed"
         job.send(signal.SIGKILL if how == "rank killed" else signal.SIGTERM, host)
         return f"{how} on host {host.name}"
-
-    def _clear(self, job: Job) -> list[str]:
-        """Waits for the end of all processes of a job; returns those that had to be killed."""
-        deadline = time.monotonic() + 60
-        while (left := job.left()) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        for pid in left:
-            with suppress(psutil.NoSuchProcess):
-                psutil.Process(pid).kill()
-        return list(left.values())
 
     @contextmanager
     def _sampled(self, job: Job, life: Life) -> Iterator[None]:
@@ -165,17 +161,14 @@ def main(minutes: str, folder: str, seed: str = "0") -> int:
     with three_hosts(RATE, path / "hosts") as hosts:
         soak = Soak(hosts, path, int(seed))
         seconds = 60 * float(minutes)
-        while soak.now() < seconds * (1 - CALM) - PAUSE[0]:
-            soak.live(min(soak.random.uniform(*PAUSE), seconds * (1 - CALM) - soak.now()), soak.strike, *ENDLESS)
-        soak.live(seconds - soak.now(), terminate, *ENDLESS)
+        while soak.now() < seconds * (1 - CALM):
+            soak.live(soak.random.uniform(*PAUSE), soak.strike, *ENDLESS)
+        soak.live(max(PAUSE[0], seconds - soak.now()), terminate, *ENDLESS)
         last = stopped_after((path / f"life-{len(soak.lives) - 1:03d}.log").read_text()) + MORE
         soak.live(600, None, "--updates", str(last))
         soak.lives[-1].end = "done"
         print(f"training {last} updates on one host", flush=True)
-        reference = path / "reference"
-        words = ("horovodrun", "-np", "3", "-H", "a:3", "hvd-qgenx", "gan", "--out", str(reference), *OPTIONS)
-        with (path / "reference.log").open("wb") as output:
-            hosts.start(*words, "--updates", str(last), stdout=output, stderr=output).wait()
+        Job(hosts, path / "reference", path / "reference.log", *OPTIONS, "--updates", str(last), layout="a:3").end(3600)
     return report(path, soak, last)
 
 
@@ -205,7 +198,7 @@ def report(path: Path, soak: Soak, last: int) -> int:
         "updates": last,
         "processes_left": sum(len(life.left) for life in soak.lives),
         "longest_seconds_to_end": max(life.seconds_to_end for life in soak.lives),
-        "longest_life_seconds": max(samples[-1][0] - samples[0][0] for samples in longest.samples.values()),
+        "longest_life_seconds": max((s[-1][0] - s[0][0] for s in longest.samples.values()), default=0),
         "memory_growth": longest.growth(),
         "descriptors": longest.descriptors(),
         "hashes": hashes,

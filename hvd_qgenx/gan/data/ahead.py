@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterable, Sequence
 
@@ -29,7 +30,7 @@ class ReadAhead:
             sampler=indices,
             num_workers=processes,
             multiprocessing_context=context,
-            worker_init_fn=_end_with_parent,
+            worker_init_fn=_belong_to_parent,
             generator=torch.Generator(),  # from which the loader draws, in place of the global one
         )
         self._taken = iter(loader)
@@ -64,8 +65,13 @@ class _Taking(Dataset[tuple[Tensor, Tensor] | LocalError]):
             return error
 
 
-def _end_with_parent(_: int) -> None:
-    """The loader's own processes look for a new parent process, but theirs is the server, which lasts as they do."""
+def _belong_to_parent(_: int) -> None:
+    """Leaves signals to the rank, which may want to read on when one comes; ends when the rank does.
+
+    The loader's own processes look for a new parent process, but theirs is the server, which lasts as they do.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
     def wait() -> None:
         parent = multiprocessing.parent_process()

@@ -1,0 +1,14 @@
+"""What tests of manifests share."""
+
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+JOBS = ("jobs/mpijob/cpu-demo.yaml", "jobs/mpijob/paper.yaml", "jobs/mpijob/elastic.yaml")
+DEMO = JOBS[0]
+
+
+def container(job: dict[str, Any], role: str) -> dict[str, Any]:
+    """The container of a role."""
+    found: dict[str, Any] = job["spec"]["mpiReplicaSpecs"][role]["template"]["spec"]["containers"][0]
+    return found
