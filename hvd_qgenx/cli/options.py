@@ -114,6 +114,11 @@ class Session:
 
     transport: Transport | None = None
 
+    @property
+    def speaks(self) -> bool:
+        """Whether this is the rank that prints; until they have met, the one that the launcher calls the first."""
+        return (self.transport.rank if self.transport else launcher_rank()) in (None, 0)
+
     def meet(self, ranks: int | None, hosts: int | None, transport: Transport | None = None) -> Transport:
         """Starts this rank, unless it has a transport already, and checks that the ranks fit together. Collective.
 
@@ -149,7 +154,7 @@ def exit_codes() -> Iterator[Session]:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(1) from error
     except (ConfigurationError, TrainingError) as error:
-        if launcher_rank() in (None, 0):
+        if session.speaks:
             if isinstance(error, DisagreementError):
                 click.echo(error.table, err=True)
             click.echo(f"Error: {error}", err=True)
@@ -172,7 +177,7 @@ def exit_codes() -> Iterator[Session]:
 
 
 def _stop(stopped: Stopped, session: Session) -> NoReturn:
-    if launcher_rank() in (None, 0):
+    if session.speaks:
         click.echo(str(stopped), err=True)
     if stopped.together and session.transport is not None:
         session.transport.all_gather_object(None, "farewell")

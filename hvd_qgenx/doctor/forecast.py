@@ -41,8 +41,9 @@ def forecast(
 def seconds(rehearsal: Rehearsal | None, numel: int, model: Callable[[int], float]) -> tuple[float, str]:
     """Seconds of an exchange of so many coordinates, and their source.
 
-    The median of exchanges of this size; else, of smaller ones, a line through the medians of the two largest sizes;
-    if there is but one, or the larger took no longer, as many times the largest as by the model; else the model's.
+    The median of exchanges of this size; else, of smaller ones, a line through the medians of the two largest sizes,
+    which rises no less than the model, for that leaves out only what slows down, and no more than in proportion; of
+    one size, as many times that as by the model; else the model's.
     """
     if rehearsal is None:
         return model(numel), MODELLED
@@ -51,10 +52,11 @@ def seconds(rehearsal: Rehearsal | None, numel: int, model: Callable[[int], floa
     taken = rehearsal.median(largest)
     if largest == numel:
         return taken, REHEARSED
-    slope = (taken - rehearsal.median(sizes[-2])) / (largest - sizes[-2]) if len(sizes) > 1 else 0.0
-    if slope > 0:
-        return taken + slope * (numel - largest), EXTRAPOLATED
-    return taken * model(numel) / model(largest), EXTRAPOLATED
+    if len(sizes) == 1:
+        return taken * model(numel) / model(largest), EXTRAPOLATED
+    rise = (taken - rehearsal.median(sizes[-2])) / (largest - sizes[-2])
+    least = (model(numel) - model(largest)) / (numel - largest)
+    return taken + min(max(rise, least), taken / largest) * (numel - largest), EXTRAPOLATED
 
 
 def modelled(links: Links, codec: Codec, pattern: str, ranks: Ranks, numel: int) -> float:

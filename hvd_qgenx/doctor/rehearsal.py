@@ -21,7 +21,7 @@ FIRST = 1 << 17
 """Coordinates at most of the smallest size."""
 MOST = 1 << 25
 """Coordinates at most of the largest: memory."""
-ROUNDS = 2
+ROUNDS = 3
 """Timings of a size before the next; the largest that fits has up to ``MOST_ROUNDS``."""
 MOST_ROUNDS = 9
 MARGIN = 0.8
@@ -82,11 +82,11 @@ def rehearse(
     found: dict[Candidate, Rehearsal] = {}
     going = list(candidates)
     for load in parts(workload):
-        left, rounds = budget.left(), ROUNDS + 1
+        left = budget.left()
         known = {c: found[c].grown(load.numel) if c in found else (expected(c, load.numel), 0.0) for c in going}
-        going = affordable(known, MARGIN * left / rounds, budget.bytes / rounds)
+        going = affordable(known, MARGIN * left / ROUNDS, budget.bytes / ROUNDS)
         going = stage.prepare(going, load)
-        stage.play(going, found, rounds, forget=1)  # memory is touched for the first time
+        stage.play(going, found, ROUNDS, forget=0 if found else 1)  # connections open, kernels load
     while again := _again(found, budget.left(), budget.bytes):
         stage.play(again, found, rounds=1)
     return found

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hvd_qgenx.transport import objects, watch
 from hvd_qgenx.transport.base import LENGTH_BYTES, Transport, Work
+from hvd_qgenx.transport.launch import STALL_SECONDS, STALL_SHUTDOWN, STALL_WARNING
 from hvd_qgenx.transport.mpi import EAGER_BYTES, Channel, library, unusable
 
 
@@ -175,8 +176,8 @@ def _environment() -> dict[str, str]:
         "OMPI_MCA_coll_tuned_allreduce_algorithm": "4",
         "OMPI_MCA_btl_tcp_eager_limit": str(EAGER_BYTES),
         "HOROVOD_FUSION_THRESHOLD": "0",
-        "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
-        "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "180",
+        STALL_WARNING: "60",
+        STALL_SHUTDOWN: str(STALL_SECONDS),
     }
     size, local_size = _launched("SIZE"), _launched("LOCAL_SIZE")
     if local_size > (os.cpu_count() or 1):

@@ -33,25 +33,39 @@ def test_the_asked_size_was_rehearsed():
     assert forecast.seconds(rehearsal, 8000, never) == (2.0, REHEARSED)
 
 
+def optimist(numel):
+    return 1e-6 * numel
+
+
 def test_a_line_through_the_two_largest_sizes():
     """3 ms and 2 us a coordinate; a size at which something else holds is left out."""
     seconds = {size: [0.003 + 2e-6 * size] for size in (1000, 8000)}
-    found, source = forecast.seconds(Rehearsal({10: [7.0], **seconds}), 64_000, never)
+    found, source = forecast.seconds(Rehearsal({10: [7.0], **seconds}), 64_000, optimist)
     assert found == pytest.approx(0.003 + 2e-6 * 64_000)
     assert source == EXTRAPOLATED
 
 
 def test_one_outlier_does_not_bend_the_line():
     seconds = {size: [2e-6 * size, 1.0, 2e-6 * size] for size in (1000, 8000)}
-    assert forecast.seconds(Rehearsal(seconds), 64_000, never)[0] == pytest.approx(2e-6 * 64_000)
+    assert forecast.seconds(Rehearsal(seconds), 64_000, optimist)[0] == pytest.approx(2e-6 * 64_000)
 
 
-@pytest.mark.parametrize("earlier", [{}, {1000: [0.5]}])
-def test_where_no_line_rises_the_model_scales(earlier):
+@pytest.mark.parametrize("earlier", [0.5, 0.0359])
+def test_the_line_rises_no_less_than_the_model(earlier):
+    found = forecast.seconds(Rehearsal({1000: [earlier], 8000: [0.036]}), 64_000, optimist)[0]
+    assert found == pytest.approx(0.036 + 1e-6 * 56_000)
+
+
+def test_the_line_rises_no_more_than_in_proportion():
+    found = forecast.seconds(Rehearsal({1000: [0.001], 8000: [0.016]}), 64_000, optimist)[0]
+    assert found == pytest.approx(8 * 0.016)
+
+
+def test_one_size_grows_as_the_model_does():
     def model(numel):
         return 0.1 + 1e-5 * numel
 
-    found, source = forecast.seconds(Rehearsal({**earlier, 8000: [0.36]}), 64_000, model)
+    found, source = forecast.seconds(Rehearsal({8000: [0.36]}), 64_000, model)
     assert found == pytest.approx(0.36 * model(64_000) / model(8000))
     assert source == EXTRAPOLATED
 

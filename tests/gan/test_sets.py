@@ -15,6 +15,7 @@ from PIL import Image
 from hvd_qgenx.errors import ConfigurationError, LocalError
 from hvd_qgenx.gan import data
 from hvd_qgenx.transport import inprocess
+from hvd_qgenx.transport.agreement import DisagreementError
 from hvd_qgenx.vision import torchvision
 
 ALONE = inprocess.InProcess()
@@ -86,8 +87,9 @@ def test_ranks_that_find_other_images_do_not_start(tmp_path):
             save(tmp_path / str(host) / "a" / f"{image}.png")
 
     def load(transport):
-        with pytest.raises(ConfigurationError, match=r"what folder holds is '1 images .* on rank 0 but '2 images"):
+        with pytest.raises(DisagreementError, match="what folder holds") as caught:
             data.load("folder", tmp_path / str(transport.rank), False, transport)
+        assert [line.split("images")[0].split()[-1] for line in caught.value.table.splitlines()[1:3]] == ["1", "2"]
 
     inprocess.run(2, load)
 
