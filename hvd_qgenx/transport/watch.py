@@ -77,8 +77,6 @@ class Watch:
         self._hosts: list[str] = self._communicator.allgather(socket.gethostname())
         self._silence = Silence(self._peers, limit, self._beat)
         self._waited_for = dict.fromkeys(self._peers, 0)
-        self._received = {peer: array("q", [0]) for peer in self._peers}
-        self._arriving = {peer: self._listen(peer) for peer in self._peers}
         self._leaving_requests: dict[int, tuple[Any, Any]] = {}
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -115,12 +113,6 @@ class Watch:
             if silent := self._silence.silent():
                 self._end(silent)
         self._tell(GOODBYE)
-        for request in self._arriving.values():  # MPI must not end while they are open
-            request.Cancel()
-            request.Wait()
-
-    def _listen(self, peer: int) -> Any:
-        return self._communicator.Irecv(self._received[peer], peer)
 
     def _tell(self, count: int) -> None:
         """To whom the last message has not left yet gets no other."""
@@ -130,14 +122,16 @@ class Watch:
                 self._leaving_requests[peer] = self._communicator.Isend(message, peer), message
 
     def _hear(self) -> None:
+        """Receives only what is there, so that no receive is open when MPI ends."""
+        message = array("q", [0])
         for peer in self._peers:
-            while self._waited_for[peer] != GOODBYE and self._arriving[peer].Test():
-                self._waited_for[peer] = self._received[peer][0]
-                if self._waited_for[peer] == GOODBYE:
+            while self._communicator.Iprobe(peer):
+                self._communicator.Recv(message, peer)
+                self._waited_for[peer] = message[0]
+                if message[0] == GOODBYE:
                     self._silence.leaves(peer)
                 else:
                     self._silence.heard(peer)
-                self._arriving[peer] = self._listen(peer)
 
     def _end(self, silent: Sequence[int]) -> None:
         """Of those that are left the first speaks, and the others give it time to."""

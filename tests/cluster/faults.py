@@ -220,12 +220,12 @@ def suffer(hosts: Hosts, fault: Fault, folder: Path, chance: random.Random, expe
         broken = list(_broken(run))
         if fault.room:
             subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
-        hash_ = _finish(hosts, run, folder / "resumed.log")
+        hash_ = finish(hosts, run, folder / "resumed.log")
     told = list(dict.fromkeys(TOLD.findall(text)))
     return Outcome(fault.what, code, seconds, told, text.count("Traceback"), left, broken, updates, hash_ == expected)
 
 
-def _finish(hosts: Hosts, run: Path, log: Path) -> str:
+def finish(hosts: Hosts, run: Path, log: Path) -> str:
     """Resumes a run, or begins it, with three ranks on the first host; returns its replicas' hash."""
     if not (run / "summary.json").exists():
         Job(hosts, run, log, *OPTIONS, layout="a:3").end(PATIENCE)
@@ -302,7 +302,7 @@ def main(rate: str, folder: str, *words: str) -> int:
     chosen = [fault for fault in FAULTS if not words or any(word in fault.what for word in words)]
     outcomes = []
     with three_hosts(rate, path / "hosts") as hosts:
-        expected = _finish(hosts, path / "whole" / "run", path / "whole.log")
+        expected = finish(hosts, path / "whole" / "run", path / "whole.log")
         for number, fault in enumerate(chosen):
             chance = random.Random(fault.what)
             outcomes.append(suffer(hosts, fault, path / f"{number:02d}", chance, expected))
