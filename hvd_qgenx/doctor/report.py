@@ -57,7 +57,7 @@ def codecs(found: Measurement) -> Table:
     """Speeds of compressors on every rank."""
     ranks = range(found.ranks.total)
     return Table(
-        "encode / decode, GB of float32 a second, on all ranks at once",
+        "GB/s encoded / decoded, all at once",
         ("compressor", *(f"rank {rank}" for rank in ranks)),
         [(text, *(f"{c.encode / 1e9:.3g} / {c.decode / 1e9:.3g}" for c in own)) for text, own in found.codecs.items()],
     )
@@ -67,7 +67,7 @@ def forecasts(found: Measurement) -> Table:
     """Seconds of exchanges, the quickest first."""
     none = found.uncompressed.seconds
     return Table(
-        f"one exchange of {_model(found)}",
+        f"one exchange of {found.workload.numel:,} gradients",
         ("compressor", "exchange", "ms", "x none", "from", "error"),
         [
             (

@@ -3,7 +3,8 @@
     python -m tests.cluster.predictions RATE MODEL ...
 
 RATE is that of the links, such as 1gbit; 100gbit limits nothing here; ``loopback`` stands for three ranks on this host,
-without links. MODEL is gan or resnet18. Prints Markdown for docs/doctor.md. As root, unless RATE is ``loopback``; a minute or two.
+without links. MODEL is gan or resnet18. Prints Markdown for docs/doctor.md. As root, unless RATE is ``loopback``; a
+minute or two.
 """
 
 import json

@@ -30,12 +30,6 @@ def test_who_is_silent_for_longer_than_the_limit(silence):
     assert silence.silent() == []
 
 
-def test_who_has_taken_leave_is_not_missed(silence):
-    silence.leaves(1)
-    pass_beats(silence, 11)
-    assert silence.silent() == [2]
-
-
 def test_a_process_that_was_frozen_itself_does_not_blame_others(silence):
     silence.passes(1000 * LIMIT)
     assert silence.silent() == []
