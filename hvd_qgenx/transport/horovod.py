@@ -13,7 +13,7 @@ import torch
 from horovod.torch.optimizer import _DistributedOptimizer
 from torch import Tensor
 
-from hvd_qgenx.transport import objects, watch
+from hvd_qgenx.transport import mpi, objects, watch
 from hvd_qgenx.transport.base import LENGTH_BYTES, Transport, Work
 from hvd_qgenx.transport.launch import STALL_SECONDS, STALL_SHUTDOWN, STALL_WARNING
 from hvd_qgenx.transport.mpi import EAGER_BYTES, Channel, library, unusable
@@ -27,6 +27,7 @@ class Horovod(Transport):
         if not hvd.is_initialized():
             for variable, value in _environment().items():
                 os.environ.setdefault(variable, value)
+            mpi.start()
             hvd.init()
             if unusable() is None:
                 watch.start()

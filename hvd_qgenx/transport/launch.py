@@ -23,6 +23,11 @@ def launcher_rank() -> int | None:
     return _first(("OMPI_COMM_WORLD_RANK", "HOROVOD_RANK", "PMI_RANK", "PMIX_RANK"))
 
 
+def started_by_mpi() -> bool:
+    """Whether MPI's launcher, by itself or for horovodrun, started this process."""
+    return _first(("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")) is not None
+
+
 def launcher_size() -> int | None:
     """How many processes the launcher started; None without a launcher, or where it starts others later."""
     if launcher_rank() is None or _is_elastic():

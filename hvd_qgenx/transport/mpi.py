@@ -1,5 +1,6 @@
-"""Exchanges on MPI directly, beside Horovod, which owns MPI's start and end."""
+"""Exchanges on MPI directly, beside Horovod."""
 
+import atexit
 import math
 import os
 import time
@@ -13,7 +14,9 @@ import torch
 from horovod.common.exceptions import HorovodInternalError
 from torch import Tensor
 
-mpi4py.rc.initialize = mpi4py.rc.finalize = False  # Horovod does both
+from hvd_qgenx.transport.launch import started_by_mpi
+
+mpi4py.rc.initialize = mpi4py.rc.finalize = False
 from mpi4py import MPI as MPI  # noqa: E402
 
 EAGER_BYTES = 1 << 18
@@ -107,6 +110,16 @@ class Channel:
                     raise HorovodInternalError(problem)
                 warnings.warn(problem, stacklevel=2)
                 warned = True
+
+
+def start() -> None:
+    """Starts MPI for this process and its end, if MPI's launcher started the process; before Horovod.
+
+    Horovod would end MPI itself as soon as any rank leaves, in whatever other threads are doing with it.
+    """
+    if started_by_mpi() and hvd.mpi_built() and not MPI.Is_initialized():
+        MPI.Init_thread(MPI.THREAD_MULTIPLE)
+        atexit.register(MPI.Finalize)
 
 
 def unusable() -> str | None:

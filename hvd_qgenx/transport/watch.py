@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from hvd_qgenx.transport.mpi import MPI, POLL_SECONDS, stall_limits
+from hvd_qgenx.transport.mpi import MPI, stall_limits
 
 T = TypeVar("T")
 
@@ -26,10 +26,8 @@ SLOWEST = 5.0
 """Seconds between two signs of life, at most."""
 GLANCE = 0.2
 """Seconds between two looks for messages."""
-FAREWELL = 2.0
-"""Seconds that a rank that leaves waits for the others to know it."""
-GOODBYE, SEEN = -1, -2
-"""In place of the number of collectives: the rank leaves, or knows that another does."""
+GOODBYE = -1
+"""In place of the number of collectives: the rank leaves."""
 
 
 class Silence:
@@ -54,6 +52,10 @@ class Silence:
         """The peer has given a sign of life."""
         self._seconds[peer] = 0.0
 
+    def leaves(self, peer: int) -> None:
+        """The peer will not be heard of again."""
+        self._seconds.pop(peer, None)
+
     def silent(self) -> list[int]:
         """The peers that have been silent for too long."""
         return [peer for peer, seconds in self._seconds.items() if seconds > self._limit]
@@ -61,9 +63,6 @@ class Silence:
 
 class Watch:
     """Tells all ranks that this one lives, from a thread of its own, and listens to them.
-
-    Once one rank leaves, Horovod ends MPI in all of them, whatever they do. So a rank that leaves says so first, and
-    waits until the others have, too, done with MPI.
 
     Where a rank is silent for longer than HOROVOD_STALL_SHUTDOWN_TIME_SECONDS, the processes that can hear each other
     end at once with exit code 1, and the first of them says why.
@@ -81,12 +80,10 @@ class Watch:
         self._silence = Silence(self._peers, limit, self._beat)
         self._waited_for = dict.fromkeys(self._peers, 0)
         self._under_way: dict[int, tuple[Any, Any]] = {}
-        self._leavers: set[int] = set()
-        """Who has no use for MPI any more."""
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
-        atexit.register(self.leave)  # runs before Horovod's own, which ends MPI
+        atexit.register(self.leave)  # runs before MPI's end, being registered after it
 
     def leave(self) -> None:
         """Takes leave of the others, who do not miss this rank then."""
@@ -95,9 +92,10 @@ class Watch:
 
     def explain(self) -> str | None:
         """In one sentence, which ranks collectives failed for; None if another rank says so."""
+        time.sleep(2 * GLANCE)  # a rank that has left may have said so just now
         counts = {**self._waited_for, self._rank: self.collectives}
         gone = [rank for rank, count in sorted(counts.items()) if count == GOODBYE]
-        late = [rank for rank, count in sorted(counts.items()) if count < max(counts.values()) and rank not in gone]
+        late = [rank for rank, count in sorted(counts.items()) if count < max(counts.values()) and not gone]
         if self._rank > min(set(counts) - set(gone) - set(late)):
             return None
         if gone:
@@ -110,12 +108,7 @@ class Watch:
     def _run(self) -> None:
         looked = time.monotonic()
         while not self._left.wait(GLANCE):
-            if MPI.Is_finalized():  # Horovod has given up
-                return
             self._hear()
-            if self._leavers:
-                self._tell(SEEN)
-                return
             now = time.monotonic()
             if now - looked < self._beat:
                 continue
@@ -124,18 +117,11 @@ class Watch:
             looked = now
             if silent := self._silence.silent():
                 self._end(silent)
-        if MPI.Is_finalized():
-            return
         self._tell(GOODBYE)
-        deadline = time.monotonic() + FAREWELL
-        while len(self._leavers) < len(self._peers) and time.monotonic() < deadline:
-            self._hear()
-            time.sleep(POLL_SECONDS)
-        time.sleep(POLL_SECONDS + GLANCE / 2)  # until the last of them has come back from telling
 
     def _tell(self, count: int) -> None:
         """To whom the last message has not left yet gets no other."""
-        for peer in sorted(self._peers, key=lambda peer: peer in self._leavers):
+        for peer in self._peers:
             if peer not in self._under_way or self._under_way[peer][0].Test():
                 message = array("q", [count])
                 self._under_way[peer] = self._communicator.Isend(message, peer), message
@@ -146,11 +132,11 @@ class Watch:
         for peer in self._peers:
             while self._communicator.Iprobe(peer):
                 self._communicator.Recv(message, peer)
-                self._silence.heard(peer)
-                if message[0] != SEEN:
-                    self._waited_for[peer] = message[0]
-                if message[0] in (GOODBYE, SEEN):
-                    self._leavers.add(peer)
+                self._waited_for[peer] = message[0]
+                if message[0] == GOODBYE:
+                    self._silence.leaves(peer)
+                else:
+                    self._silence.heard(peer)
 
     def _end(self, silent: Sequence[int]) -> None:
         """Of those that are left the first speaks, and the others give it time to."""
