@@ -55,7 +55,7 @@ COMPRESSORS = ("fp16", "minmax:bits=8", "minmax:bits=4", "minmax:bits=2", "rotat
     show_default=True,
     help="A compressor whose squared error is a larger share of the squared norm, on normal numbers, is not chosen.",
 )
-@click.option("--seconds", type=click.FloatRange(0.1), default=10.0, show_default=True, help="For measuring, in all.")
+@click.option("--seconds", type=click.FloatRange(0.1), default=20.0, show_default=True, help="For measuring, in all.")
 @click.option(
     "--megabytes",
     type=click.FloatRange(1),

@@ -86,7 +86,7 @@ def rehearse(
         known = {c: found[c].grown(load.numel) if c in found else (expected(c, load.numel), 0.0) for c in going}
         going = affordable(known, MARGIN * left / ROUNDS, budget.bytes / ROUNDS)
         going = stage.prepare(going, load)
-        stage.play(going, found, ROUNDS, forget=0 if found else 1)  # connections open, kernels load
+        stage.play(going, found, ROUNDS, forget=1)  # connections open, kernels load, memory is touched first
     while again := _again(found, budget.left(), budget.bytes):
         stage.play(again, found, rounds=1)
     return found

@@ -8,6 +8,7 @@ minute or two.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -42,9 +43,9 @@ def main(rate: str, *models: str) -> int:
 def launcher(rate: str, scratch: Path) -> Iterator[Launch]:
     """What runs a command on three ranks to its end."""
     if rate == "loopback":
-        yield lambda *words: subprocess.run(
-            launch.horovodrun(3, *words), check=True, stdout=subprocess.DEVNULL, stderr=sys.stderr
-        )
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        settings: dict[str, Any] = {"env": {**os.environ, "PATH": path}, "stdout": subprocess.DEVNULL}
+        yield lambda *words: subprocess.run(launch.horovodrun(3, *words), check=True, **settings)
         return
     if reason := missing():
         raise HostsError(reason)
