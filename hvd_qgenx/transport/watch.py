@@ -9,11 +9,13 @@ import atexit
 import math
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hvd_qgenx.transport.mpi import MPI, stall_limits
@@ -26,6 +28,7 @@ SLOWEST = 5.0
 """Seconds between two signs of life, at most."""
 GLANCE = 0.2
 """Seconds between two looks for messages."""
+END_LAUNCHER = 'sleep 15; [ "$(cat /proc/$0/comm)" = mpirun ] && kill -KILL $0'
 GOODBYE = -1
 """In place of the number of collectives: the rank leaves."""
 
@@ -149,10 +152,21 @@ class Watch:
             )
         else:
             time.sleep(2 * self._beat + 1)
+        _limit_launcher()
         os._exit(1)
 
     def _names(self, ranks: Iterable[int]) -> str:
         return ", ".join(f"rank {rank} on host {self._hosts[rank]}" for rank in ranks)
+
+
+def _limit_launcher() -> None:
+    """Gives mpirun, if it runs on this host, a while to end the job: it would wait for a host that is cut off for ever.
+
+    It soon ends this process; what is to outlive it needs a session of its own.
+    """
+    launcher = os.getppid()
+    if Path(f"/proc/{launcher}/comm").read_text().strip() == "mpirun":
+        subprocess.Popen(["sh", "-c", END_LAUNCHER, str(launcher)], start_new_session=True)
 
 
 _watch: Watch | None = None
