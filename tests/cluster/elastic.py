@@ -8,18 +8,15 @@ prints what happened, and draws FOLDER/elastic.png; as root. FOLDER/run is the r
 import csv
 import os
 import signal
-import subprocess
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from tests.cluster.hosts import Host, Hosts, HostsError, command, missing, three_hosts
-from tests.launch import until
+from tests.cluster.hosts import Hosts, HostsError, command, missing, three_hosts
+from tests.cluster.jobs import Job
 
 DISCOVER = Path(__file__).parents[2] / "jobs" / "hosts" / "discover.sh"
 COMMIT_EVERY = 10
@@ -29,68 +26,44 @@ PATIENCE = 180
 """Seconds for anything to happen."""
 
 
-@dataclass
-class Job:
-    """An elastic run under way."""
+class ElasticJob(Job):
+    """An elastic run of two ranks at least and three at most.
 
-    hosts: Hosts
-    process: "subprocess.Popen[bytes]"
-    out: Path
-    log: Path
+    Args:
+        hosts: the three; all are there at first.
+        folder: for the run and its log.
+        options: of ``hvd-qgenx gan``.
+        cooldown: seconds, at least and at most, after which a host is used again whose rank was lost.
+    """
 
-    def updates(self) -> int:
-        """The last update in the run's metrics."""
-        metrics = self.out / "metrics.csv"
-        rows = metrics.read_text().splitlines()[1:] if metrics.exists() else []
-        return int(rows[-1].split(",")[0]) if rows else 0
+    def __init__(self, hosts: Hosts, folder: Path, *options: str, cooldown: tuple[int, int] = (3, 6)) -> None:
+        table = folder / "hosts.txt"
+        table.write_text("a slots=1\nb slots=1\nc slots=1\n")
+        launcher = (
+            *("horovodrun", "--disable-cache", "-np", "3", "--min-np", "2", "--max-np", "3"),
+            *("--network-interface", "eth0", "--gloo-timeout-seconds", "40"),
+            *("--host-discovery-script", f"{DISCOVER} {table}"),
+            *("--blacklist-cooldown-range", *map(str, cooldown)),
+        )
+        words = ("gan", "--elastic", "--commit-every", str(COMMIT_EVERY), "--log-every", "1", *options)
+        super().__init__(hosts, folder / "run", folder / "log", *words, launcher=launcher)
 
     def formations(self) -> list[dict[str, float]]:
         """The rows of the run's ranks.csv."""
-        path = self.out / "ranks.csv"
+        path = self.run / "ranks.csv"
         rows = csv.DictReader(path.read_text().splitlines()) if path.exists() else []
         return [{name: float(value) for name, value in row.items()} for row in rows]
 
-    def reach(self, condition: Callable[[], bool], what: str) -> None:
-        """Waits for something to come true while the job runs."""
-        until(lambda: condition() or self.process.poll() is not None, PATIENCE, what)
-        if self.process.poll() is not None and not condition():
-            raise RuntimeError(f"the job ended before {what}: {self.log.read_text(errors='replace')}")
-
     def train_on(self, updates: int) -> None:
         """Waits for so many more updates."""
-        goal = self.updates() + updates
-        self.reach(lambda: self.updates() >= goal, f"update {goal}")
+        self.until_update(self.updates() + updates)
 
     def reach_ranks(self, ranks: int) -> None:
         """Waits until so many ranks train."""
-        self.reach(lambda: self.formations()[-1]["ranks"] == ranks, f"training with {ranks} ranks")
+        self.reach(lambda: self.formations()[-1]["ranks"] == ranks, PATIENCE, f"training with {ranks} ranks")
 
 
-def start(hosts: Hosts, folder: Path, *options: str, cooldown: tuple[int, int] = (3, 6)) -> Job:
-    """Starts an elastic run from host a, with two ranks at least and three at most.
-
-    Args:
-        hosts: the three.
-        folder: for the run and its log.
-        options: of ``hvd-qgenx gan``.
-        cooldown: seconds after which a host is used again whose rank was lost.
-    """
-    table = folder / "hosts.txt"
-    table.write_text("a slots=1\nb slots=1\nc slots=1\n")
-    launcher = [
-        *("horovodrun", "--disable-cache", "-np", "3", "--min-np", "2", "--max-np", "3", "--network-interface", "eth0"),
-        *("--gloo-timeout-seconds", "40", "--host-discovery-script", f"{DISCOVER} {table}"),
-        *("--blacklist-cooldown-range", *map(str, cooldown)),
-    ]
-    own = ("--elastic", "--commit-every", str(COMMIT_EVERY), "--log-every", "1", "--out", str(folder / "run"))
-    log = folder / "log"
-    with log.open("wb") as output:
-        words = (*launcher, "hvd-qgenx", "gan", *own, *options)
-        process = hosts.start(*words, stdout=output, stderr=subprocess.STDOUT)
-    return Job(hosts, process, folder / "run", log)
-
-
-def lose_and_regain(job: Job, updates: int = 40) -> None:
+def lose_and_regain(job: ElasticJob, updates: int = 40) -> None:
     """Kills the rank on host c, waits until two ranks train, and until the host is used again."""
     job.train_on(updates)
     os.kill(job.hosts.c.ranks()[0], signal.SIGKILL)
@@ -99,24 +72,19 @@ def lose_and_regain(job: Job, updates: int = 40) -> None:
     job.train_on(updates)
 
 
-def cut_off_and_reconnect(job: Job, updates: int = 40) -> None:
+def cut_off_and_reconnect(job: ElasticJob, updates: int = 40) -> None:
     """Takes host c's link down, waits until two ranks train, and takes it up again."""
-    set_link(job.hosts.c, "down")
+    job.hosts.c.set_link("down")
     job.reach_ranks(2)
     job.train_on(updates)
-    set_link(job.hosts.c, "up")
+    job.hosts.c.set_link("up")
     job.reach_ranks(3)
     job.train_on(updates)
 
 
-def set_link(host: Host, state: str) -> None:
-    """Takes a host's link ``up`` or ``down``."""
-    subprocess.run(["ip", "-netns", host.name, "link", "set", "dev", "eth0", state], check=True)
-
-
-def draw(job: Job) -> Figure:
+def draw(job: ElasticJob) -> Figure:
     """The critic's loss over updates, coloured by the number of ranks."""
-    rows = list(csv.DictReader((job.out / "metrics.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((job.run / "metrics.csv").read_text().splitlines()))
     updates = [int(row["update"]) for row in rows]
     losses = [float(row["loss/discriminator"]) for row in rows]
     figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
@@ -140,11 +108,11 @@ def main(rate: str, folder: str) -> int:
     out = Path(folder)
     out.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as scratch, three_hosts(rate, Path(scratch)) as hosts:
-        job = start(hosts, out, "--updates", "800", "--filters", "16", "--batch-size", "24", cooldown=(5, 10))
+        job = ElasticJob(hosts, out, "--updates", "800", "--filters", "16", "--batch-size", "24", cooldown=(5, 10))
         lose_and_regain(job, 100)
         cut_off_and_reconnect(job, 100)
-        code = job.process.wait()
-    print((job.out / "ranks.csv").read_text(), end="")
+        code = job.end(PATIENCE)
+    print((job.run / "ranks.csv").read_text(), end="")
     draw(job).savefig(out / "elastic.png", dpi=120)
     return code
 

@@ -26,7 +26,7 @@ from PIL import Image
 from hvd_qgenx.gan.run import KIND
 from hvd_qgenx.runs import checkpoint
 from tests.cluster.hosts import Hosts, HostsError, command, missing, three_hosts
-from tests.cluster.jobs import Job
+from tests.cluster.jobs import ON_ONE, Job
 from tests.launch import until
 
 UPDATES = 60
@@ -135,17 +135,13 @@ def cut(name: str, seconds: float | None) -> Blow:
 
     def blow(job: Job, chance: random.Random) -> None:
         job.until_update(chance.randrange(10, 30))
-        link(name, "down")
+        host = getattr(job.hosts, name)
+        host.set_link("down")
         if seconds:
             time.sleep(seconds)
-            link(name, "up")
+            host.set_link("up")
 
     return blow
-
-
-def link(name: str, state: str) -> None:
-    """Sets a host's link up or down."""
-    subprocess.run(["ip", "-netns", name, "link", "set", "eth0", state], check=True)
 
 
 def signal_rank(number: signal.Signals, name: str) -> Blow:
@@ -214,7 +210,7 @@ def suffer(hosts: Hosts, fault: Fault, folder: Path, chance: random.Random, expe
         left = job.clear(60)
         seconds = time.monotonic() - began
         for host in hosts:
-            link(host.name, "up")
+            host.set_link("up")
         text = re.sub(r"\[1,\d+\]<std(out|err)>:", "", job.text())
         updates = _checkpointed(run)
         broken = list(_broken(run))
@@ -228,7 +224,7 @@ def suffer(hosts: Hosts, fault: Fault, folder: Path, chance: random.Random, expe
 def finish(hosts: Hosts, run: Path, log: Path) -> str:
     """Resumes a run, or begins it, with three ranks on the first host; returns its replicas' hash."""
     if not (run / "summary.json").exists():
-        Job(hosts, run, log, *OPTIONS, layout="a:3").end(PATIENCE)
+        Job(hosts, run, log, *OPTIONS, launcher=ON_ONE).end(PATIENCE)
     return str(json.loads((run / "summary.json").read_text())["replica_hash"])
 
 

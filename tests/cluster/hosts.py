@@ -103,6 +103,10 @@ class Host:
         """Numbers of all processes on this host."""
         return set(_processes(self.name))
 
+    def set_link(self, state: str) -> None:
+        """Takes the host's link ``up`` or ``down``."""
+        _run("ip", "-netns", self.name, "link", "set", "dev", "eth0", state)
+
     def ranks(self) -> list[int]:
         """Process numbers of ``hvd-qgenx`` on this host."""
         here = self.processes()

@@ -5,11 +5,15 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from tests.cluster.hosts import Host, Hosts
 from tests.launch import command_lines, until
+
+ON_ALL = ("horovodrun", "-np", "3", "-H", "a:1,b:1,c:1", "--disable-cache")
+ON_ONE = ("horovodrun", "-np", "3", "-H", "a:3", "--disable-cache")
 
 
 class Job:
@@ -21,7 +25,7 @@ class Job:
         log: gets what is printed.
         words: ``gan`` and its options, but for the folder.
         program: what takes these words.
-        layout: ranks on every host.
+        launcher: what starts the program.
     """
 
     def __init__(
@@ -31,14 +35,13 @@ class Job:
         log: Path,
         *words: str,
         program: tuple[str, ...] = ("hvd-qgenx",),
-        layout: str = "a:1,b:1,c:1",
+        launcher: tuple[str, ...] = ON_ALL,
     ) -> None:
         self.hosts, self.run, self.log = hosts, run, log
         goes_on = (run / "checkpoint.pt").exists()
         if not goes_on:
             shutil.rmtree(run, ignore_errors=True)
         self._before = self._processes()
-        launcher = ("horovodrun", "-np", "3", "-H", layout, "--disable-cache")
         where = ("--resume" if goes_on else "--out", str(run))
         with log.open("wb") as output:
             self.launcher = hosts.start(*launcher, *program, *words, *where, stdout=output, stderr=subprocess.STDOUT)
@@ -54,14 +57,18 @@ class Job:
         return next(iter(host.ranks()), None)
 
     def until_update(self, update: int, seconds: float = 300) -> None:
-        """Waits until the run has done so many updates.
+        """Waits until the run has done so many updates; raises as ``reach`` does."""
+        self.reach(lambda: self.updates() >= update, seconds, f"{update} updates")
+
+    def reach(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        """Waits for something to come true while the job runs.
 
         Raises:
             RuntimeError: it ended before.
         """
-        until(lambda: self.updates() >= update or self.launcher.poll() is not None, seconds, f"{update} updates")
-        if self.updates() < update:
-            raise RuntimeError(f"the job ended: {self.text()}")
+        until(lambda: condition() or self.launcher.poll() is not None, seconds, what)
+        if not condition():
+            raise RuntimeError(f"the job ended before {what}: {self.text()}")
 
     def send(self, number: signal.Signals, host: Host) -> None:
         """Sends a signal to the rank on a host, if there is one."""

@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from tests.cluster.hosts import Hosts, HostsError, command, missing, three_hosts
-from tests.cluster.jobs import Job
+from tests.cluster.jobs import ON_ONE, Job
 from tests.launch import until
 
 RATE = "20mbit"
@@ -168,7 +168,9 @@ def main(minutes: str, folder: str, seed: str = "0") -> int:
         soak.live(600, None, "--updates", str(last))
         soak.lives[-1].end = "done"
         print(f"training {last} updates on one host", flush=True)
-        Job(hosts, path / "reference", path / "reference.log", *OPTIONS, "--updates", str(last), layout="a:3").end(3600)
+        Job(hosts, path / "reference", path / "reference.log", *OPTIONS, "--updates", str(last), launcher=ON_ONE).end(
+            3600
+        )
     return report(path, soak, last)
 
 

@@ -17,7 +17,7 @@ from hvd_qgenx.gan.run import KIND
 from hvd_qgenx.gan.trainer import Trainer
 from hvd_qgenx.runs import checkpoint
 from hvd_qgenx.transport import inprocess
-from tests.cluster.elastic import COMMIT_EVERY, PATIENCE, lose_and_regain, start
+from tests.cluster.elastic import COMMIT_EVERY, PATIENCE, ElasticJob, lose_and_regain
 from tests.cluster.hosts import missing, three_hosts
 from tests.launch import until
 
@@ -43,16 +43,16 @@ def test_a_killed_rank_costs_little_and_its_host_is_used_again(tmp_path: Path) -
     if reason := missing():
         pytest.skip(reason)
     with three_hosts("1gbit", tmp_path / "hosts") as hosts:
-        job = start(hosts, tmp_path, *OPTIONS, "--updates", "1000000", "--checkpoint-every", "20")
+        job = ElasticJob(hosts, tmp_path, *OPTIONS, "--updates", "1000000", "--checkpoint-every", "20")
         lose_and_regain(job, 15)
         formations = job.formations()
         goal = formations[2]["update"] + 20
-        until(lambda: written(job.out)["move"] >= 2 * goal, PATIENCE, f"the checkpoint of update {goal}")
-        found = written(job.out)
+        until(lambda: written(job.run)["move"] >= 2 * goal, PATIENCE, f"the checkpoint of update {goal}")
+        found = written(job.run)
     assert [each["ranks"] for each in formations] == [3, 2, 3]
     assert [each["lost_updates"] <= COMMIT_EVERY for each in formations] == [True] * 3
     assert formations[2]["lost_updates"] == 0
-    updates = [int(row["update"]) for row in csv.DictReader((job.out / "metrics.csv").read_text().splitlines())]
+    updates = [int(row["update"]) for row in csv.DictReader((job.run / "metrics.csv").read_text().splitlines())]
     assert updates == list(range(1, len(updates) + 1))
     expected = replayed([(int(each["ranks"]), int(each["update"])) for each in formations], found["move"] // 2)
     for player in ("generator", "discriminator"):

@@ -78,7 +78,7 @@ def holds_private_key(path: Path) -> bool:
 
 def test_ranks_get_time_to_write_a_checkpoint(container: str) -> None:
     shown = inside(container, "ompi_info", "--param", "odls", "all", "--level", "9")
-    assert 'parameter "odls_base_sigkill_timeout" (current value: "25"' in shown
+    assert 'parameter "odls_base_sigkill_timeout" (current value: "3"' in shown
 
 
 def test_labels_say_what_the_image_is_made_of() -> None:
