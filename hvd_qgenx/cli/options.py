@@ -116,8 +116,10 @@ class Session:
 
     @property
     def speaks(self) -> bool:
-        """Whether this is the rank that prints; until they have met, the one that the launcher calls the first."""
-        return (self.transport.rank if self.transport else launcher_rank()) in (None, 0)
+        """Whether this is the rank that prints: the launcher's first, or the transport's where ranks come and go."""
+        if launcher_size() is None and self.transport is not None:
+            return self.transport.rank == 0
+        return launcher_rank() in (None, 0)
 
     def meet(self, ranks: int | None, hosts: int | None, transport: Transport | None = None) -> Transport:
         """Starts this rank, unless it has a transport already, and checks that the ranks fit together. Collective.
