@@ -312,7 +312,7 @@ def test_sampling_and_scoring_do_not_disturb_training():
         ({"batch_size": 2}, 3, "a batch of 2 cannot be split over 3 ranks"),
         ({"dataset": "cifar"}, 1, "unknown dataset 'cifar'; did you mean 'cifar10'"),
         ({"updates": 0}, 1, "updates must be positive"),
-        ({"generator_lr": float("nan")}, 1, "generator_lr must be positive"),
+        ({"generator_lr": float("nan")}, 1, "generator_lr cannot be nan"),
         ({"checkpoint_every": 0.25}, 1, "checkpoint_every must be a positive multiple of 1/2"),
         ({"checkpoint_every": 0.5, "optimizer": "adam"}, 1, "checkpoint_every must be a positive multiple of 1/1"),
         ({"discriminator_norm": "batch"}, 1, "the gradient penalty is taken image by image"),
