@@ -1,7 +1,6 @@
 """hvd-qgenx doctor"""
 
 import json
-import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from hvd_qgenx.errors import ConfigurationError, LocalError, TrainingError
 from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.transport import Transport, launched, launcher_rank
 from hvd_qgenx.transport.agreement import together
+from hvd_qgenx.transport.launch import launched_number
 
 COMPRESSORS = ("fp16", "minmax:bits=8", "minmax:bits=4", "minmax:bits=2", "rotated:bits=2")
 
@@ -85,7 +85,7 @@ def doctor(**values: Any) -> None:
     """
     with options.exit_codes() as session:
         rank = launcher_rank()
-        mine = examine(CHECKS, Place(values["data_dir"], Path("runs"), rank, _local_ranks()))
+        mine = examine(CHECKS, Place(values["data_dir"], Path("runs"), rank, launched_number("LOCAL_SIZE")))
         _require_transport(rank, mine)
         session.transport = transport = launched()
         findings = merged(transport.all_gather_object(mine, "doctor.findings"), ALIKE)
@@ -111,11 +111,6 @@ def doctor(**values: Any) -> None:
         errors = [finding.subject for finding in findings if finding.level == ERROR]
         if errors:
             raise TrainingError(f"not well: {', '.join(errors)}")
-
-
-def _local_ranks() -> int:
-    """Of this host, before Horovod has started."""
-    return int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") or os.environ.get("HOROVOD_LOCAL_SIZE") or 1)
 
 
 def _require_transport(rank: int | None, findings: Sequence[Finding | None]) -> None:

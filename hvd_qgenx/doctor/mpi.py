@@ -54,7 +54,7 @@ def mpi4py(place: Place) -> Finding:
         return Finding("mpi4py", level, "not installed: ranks cannot exchange payloads", "pip install mpi4py")
     try:
         package = importlib.import_module("mpi4py")
-        package.rc.initialize = package.rc.finalize = False  # Horovod does both
+        package.rc.initialize = package.rc.finalize = False  # transport.mpi does both
         importlib.import_module("mpi4py.MPI")
     except Exception as error:
         return Finding("mpi4py", ERROR, f"cannot be imported: {first_line(error)}", mend)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hvd_qgenx.transport import mpi, objects, watch
 from hvd_qgenx.transport.base import LENGTH_BYTES, Transport, Work
-from hvd_qgenx.transport.launch import STALL_SECONDS, STALL_SHUTDOWN, STALL_WARNING
+from hvd_qgenx.transport.launch import STALL_SECONDS, STALL_SHUTDOWN, STALL_WARNING, launched_number
 from hvd_qgenx.transport.mpi import EAGER_BYTES, Channel, library, unusable
 
 
@@ -180,14 +180,9 @@ def _environment() -> dict[str, str]:
         STALL_WARNING: "60",
         STALL_SHUTDOWN: str(STALL_SECONDS),
     }
-    size, local_size = _launched("SIZE"), _launched("LOCAL_SIZE")
+    size, local_size = launched_number("SIZE"), launched_number("LOCAL_SIZE")
     if local_size > (os.cpu_count() or 1):
         variables["OMPI_MCA_mpi_yield_when_idle"] = "1"
     if 1 < local_size < size:
         variables["HOROVOD_DYNAMIC_PROCESS_SETS"] = "1"
     return variables
-
-
-def _launched(number: str) -> int:
-    """SIZE or LOCAL_SIZE, as the launcher gives it; 1 without a launcher."""
-    return int(os.environ.get(f"OMPI_COMM_WORLD_{number}") or os.environ.get(f"HOROVOD_{number}") or 1)

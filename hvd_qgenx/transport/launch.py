@@ -35,6 +35,11 @@ def launcher_size() -> int | None:
     return _first(("OMPI_COMM_WORLD_SIZE", "HOROVOD_SIZE", "PMI_SIZE"))
 
 
+def launched_number(number: str) -> int:
+    """SIZE or LOCAL_SIZE, as the launcher gives it; 1 without a launcher."""
+    return int(os.environ.get(f"OMPI_COMM_WORLD_{number}") or os.environ.get(f"HOROVOD_{number}") or 1)
+
+
 def limit_stall(seconds: int) -> None:
     """Ends the job once a rank has been silent for so many seconds; 0: never. Call it before ranks start.
 
