@@ -3,6 +3,7 @@
 import atexit
 import math
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -119,7 +120,13 @@ def start() -> None:
     """
     if started_by_mpi() and hvd.mpi_built() and not MPI.Is_initialized():
         MPI.Init_thread(MPI.THREAD_MULTIPLE)
-        atexit.register(MPI.Finalize)
+        atexit.register(_end)
+
+
+def _end() -> None:
+    """MPI's end waits for all ranks; where this one has failed, the launcher is to see it leave and end the others."""
+    if not hasattr(sys, "last_value"):
+        MPI.Finalize()
 
 
 def unusable() -> str | None:

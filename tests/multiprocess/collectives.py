@@ -72,7 +72,7 @@ if __name__ == "__main__":
     else:
         transport = launched()
         rank = transport.rank
-        transport._host = lambda: rank // 2  # type: ignore[method-assign]
+        transport.host = lambda: str(rank // 2)  # type: ignore[method-assign]
         transport.local_rank, transport.local_size = rank % 2, 2
         results = transport.all_gather_object(work(transport), "results")
     if rank == 0:

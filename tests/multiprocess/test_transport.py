@@ -19,8 +19,8 @@ print(f"{type(transport.ordered('first')).__name__} {transport.local()} {transpo
 """
 SHARED_NAME = """
 import socket
-socket.gethostname = lambda: str(transport.rank // 2)
-from hvd_qgenx.transport import launched
+from hvd_qgenx.transport import launched, launcher_rank
+socket.gethostname = lambda: str(launcher_rank() // 2)
 transport = launched()
 print(f"{type(transport.ordered('first')).__name__} {transport.hosts()} {transport.local()}")
 """
