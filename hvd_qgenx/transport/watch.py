@@ -28,7 +28,9 @@ SLOWEST = 5.0
 """Seconds between two signs of life, at most."""
 GLANCE = 0.2
 """Seconds between two looks for messages."""
-END_LAUNCHER = 'sleep 15; [ "$(cat /proc/$0/comm)" = mpirun ] && kill -KILL $0'
+LAUNCHERS = ("mpirun", "orted")
+"""Open MPI's launcher, and its daemon on every other host."""
+END_LAUNCHER = 'sleep 15; case "$(cat /proc/$0/comm)" in mpirun|orted) kill -KILL $0;; esac'
 GOODBYE = -1
 """In place of the number of collectives: the rank leaves."""
 
@@ -160,12 +162,12 @@ class Watch:
 
 
 def _limit_launcher() -> None:
-    """Gives mpirun, if it runs on this host, a while to end the job: it would wait for a host that is cut off for ever.
+    """Gives Open MPI's launcher on this host a while to end: it would wait for hosts that it cannot reach for ever.
 
     It soon ends this process; what is to outlive it needs a session of its own.
     """
     launcher = os.getppid()
-    if Path(f"/proc/{launcher}/comm").read_text().strip() == "mpirun":
+    if Path(f"/proc/{launcher}/comm").read_text().strip() in LAUNCHERS:
         subprocess.Popen(["sh", "-c", END_LAUNCHER, str(launcher)], start_new_session=True)
 
 
