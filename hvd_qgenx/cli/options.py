@@ -154,7 +154,7 @@ def exit_codes() -> Iterator[Session]:
             yield session
     except LocalError as error:
         click.echo(f"Error: {error}", err=True)
-        raise SystemExit(1) from error
+        _fail(session)
     except (ConfigurationError, TrainingError) as error:
         if session.speaks:
             if isinstance(error, DisagreementError):
@@ -167,7 +167,7 @@ def exit_codes() -> Iterator[Session]:
         if error.filename is None:
             raise
         click.echo(f"Error: {error.filename}: {error.strerror}", err=True)
-        raise SystemExit(1) from error
+        _fail(session)
     except KeyboardInterrupt as interrupt:
         _stop(interrupt if isinstance(interrupt, Stopped) else Stopped(signal.SIGINT), session)
     except Exception as error:
@@ -176,6 +176,13 @@ def exit_codes() -> Iterator[Session]:
         if sentence := explain_broken():
             click.echo(f"Error: {sentence}", err=True)
         leave(1)
+
+
+def _fail(session: Session) -> NoReturn:
+    """Ends this rank alone: the launcher is to end the others, which MPI's end would wait for."""
+    if session.transport is not None and session.transport.size > 1:
+        leave(1)
+    raise SystemExit(1)
 
 
 def _stop(stopped: Stopped, session: Session) -> NoReturn:

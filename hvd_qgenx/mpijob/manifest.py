@@ -94,8 +94,8 @@ def _worker(job: Job) -> dict[str, Any]:
         "command": ["/usr/sbin/sshd", "-De", "-f", f"{HOME}/.sshd_config"],
         "ports": [{"name": "ssh", "containerPort": SSH_PORT}],
         "readinessProbe": {"tcpSocket": {"port": SSH_PORT}, "periodSeconds": 5},
-        # A pod ends with its sshd, and with it all that runs there.
-        "lifecycle": _before_the_end("sh", "-c", STOP),
+        # A pod ends with its sshd, and with it all that runs there. An elastic job goes on without.
+        **({} if job.elastic else {"lifecycle": _before_the_end("sh", "-c", STOP)}),
         "securityContext": _least_rights(),
         "resources": {"requests": _amounts(job), "limits": _amounts(job)},
         "volumeMounts": [

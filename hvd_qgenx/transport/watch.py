@@ -7,17 +7,15 @@ of for too long ends the job.
 
 import atexit
 import math
-import os
 import socket
-import subprocess
 import sys
 import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
+from hvd_qgenx.transport.broken import leave
 from hvd_qgenx.transport.mpi import MPI, stall_limits
 
 T = TypeVar("T")
@@ -28,9 +26,6 @@ SLOWEST = 5.0
 """Seconds between two signs of life, at most."""
 GLANCE = 0.2
 """Seconds between two looks for messages."""
-LAUNCHERS = ("mpirun", "orted")
-"""Open MPI's launcher, and its daemon on every other host."""
-END_LAUNCHER = 'sleep 15; case "$(cat /proc/$0/comm)" in mpirun|orted) kill -KILL $0;; esac'
 GOODBYE = -1
 """In place of the number of collectives: the rank leaves."""
 
@@ -154,21 +149,10 @@ class Watch:
             )
         else:
             time.sleep(2 * self._beat + 1)
-        _limit_launcher()
-        os._exit(1)
+        leave(1)
 
     def _names(self, ranks: Iterable[int]) -> str:
         return ", ".join(f"rank {rank} on host {self._hosts[rank]}" for rank in ranks)
-
-
-def _limit_launcher() -> None:
-    """Gives Open MPI's launcher on this host a while to end: it would wait for hosts that it cannot reach for ever.
-
-    It soon ends this process; what is to outlive it needs a session of its own.
-    """
-    launcher = os.getppid()
-    if Path(f"/proc/{launcher}/comm").read_text().strip() in LAUNCHERS:
-        subprocess.Popen(["sh", "-c", END_LAUNCHER, str(launcher)], start_new_session=True)
 
 
 _watch: Watch | None = None

@@ -5,7 +5,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 JOBS = ("jobs/mpijob/cpu-demo.yaml", "jobs/mpijob/paper.yaml", "jobs/mpijob/elastic.yaml")
-DEMO = JOBS[0]
+DEMO, _, ELASTIC = JOBS
 
 
 def container(job: dict[str, Any], role: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""The manifest of the CPU demo, started as the operator would: its launcher's words, on three hosts of its names."""
+"""Manifests started as the operator would: their launchers' words, on three hosts that have their workers' names."""
 
+import csv
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from hvd_qgenx import mpijob
 from hvd_qgenx.mpijob.manifest import STOP
 from tests.cluster.hosts import FOLDERS, NAMES, Hosts, missing, three_hosts
 from tests.launch import until
-from tests.mpijob.files import DEMO, ROOT, container
+from tests.mpijob.files import DEMO, ELASTIC, ROOT, container
 
 pytestmark = pytest.mark.horovod
 
@@ -28,20 +29,21 @@ def _possible() -> None:
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Hosts]:
-    """Hosts that know each other by the names of the demo's workers."""
+    """Hosts that know each other by the names of the jobs' workers."""
     with three_hosts("1gbit", tmp_path / "hosts") as up:
-        lines = [f"10.77.0.{number + 1} {worker}\n" for number, worker in enumerate(workers())]
+        pairs = zip(workers("cpu-demo"), workers("elastic"), strict=True)
+        lines = [f"10.77.0.{number + 1} {' '.join(names)}\n" for number, names in enumerate(pairs)]
         for name in NAMES:
             with (FOLDERS / name / "hosts").open("a") as file:  # in place: it is mounted already
                 file.writelines(lines)
         yield up
 
 
-def workers() -> list[str]:
-    return [f"cpu-demo-worker-{number}.cpu-demo.default.svc" for number in range(3)]
+def workers(job: str) -> list[str]:
+    return [f"{job}-worker-{number}.{job}.default.svc" for number in range(3)]
 
 
-def injected(job: dict[str, Any], hostfile: Path) -> dict[str, str]:
+def injected(job: dict[str, Any], folder: Path) -> dict[str, str]:
     """What the operator puts into the launcher's environment, and what the manifest does."""
     own = {entry["name"]: entry["value"] for entry in container(job, "Launcher")["env"]}
     return {
@@ -50,7 +52,7 @@ def injected(job: dict[str, Any], hostfile: Path) -> dict[str, str]:
         "HVD_QGENX_THREADS": "1",
         "K_MPI_JOB_ROLE": "launcher",
         "OMPI_MCA_orte_keep_fqdn_hostnames": "true",
-        "OMPI_MCA_orte_default_hostfile": str(hostfile),
+        "OMPI_MCA_orte_default_hostfile": str(folder / "hostfile"),
         "OMPI_MCA_plm_rsh_args": "-o ConnectionAttempts=10",
         "OMPI_MCA_orte_set_default_slots": "1",
         "NVIDIA_VISIBLE_DEVICES": "",
@@ -59,17 +61,29 @@ def injected(job: dict[str, Any], hostfile: Path) -> dict[str, str]:
     }
 
 
-def launch(hosts: Hosts, folder: Path, *options: str) -> "subprocess.Popen[bytes]":
-    """Starts the launcher of cpu-demo.yaml; only the places of the hostfile and of the runs are others."""
-    (job,) = mpijob.load((ROOT / DEMO).read_text(), DEMO)
-    hostfile = folder / "hostfile"
-    hostfile.write_text("".join(f"{worker} slots=1\n" for worker in workers()))
+def launch(hosts: Hosts, folder: Path, manifest: str, *options: str) -> "subprocess.Popen[bytes]":
+    """Starts the launcher of a manifest; only the places of the operator's files and of the runs are others."""
+    (job,) = mpijob.load((ROOT / manifest).read_text(), manifest)
+    names = workers(job["metadata"]["name"])
+    (folder / "hostfile").write_text("".join(f"{name} slots=1\n" for name in names))
+    tell_of(folder, names)
     pod = container(job, "Launcher")
-    words = [word.replace("/runs/", f"{folder}/") for word in (*pod["command"], *pod["args"])]
-    environment = {**hosts.environment, **injected(job, hostfile)}
+    places = {"/runs/": f"{folder}/", "/etc/mpi/": f"{folder}/"}
+    words = [*pod["command"], *pod["args"]]
+    for place, ours in places.items():
+        words = [word.replace(place, ours) for word in words]
+    environment = {**hosts.environment, **injected(job, folder)}
     with (folder / "log").open("ab") as log:
         # `Hosts.start` has an environment of its own
         return Hosts(hosts.a, hosts.b, hosts.c, environment).start(*words, *options, stdout=log, stderr=log)
+
+
+def tell_of(folder: Path, names: list[str]) -> None:
+    """Renews discover_hosts.sh, which names the workers that run."""
+    new = folder / "new"
+    new.write_text("#!/bin/sh\n" + "".join(f"echo {name}\n" for name in names))
+    new.chmod(0o755)
+    new.replace(folder / "discover_hosts.sh")
 
 
 SMALL = ("--filters", "4", "--latent", "8", "--batch-size", "12")
@@ -79,7 +93,7 @@ def test_a_job_that_is_asked_to_stop_goes_on_when_it_is_begun_again(hosts: Hosts
     """A rank is asked, as the hook of a worker that has to go does; then the launcher is started once more."""
     run = tmp_path / "cpu-demo"
     metrics = run / "metrics.csv"
-    launcher = launch(hosts, tmp_path, *SMALL, "--updates", "100000", "--log-every", "1")
+    launcher = launch(hosts, tmp_path, DEMO, *SMALL, "--updates", "100000", "--log-every", "1")
     until(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, 120, "training three updates")
     assert not (run / "checkpoint.pt").exists()
     os.kill(hosts.b.ranks()[0], signal.SIGTERM)
@@ -87,10 +101,31 @@ def test_a_job_that_is_asked_to_stop_goes_on_when_it_is_begun_again(hosts: Hosts
     done = updates(metrics)
     until(lambda: not any(host.ranks() for host in hosts), 10, "ending all ranks")
 
-    again = launch(hosts, tmp_path, *SMALL, "--updates", str(len(done) + 2), "--log-every", "1")
+    again = launch(hosts, tmp_path, DEMO, *SMALL, "--updates", str(len(done) + 2), "--log-every", "1")
     assert again.wait(timeout=120) == 0, (tmp_path / "log").read_text()
     assert updates(metrics) == [*done, len(done) + 1, len(done) + 2] == list(range(1, len(done) + 3))
     assert json.loads((run / "summary.json").read_text())["ranks"] == 3
+
+
+def test_an_elastic_job_goes_on_without_a_worker_that_is_deleted_and_takes_in_the_next(
+    hosts: Hosts, tmp_path: Path
+) -> None:
+    """A deleted worker's rank ends with its pod; the operator makes another of the same name."""
+    run, names = tmp_path / "elastic", workers("elastic")
+    launcher = launch(hosts, tmp_path, ELASTIC, *SMALL, "--log-every", "1", "--updates", "100000")
+    ranks = run / "ranks.csv"
+
+    def trains_with(sizes: list[int]) -> bool:
+        assert launcher.poll() is None, (tmp_path / "log").read_text()
+        found = [int(row["ranks"]) for row in csv.DictReader(ranks.read_text().splitlines())] if ranks.exists() else []
+        return found == sizes and len(updates(run / "metrics.csv")) > 0
+
+    until(lambda: trains_with([3]), 120, "training on three workers")
+    tell_of(tmp_path, names[:2])
+    os.kill(hosts.c.ranks()[0], signal.SIGKILL)
+    until(lambda: trains_with([3, 2]), 120, "training on two workers")
+    tell_of(tmp_path, names)
+    until(lambda: trains_with([3, 2, 3]), 180, "training on three workers again")
 
 
 def updates(metrics: Path) -> list[int]:
