@@ -101,9 +101,13 @@ class Job:
         return self.log.read_text(errors="replace").replace("\r", "\n")
 
     def _left(self) -> dict[int, str]:
-        """Processes on the hosts that were not there before, and their command lines."""
+        """Processes of the job on the hosts, and their command lines.
+
+        Of new ones all but sshd's, which are the host's own, and end when TCP gives up their connection.
+        """
         new = self._processes() - self._before
-        return {pid: " ".join(words)[:120] for pid, words in command_lines() if pid in new}
+        lines = {pid: " ".join(words)[:120] for pid, words in command_lines() if pid in new}
+        return {pid: line for pid, line in lines.items() if not line.startswith("sshd: ")}
 
     def _processes(self) -> set[int]:
         return {pid for host in self.hosts for pid in host.processes()}

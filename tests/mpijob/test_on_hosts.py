@@ -113,19 +113,26 @@ def test_an_elastic_job_goes_on_without_a_worker_that_is_deleted_and_takes_in_th
     """A deleted worker's rank ends with its pod; the operator makes another of the same name."""
     run, names = tmp_path / "elastic", workers("elastic")
     launcher = launch(hosts, tmp_path, ELASTIC, *SMALL, "--log-every", "1", "--updates", "100000")
-    ranks = run / "ranks.csv"
+    ranks, metrics = run / "ranks.csv", run / "metrics.csv"
 
-    def trains_with(sizes: list[int]) -> bool:
+    def trains_with(count: int) -> bool:
         assert launcher.poll() is None, (tmp_path / "log").read_text()
-        found = [int(row["ranks"]) for row in csv.DictReader(ranks.read_text().splitlines())] if ranks.exists() else []
-        return found == sizes and len(updates(run / "metrics.csv")) > 0
+        if not (ranks.exists() and metrics.exists()):
+            return False
+        latest = list(csv.DictReader(ranks.read_text().splitlines()))[-1]
+        return int(latest["ranks"]) == count and updates(metrics)[-1:] > [int(latest["update"])]
 
-    until(lambda: trains_with([3]), 120, "training on three workers")
+    until(lambda: trains_with(3), 120, "training on three workers")
     tell_of(tmp_path, names[:2])
     os.kill(hosts.c.ranks()[0], signal.SIGKILL)
-    until(lambda: trains_with([3, 2]), 120, "training on two workers")
+    until(lambda: trains_with(2), 120, "training on two workers")
     tell_of(tmp_path, names)
-    until(lambda: trains_with([3, 2, 3]), 180, "training on three workers again")
+    until(lambda: trains_with(3), 180, "training on three workers again")
+    os.kill(hosts.a.ranks()[0], signal.SIGTERM)  # as the hook of the launcher does
+    assert launcher.wait(timeout=120) != 0
+    log = (tmp_path / "log").read_text()
+    assert f"Stopped by SIGTERM after update {updates(metrics)[-1]}; go on with" in log, log
+    assert (run / "checkpoint.pt").exists()
 
 
 def updates(metrics: Path) -> list[int]:
