@@ -1,7 +1,9 @@
 """Finding out together, before work starts, that all ranks can do the same work."""
 
 import io
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -11,6 +13,9 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport.base import Transport
 
 T = TypeVar("T")
+
+MEETING_SECONDS = 0.5
+"""Between two meetings of ranks that wait for others."""
 
 Row = tuple[str, Any, Sequence[int]]
 """Something that ranks disagree on, a value of it, and the ranks that have this value."""
@@ -53,21 +58,46 @@ def together(transport: Transport, name: str, function: Callable[[], T]) -> T:
 
 
 def from_first(transport: Transport, name: str, function: Callable[[], T]) -> T:
-    """What ``function`` returns on rank 0, on every rank. Collective.
+    """What ``function`` returns on rank 0, on every rank, however long it takes. Collective.
 
     Raises:
         ConfigurationError: on all ranks, if it does on rank 0.
     """
-    outcome: T | ConfigurationError | None = None
-    if transport.rank == 0:
+
+    def find() -> T | ConfigurationError | None:
         try:
-            outcome = function()
+            return function() if transport.rank == 0 else None
         except ConfigurationError as error:
-            outcome = error
-    outcome = transport.broadcast_object(outcome, name)
+            return error
+
+    outcome = transport.broadcast_object(patiently(transport, f"{name}.patience", find), name)
     if isinstance(outcome, ConfigurationError):
         raise outcome
-    return outcome
+    found: T = outcome
+    return found
+
+
+def patiently(transport: Transport, name: str, function: Callable[[], T]) -> T:
+    """Calls ``function`` on every rank, from a thread of its own, and returns when all have done. Collective.
+
+    It may take long on some ranks, say to download a file: they meet the others meanwhile, lest they be thought dead.
+    """
+    if transport.size == 1:
+        return function()
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name=name, daemon=True).start()  # a process that is to end does not wait for it
+    done = False
+    while not done:
+        wait([future], MEETING_SECONDS)
+        done = all(transport.all_gather_object(future.done(), name))
+    return future.result()
 
 
 def require_same(transport: Transport, values: Mapping[str, Any]) -> None:

@@ -34,6 +34,15 @@ if transport.rank == 1:
 print("rank 0 waits", flush=True)
 ordered.all_gather(torch.zeros(5), [5, 5], "gradients").wait()
 """
+PATIENT = """
+import threading
+from hvd_qgenx.transport import launched
+from hvd_qgenx.transport.agreement import patiently
+transport = launched()
+patiently(transport, "download", lambda: threading.Event().wait(5 * transport.rank))
+print("both are here", flush=True)
+"""
+LIMITS = {"HOROVOD_STALL_CHECK_TIME_SECONDS": "1", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "2"}
 
 
 @pytest.fixture(autouse=True)
@@ -75,9 +84,14 @@ def test_without_process_sets_there_are_no_levels():
 
 
 def test_a_rank_that_never_joins_ends_the_job_in_bounded_time():
-    limits = {"HOROVOD_STALL_CHECK_TIME_SECONDS": "1", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "2"}
-    done = launch.run(launch.horovodrun(2, sys.executable, "-c", ABSENT), **limits)
+    done = launch.run(launch.horovodrun(2, sys.executable, "-c", ABSENT), **LIMITS)
     assert done.returncode != 0
     assert "rank 0 waits" in done.stdout
     assert "gradients: waited 1 s for ranks 1" in done.stderr
     assert "HorovodInternalError: gradients: waited 2 s for ranks 1" in done.stderr
+
+
+def test_a_rank_that_works_for_longer_than_that_is_waited_for():
+    done = launch.run(launch.horovodrun(2, sys.executable, "-c", PATIENT), **LIMITS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("both are here") == 2

@@ -1,10 +1,20 @@
 """Ranks find out together whether they can do the same work."""
 
+import threading
+from contextlib import nullcontext
+
 import pytest
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import inprocess
-from hvd_qgenx.transport.agreement import DisagreementError, require_same, require_size, together
+from hvd_qgenx.transport.agreement import (
+    DisagreementError,
+    from_first,
+    patiently,
+    require_same,
+    require_size,
+    together,
+)
 from hvd_qgenx.transport.startup import check_start
 
 K = 4
@@ -41,6 +51,37 @@ def test_together_names_the_ranks_that_cannot():
 
     assert inprocess.run(K, work) == ["rank 1: no data on 1; rank 3: no data on 3"] * K
     assert inprocess.run(K, lambda t: together(t, "fine", lambda: t.rank)) == [0, 1, 2, 3]
+
+
+def test_patiently_waits_for_all_and_fails_where_it_fails():
+    doors = [threading.Event() for _ in range(K)]
+
+    def work(transport):
+        def walk_through():
+            """The last rank goes first, and lets in the next; rank 0 fails."""
+            if transport.rank < K - 1:
+                assert doors[transport.rank].wait(60)
+            doors[transport.rank - 1].set()
+            if transport.rank == 0:
+                raise ConfigurationError("no data")
+            return transport.rank
+
+        with pytest.raises(ConfigurationError) if transport.rank == 0 else nullcontext():
+            return patiently(transport, "walk", walk_through), [door.is_set() for door in doors]
+
+    assert inprocess.run(K, work) == [None, *((rank, [True] * K) for rank in range(1, K))]
+
+
+def test_from_first_finds_or_fails_for_all():
+    def fail():
+        raise ConfigurationError("no weights")
+
+    def work(transport):
+        with pytest.raises(ConfigurationError, match="no weights"):
+            from_first(transport, "weights", fail)
+        return from_first(transport, "rank", lambda: transport.rank)
+
+    assert inprocess.run(K, work) == [0] * K
 
 
 def test_require_same_shows_what_differs_where():

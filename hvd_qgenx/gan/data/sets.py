@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gan.data.images import ImageFiles, ImageSet, InMemory
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import require_same, together
+from hvd_qgenx.transport.agreement import patiently, require_same, together
 from hvd_qgenx.vision import torchvision
 
 FILES_SIDE = 64
@@ -39,7 +40,8 @@ def load(name: str, data_dir: Path, download: bool, transport: Transport, side: 
 
     if download and name not in ("digits", "folder"):
         fetches = transport.local_rank == 0
-        together(transport, "download", lambda: _from_torchvision(name, data_dir, True) if fetches else None)
+        fetch = partial(_from_torchvision, name, data_dir, True) if fetches else lambda: None
+        together(transport, "download", lambda: patiently(transport, "downloading", fetch))
     images = together(transport, "data", read)
     require_same(transport, {f"what {name} holds": f"{len(images)} images ({images.fingerprint()[:12]})"})
     return images
