@@ -1,4 +1,4 @@
-"""What becomes of a run when a rank is killed, frozen, or asked to end: some of the faults of ``faults``."""
+"""What becomes of a run when a rank is killed, frozen, cut off, or asked to end: some of the faults of ``faults``."""
 
 import random
 import re
@@ -16,6 +16,7 @@ CASES = [
     ("kill -9, random rank, random update (1)", None, r"mpirun noticed that process rank \d .* signal 9"),
     ("rank 1 frozen for good", 1, r"Error: rank 1 on host b (has not been heard of|did not join)"),
     (f"rank 1 frozen for {faults.LIMIT // 2} s", 0, None),
+    ("host b off the network for good", None, r"Error: rank 1 on host b (has not been heard of|did not join)"),
     ("SIGTERM to rank 2", 143, r"Stopped by SIGTERM after update \d+; go on with: hvd-qgenx gan --resume"),
 ]
 
