@@ -105,8 +105,8 @@ class Soak:
                 with suppress(subprocess.TimeoutExpired):
                     job.launcher.wait(seconds)
                 life.end = blow(job) if job.launcher.poll() is None else "ended by itself"
-            struck = self.now()
-            job.launcher.wait(timeout=seconds if not blow else 120)
+        struck = self.now()  # no more samples: of processes that end memory shrinks
+        job.launcher.wait(timeout=seconds if not blow else 120)
         life.left = job.clear(60)
         life.seconds_to_end = self.now() - struck
         life.updates = (first, job.updates())
