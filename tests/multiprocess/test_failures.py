@@ -1,0 +1,35 @@
+"""How a rank that alone has failed ends the others, under the real horovodrun."""
+
+import sys
+
+import pytest
+
+from tests import launch
+
+ALONE = """
+from hvd_qgenx.cli.options import exit_codes
+from hvd_qgenx.errors import LocalError
+with exit_codes() as session:
+    transport = session.meet(None, None)
+    if transport.rank == 1:
+        raise {error}
+    transport.all_gather_object(None, "that rank 1 never joins")
+"""
+
+pytestmark = pytest.mark.horovod
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        ('LocalError("an image cannot be read")', "Error: an image cannot be read"),
+        ('OSError(28, "No space left on device", "metrics.csv")', "Error: metrics.csv: No space left on device"),
+        ("RuntimeError('a mistake')", "RuntimeError: a mistake"),
+    ],
+)
+def test_others_do_not_wait_for_it(error, sentence):
+    launch.require_horovod()
+    command = launch.horovodrun(2, sys.executable, "-c", ALONE.format(error=error))
+    done = launch.run(command, HOROVOD_STALL_CHECK_DISABLE="1")  # nothing else ends them
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count(sentence) == 1
