@@ -7,13 +7,15 @@ import pytest
 from tests import launch
 
 ALONE = """
+import torch
 from hvd_qgenx.cli.options import exit_codes
 from hvd_qgenx.errors import LocalError
 with exit_codes() as session:
     transport = session.meet(None, None)
+    ordered = transport.ordered("first")
     if transport.rank == 1:
         raise {error}
-    transport.all_gather_object(None, "that rank 1 never joins")
+    ordered.all_gather(torch.zeros(5), [5, 5], "that rank 1 never joins").wait()
 """
 
 pytestmark = pytest.mark.horovod

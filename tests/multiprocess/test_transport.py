@@ -40,6 +40,7 @@ from hvd_qgenx.transport import launched
 from hvd_qgenx.transport.agreement import patiently
 transport = launched()
 patiently(transport, "download", lambda: threading.Event().wait(5 * transport.rank))
+transport.all_gather_object(None, "next")
 print("both are here", flush=True)
 """
 LIMITS = {"HOROVOD_STALL_CHECK_TIME_SECONDS": "1", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "2"}
