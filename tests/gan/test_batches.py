@@ -160,21 +160,31 @@ def test_a_dead_worker_is_one_sentence():
         batches(0)
 
 
-def test_workers_of_a_launched_rank_start_no_mpi_and_die_with_it():
-    launched = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}
-    program = """if True:
+def read_in_a_process(how_it_ends: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A program that has started a worker, and has not closed its batches."""
+    program = f"""if True:
         import os, signal
         from tests.gan.test_batches import Batches, Spy
         batches = Batches(Spy(), 4, 0, 0, 1, workers=1)
         print("imported", batches(0)[1].tolist(), flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
+        {how_it_ends}
     """
-    done = subprocess.run(  # which waits for the last process that holds the pipe
+    return subprocess.run(  # which waits for the last process that holds the pipe
         [sys.executable, "-c", program],
-        env={**os.environ, **launched},
+        env={**os.environ, **environment},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=120,
     )
+
+
+def test_workers_of_a_launched_rank_start_no_mpi_and_die_with_it():
+    launched = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}
+    done = read_in_a_process("os.kill(os.getpid(), signal.SIGKILL)", **launched)
     assert done.stdout == "imported [0, 0, 0, 0]\n", done.stderr
+
+
+@pytest.mark.parametrize(("end", "code"), [("", 0), ("kept = [batches, 1 / 0]", 1)])
+def test_a_process_that_ends_takes_them_along(end, code):
+    assert read_in_a_process(f"batches.itself = batches; {end}").returncode == code

@@ -1,9 +1,11 @@
 """Processes that read images ahead of training."""
 
+import atexit
 import multiprocessing
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -18,7 +20,7 @@ class ReadAhead:
     """Takes what ``indices`` lists from ``images``, two lists a process ahead.
 
     The processes are forked from a server that has neither this process's threads nor its MPI and
-    CUDA. They end with this object, and when this process dies.
+    CUDA. They end with this object, and with this process, however it ends.
     """
 
     def __init__(self, images: ImageSet, indices: Iterable[Sequence[int]], processes: int) -> None:
@@ -33,7 +35,9 @@ class ReadAhead:
             worker_init_fn=_belong_to_parent,
             generator=torch.Generator(),  # from which the loader draws, in place of the global one
         )
+        others = set(multiprocessing.active_children())
         self._taken = iter(loader)
+        _readers.update(set(multiprocessing.active_children()) - others)
 
     def __next__(self) -> tuple[Tensor, Tensor]:
         """What ``ImageSet.take`` returns for the next list.
@@ -50,6 +54,16 @@ class ReadAhead:
             raise taken
         images, labels = taken
         return images, labels
+
+
+_readers: weakref.WeakSet[multiprocessing.process.BaseProcess] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_readers() -> None:
+    """Before multiprocessing, at its own end, would ask them with a SIGTERM that they ignore, and wait for ever."""
+    for reader in _readers:
+        reader.kill()
 
 
 class _Taking(Dataset[tuple[Tensor, Tensor] | LocalError]):
