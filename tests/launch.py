@@ -1,6 +1,7 @@
 """Runs programs on several Horovod ranks."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,11 @@ def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} took more than {seconds:g} s")
         time.sleep(0.02)
+
+
+def untagged(text: str) -> str:
+    """What ranks printed, without the launcher's tags, which may stand in the middle of a line."""
+    return re.sub(r"\[1,\d+\]<std(?:out|err)>:", "", text)
 
 
 def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:

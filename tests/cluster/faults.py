@@ -27,7 +27,7 @@ from hvd_qgenx.gan.run import KIND
 from hvd_qgenx.runs import checkpoint
 from tests.cluster.hosts import Hosts, HostsError, command, missing, three_hosts
 from tests.cluster.jobs import ON_ONE, Job
-from tests.launch import until
+from tests.launch import untagged, until
 
 UPDATES = 60
 OPTIONS = (
@@ -211,7 +211,7 @@ def suffer(hosts: Hosts, fault: Fault, folder: Path, chance: random.Random, expe
         seconds = time.monotonic() - began
         for host in hosts:
             host.set_link("up")
-        text = re.sub(r"\[1,\d+\]<std(out|err)>:", "", job.text())
+        text = untagged(job.text())
         updates = _checkpointed(run)
         broken = list(_broken(run))
         if fault.room:
