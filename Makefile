@@ -120,7 +120,7 @@ $(VENV)/.horovod: $(VENV)/.torch $(SETUP)/horovod.sh $(LOCK)/build.lock $(LOCK)/
 	$(SETUP)/horovod.sh $(BIN)/python
 	@touch $@
 
-$(VENV)/.project: $(VENV)/.horovod $(LOCK)/run.lock $(LOCK)/dev.lock setup.cfg pyproject.toml
+$(VENV)/.project: $(VENV)/.horovod $(LOCK)/run.lock $(LOCK)/dev.lock setup.cfg setup.py pyproject.toml
 	$(SETUP)/python.sh $(BIN)/python run dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(BIN)/pip check || { echo "The lock lacks what setup.cfg asks for: run make lock" >&2; exit 1; }

@@ -18,7 +18,7 @@ from compressors.exempt import Exempt
 from compressors.fingerprint import fingerprint
 from compressors.half import Half
 from compressors.identity import Identity
-from compressors.learning import Learner, Lesson
+from compressors.learning import Learner, LevelUpdate
 from compressors.leveled import Exponential, LevelQuantizer, Levels, Ternary
 from compressors.minmax import MinMax
 from compressors.quantizer import BucketQuantizer
@@ -42,8 +42,8 @@ __all__ = [
     "Half",
     "Identity",
     "Learner",
-    "Lesson",
     "LevelQuantizer",
+    "LevelUpdate",
     "Levels",
     "MinMax",
     "Multiplier",

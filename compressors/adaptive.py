@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from compressors.learning import Learner, Lesson, Statistics
+from compressors.learning import Learner, LevelUpdate, Statistics
 from compressors.leveled import LevelQuantizer
 from compressors.levels import sets, statistics
 from compressors.levels.fit import fit
@@ -18,7 +18,7 @@ from compressors.registry import register
 
 @dataclass(eq=False)
 class AdaptiveLevels(LevelQuantizer, Learner):
-    """Levels of least expected variance; until the first lesson those of NUQSGD, or even ones for linf.
+    """Levels of least expected variance; until the first level update those of NUQSGD, or even ones for linf.
 
     The distribution of magnitudes is a mixture over buckets weighted by their squared norms, so that
     its variance is the expected squared error: either of normals truncated to [-1, 1], with every
@@ -53,14 +53,14 @@ class AdaptiveLevels(LevelQuantizer, Learner):
     def observe(self, vector: Tensor) -> Statistics:
         return statistics.collect(vector, self.bucket_size, self.norm)
 
-    def study(self, everyone: Sequence[Statistics]) -> Lesson:
+    def fit(self, everyone: Sequence[Statistics]) -> LevelUpdate:
         normals, histogram = statistics.merge(everyone)
         found = fit(self.method, normals if self.fitted_to == "normal" else histogram, np.array(self.levels))
-        return Lesson(self.version + 1, tuple(found.levels.tolist()), found.previous, found.variance)
+        return LevelUpdate(self.version + 1, tuple(found.levels.tolist()), found.previous, found.variance)
 
-    def learn(self, lesson: Lesson) -> None:
-        self.version = lesson.version
-        self.set_levels(lesson.levels)
+    def apply(self, update: LevelUpdate) -> None:
+        self.version = update.version
+        self.set_levels(update.levels)
 
 
 @register("alq")

@@ -1,4 +1,4 @@
-"""Compressors that learn what all ranks see."""
+"""Compressors whose levels are fitted to the gradients of all ranks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from torch import Tensor
 Statistics = NDArray[np.float64]
 
 
-class Lesson(NamedTuple):
-    """What was learned from one look at the gradients; equal on all ranks."""
+class LevelUpdate(NamedTuple):
+    """New levels, fitted to the gradients of all ranks; equal on all ranks."""
 
     version: int
-    """Counts the lessons; 0 before the first."""
+    """Counts the updates; 0 before the first."""
     levels: tuple[float, ...]
     """Magnitudes in [0, 1], exact in float32."""
     old_variance: float
@@ -26,30 +26,30 @@ class Lesson(NamedTuple):
         return np.array([self.version, self.old_variance, self.new_variance, *self.levels], np.float64).tobytes()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Lesson":
+    def from_bytes(cls, data: bytes) -> "LevelUpdate":
         version, old_variance, new_variance, *levels = np.frombuffer(data, np.float64).tolist()
         return cls(int(version), tuple(levels), old_variance, new_variance)
 
 
 class Learner(ABC):
-    """What a compressor that learns adds to its interface.
+    """What a compressor with fitted levels adds to its interface.
 
-    ``lesson = one_rank.study([rank.observe(vector) for every rank]); every_rank.learn(lesson)``
+    ``update = one_rank.fit([rank.observe(vector) for every rank]); every_rank.apply(update)``
     """
 
     @property
     @abstractmethod
     def levels(self) -> tuple[float, ...]:
-        """What it learns, as it is now."""
+        """The levels as they are now."""
 
     @abstractmethod
     def observe(self, vector: Tensor) -> Statistics:
         """Statistics of this rank's flat vector: a few kB of float64, whatever its length."""
 
     @abstractmethod
-    def study(self, statistics: Sequence[Statistics]) -> Lesson:
-        """What follows from the statistics of all ranks. Changes nothing yet: one rank may study for all."""
+    def fit(self, statistics: Sequence[Statistics]) -> LevelUpdate:
+        """Returns the update that fits the statistics of all ranks. Changes nothing: one rank may fit for all."""
 
     @abstractmethod
-    def learn(self, lesson: Lesson) -> None:
-        """Takes the lesson; payloads made from now on carry its version."""
+    def apply(self, update: LevelUpdate) -> None:
+        """Takes the new levels; payloads made from now on carry their version."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from hvd_qgenx.gan.trainer import Trainer
+from hvd_qgenx.training.trainer import Trainer
 
 
 @contextmanager

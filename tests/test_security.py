@@ -20,12 +20,12 @@ from compressors import Coded, Compressor
 from compressors.quantizer import BucketQuantizer
 from hvd_qgenx.cli import main
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.gan import launch, presets
-from hvd_qgenx.gan.run import KIND
-from hvd_qgenx.gan.settings import FIELDS
 from hvd_qgenx.levels import sources
 from hvd_qgenx.runs import RunFolder, checkpoint
 from hvd_qgenx.scores import cache, weights
+from hvd_qgenx.training import launch, presets
+from hvd_qgenx.training.run import KIND
+from hvd_qgenx.training.settings import FIELDS
 
 SECRET = "wJalrXUtnFEMI-not-a-real-key"
 SOURCES = sorted(

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.gan.config import GanConfig
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.sweep import Job, Standing, drive, process, read
+from hvd_qgenx.tasks.gan.settings import GanConfig
 from tests.launch import until
 
 CONFIG = GanConfig(updates=6).completed()

@@ -9,7 +9,7 @@ import numpy as np
 
 from hvd_qgenx.bench.codec import ACTIONS
 from hvd_qgenx.bench.tables import Row, exchange_tables, group, label, setting
-from hvd_qgenx.cost import PATTERNS, Codec, Machine, Ranks, best_slices
+from hvd_qgenx.exchange.cost import PATTERNS, Codec, Machine, Ranks, best_slices
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hvd_qgenx.bench.exchange import FP32 as HOROVOD
 from hvd_qgenx.bench.files import Measured
 from hvd_qgenx.bench.tables import Row, Table, group, milliseconds, where
-from hvd_qgenx.cost import FLOAT_BYTES, FP32, Codec, Machine, Observation, Ranks, calibrate
 from hvd_qgenx.exchange.base import IN_FLIGHT
+from hvd_qgenx.exchange.cost import FLOAT_BYTES, FP32, Codec, Machine, Observation, Ranks, calibrate
 
 SMALL, LARGE = 10_000, 1_000_000
 """Exchanges of so few coordinates tell of latency, of so many of bandwidth."""

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hvd_qgenx import cost
 from hvd_qgenx.bench import figure, model, tables
 from hvd_qgenx.bench.codec import ACTIONS
 from hvd_qgenx.bench.files import Measured
 from hvd_qgenx.bench.model import Check
 from hvd_qgenx.bench.tables import Row, Table, group, label
 from hvd_qgenx.bench.workloads import MODELS, Workload
-from hvd_qgenx.cost import FP32, Codec, Machine
+from hvd_qgenx.exchange import cost
+from hvd_qgenx.exchange.cost import FP32, Codec, Machine
 from hvd_qgenx.runs.folder import write_atomically
 
 KEEP = "<!-- hvd-qgenx bench report writes what is above this line, and keeps what is below. -->\n"
@@ -50,7 +50,7 @@ MB sent by one rank; in parentheses over 2 (K-1)/K, which ring all-reduce and tw
 
 MODEL = """## Cost model
 
-`hvd_qgenx.cost` predicts the seconds of an exchange:
+`hvd_qgenx.exchange.cost` predicts the seconds of an exchange:
 
 ```
 {formulas}

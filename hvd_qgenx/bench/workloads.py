@@ -52,7 +52,7 @@ def resnet18() -> Shapes:
 
 def gan() -> Shapes:
     """Both players of ``hvd-qgenx gan`` on 32x32 images with 78 filters: 2.6 million parameters."""
-    from hvd_qgenx.gan import models
+    from hvd_qgenx.tasks.gan import models
 
     with torch.device("meta"):
         players = models.make(

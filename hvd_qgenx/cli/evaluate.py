@@ -14,18 +14,18 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from hvd_qgenx import data
 from hvd_qgenx.cli import options
-from hvd_qgenx.gan import data
-from hvd_qgenx.gan.averages import WEIGHTS
-from hvd_qgenx.gan.config import GanConfig
-from hvd_qgenx.gan.launch import PLACES
-from hvd_qgenx.gan.saved import SavedRun
-from hvd_qgenx.gan.scoring import make_scorer, score
-from hvd_qgenx.gan.settings import DEVICES, Setting, values
-from hvd_qgenx.gan.trainer import choose_device
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.runs.folder import naming
 from hvd_qgenx.scores import EXTRACTORS, Scorer, samples_note
+from hvd_qgenx.tasks.gan.saved import SavedRun
+from hvd_qgenx.tasks.gan.scoring import make_scorer, score
+from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.training.averages import WEIGHTS
+from hvd_qgenx.training.launch import PLACES
+from hvd_qgenx.training.settings import DEVICES, Setting, values
+from hvd_qgenx.training.trainer import choose_device
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import from_first, require_same, together
 

@@ -12,20 +12,20 @@ from rich.console import Console
 from rich.table import Table
 
 import compressors
-from hvd_qgenx import exchange
+from hvd_qgenx import data, exchange
 from hvd_qgenx.cli import options
-from hvd_qgenx.gan import data, launch, presets
-from hvd_qgenx.gan.averages import WEIGHTS
-from hvd_qgenx.gan.config import AUGMENTATIONS, CODINGS, PRECISIONS, GanConfig
-from hvd_qgenx.gan.elastic import ElasticRun
-from hvd_qgenx.gan.losses import LOSSES
-from hvd_qgenx.gan.models import MODELS, NORMS
-from hvd_qgenx.gan.optimizers import METHODS
-from hvd_qgenx.gan.run import EXCHANGE, Run
-from hvd_qgenx.gan.settings import DEVICES, FIELDS, OWN, PARAMETERS, Setting, Settings, merge
-from hvd_qgenx.gan.trainer import PHASES
+from hvd_qgenx.optim.registry import METHODS
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.scores import EXTRACTORS, samples_note
+from hvd_qgenx.tasks.gan.losses import LOSSES
+from hvd_qgenx.tasks.gan.models import MODELS, NORMS
+from hvd_qgenx.tasks.gan.settings import AUGMENTATIONS, CODINGS, PRECISIONS, GanConfig
+from hvd_qgenx.training import launch, presets
+from hvd_qgenx.training.averages import WEIGHTS
+from hvd_qgenx.training.elastic import ElasticRun
+from hvd_qgenx.training.run import EXCHANGE, Run
+from hvd_qgenx.training.settings import DEVICES, FIELDS, OWN, PARAMETERS, Setting, Settings, merge
+from hvd_qgenx.training.trainer import PHASES
 from hvd_qgenx.transport import Transport, launched_elastic
 from hvd_qgenx.transport.agreement import from_first
 

@@ -19,7 +19,7 @@ from compressors.naming import unknown
 from hvd_qgenx.cli import options
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.levels import sources
-from hvd_qgenx.measure import Measurement, measure
+from hvd_qgenx.levels.measure import Measurement, measure
 from hvd_qgenx.runs import RunFolder
 
 COLUMNS = ("source", "compressor", "setting", "error", "bits", "huffman", "entropy", "bound")

@@ -15,9 +15,9 @@ from hvd_qgenx import mpijob as jobs
 from hvd_qgenx.cli import options
 from hvd_qgenx.cli.gan import asked, gan
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.gan.settings import configure
 from hvd_qgenx.mpijob import RUNS, Finding, Job, rules, schema
 from hvd_qgenx.mpijob.launcher import PROGRAM
+from hvd_qgenx.training.settings import configure
 
 SECTIONS = {
     "command": "What to run",

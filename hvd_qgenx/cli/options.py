@@ -14,11 +14,11 @@ import compressors
 from compressors import Compressor, parameters
 from compressors.kernels.threads import VARIABLE as THREADS
 from compressors.kernels.threads import set_threads, threads
-from hvd_qgenx import stopping
+from compressors.spec import Spec
 from hvd_qgenx.errors import ConfigurationError, LocalError, TrainingError
 from hvd_qgenx.parameters import compressor_parameters, kind
-from hvd_qgenx.spec import Spec
-from hvd_qgenx.stopping import Stopped
+from hvd_qgenx.training import stopping
+from hvd_qgenx.training.stopping import Stopped
 from hvd_qgenx.transport import Transport, launched, launcher_rank
 from hvd_qgenx.transport.agreement import DisagreementError
 from hvd_qgenx.transport.broken import explain_broken, is_broken, leave

@@ -9,11 +9,11 @@ from PIL import Image
 from torch import Tensor
 
 from hvd_qgenx.cli import options
+from hvd_qgenx.data.streams import Purpose
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.gan.averages import WEIGHTS, draw
-from hvd_qgenx.gan.purposes import Purpose
-from hvd_qgenx.gan.saved import SavedRun
 from hvd_qgenx.runs import figures
+from hvd_qgenx.tasks.gan.saved import SavedRun
+from hvd_qgenx.training.averages import WEIGHTS, draw
 
 AT_ONCE = 256
 """Images that the generator makes in one pass."""

@@ -8,7 +8,7 @@ import torch
 import compressors
 from compressors import Compressor
 from compressors.random import generator
-from hvd_qgenx.spec import Spec
+from compressors.spec import Spec
 
 PROBE = 1 << 16
 """Normal numbers on which errors are measured."""

@@ -7,7 +7,7 @@ import torch
 from compressors import Compressor
 from compressors.random import generator
 from hvd_qgenx.bench.timing import interleaved
-from hvd_qgenx.cost import FLOAT_BYTES, Codec
+from hvd_qgenx.exchange.cost import FLOAT_BYTES, Codec
 from hvd_qgenx.transport import Transport
 
 NUMEL = 1 << 20

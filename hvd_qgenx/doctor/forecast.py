@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from hvd_qgenx.cost import PATTERNS, Codec, Machine, Ranks
 from hvd_qgenx.doctor.candidates import Candidate
 from hvd_qgenx.doctor.links import Links
 from hvd_qgenx.doctor.rehearsal import Rehearsal
 from hvd_qgenx.exchange.allreduce import LONGER
 from hvd_qgenx.exchange.base import MOST_SLICES, SLICE_BYTES
+from hvd_qgenx.exchange.cost import PATTERNS, Codec, Machine, Ranks
 
 NEAR = 1.05
 """Of candidates whose times are within this factor the more exact one is better."""

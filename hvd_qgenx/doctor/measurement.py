@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from compressors import Compressor
 from hvd_qgenx.bench.workloads import Workload
-from hvd_qgenx.cost import FP32, Codec, Ranks
 from hvd_qgenx.doctor import codecs, forecast, links
 from hvd_qgenx.doctor.candidates import Candidate, candidates
 from hvd_qgenx.doctor.forecast import Forecast
 from hvd_qgenx.doctor.links import Links
 from hvd_qgenx.doctor.rehearsal import Budget, rehearse
+from hvd_qgenx.exchange.cost import FP32, Codec, Ranks
 from hvd_qgenx.transport import Transport
 
 LINKS_SHARE = 0.2

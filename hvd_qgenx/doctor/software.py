@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from compressors import kernels
+from hvd_qgenx.data.vision import torchvision as import_torchvision
 from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding, Place, first_line
-from hvd_qgenx.vision import torchvision as import_torchvision
 
 
 def python(_: Place) -> Finding:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from compressors.spec import Spec
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.games.base import Operator
 from hvd_qgenx.games.draws import integers, normals
-from hvd_qgenx.spec import Spec
 
 TAG = 4
 """Sets these random numbers apart from those of the games."""

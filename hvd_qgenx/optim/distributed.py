@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from compressors import Compressor, Half, Identity, Learner, Lesson, fingerprint
+from compressors import Compressor, Half, Identity, Learner, LevelUpdate, fingerprint
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
 from hvd_qgenx.exchange import Exchange, Report, Shipment
@@ -96,9 +96,9 @@ class _Distributed(Optimizer):
         """Measure the compressor's error at every exchange (costs one more decode)."""
         self.overlap = True
         """Exchange gradients as backward computes them; otherwise, when ``step`` or the like is called."""
-        self.learn_next = False
+        self.update_levels_next = False
         """Let a compressor that learns do so from the next gradients, before they are exchanged; once."""
-        self.lesson: Lesson | None = None
+        self.level_update: LevelUpdate | None = None
         """What the compressor learned last; equal on all ranks."""
         self.report = Report()
         """Bytes and seconds of all exchanges so far; reset by assigning a new ``Report``."""
@@ -162,7 +162,7 @@ class _Distributed(Optimizer):
             )
         buffer = self._buffer_of[parameter]
         buffer.collect(parameter)
-        if self.overlap and not self.learn_next and self._passes[parameter] == self.backward_passes_per_step:
+        if self.overlap and not self.update_levels_next and self._passes[parameter] == self.backward_passes_per_step:
             self._round = self._round or self._begin(self._background)
             self._round.ready(parameter)
         buffer.seen = buffer.changes
@@ -176,8 +176,8 @@ class _Distributed(Optimizer):
         """
         with self.report.clock("exposed"):
             self._collect()
-            if self.learn_next:
-                self._learn()
+            if self.update_levels_next:
+                self._update_levels()
             current, self._round = self._round or self._begin(Inline()), None
             current.send_all()
             for buffer, shipment in zip(self._buffers, current.shipments, strict=True):
@@ -210,29 +210,29 @@ class _Distributed(Optimizer):
             for parameter in strays:
                 buffer.collect(parameter)
 
-    def _learn(self) -> None:
-        """All ranks send their statistics; rank 0 studies them and tells the others what to learn."""
+    def _update_levels(self) -> None:
+        """Gathers the statistics of all ranks; rank 0 fits new levels, and all ranks apply them."""
         if self._round is not None:
-            raise RuntimeError("learn_next must be set before backward, whose gradients are on their way")
-        self.learn_next = False
+            raise RuntimeError("update_levels_next must be set before backward, whose gradients are on their way")
+        self.update_levels_next = False
         seen: dict[Learner, list[Tensor]] = {}
         for buffer in self._buffers:
             for compressor, start, stop in buffer.codec.segments:
                 if compressor.learner is not None:
                     seen.setdefault(compressor.learner, []).append(buffer.buffer[start:stop])
-        transport, name = self.exchange.transport, f"{self._prefix}.lesson"
+        transport, name = self.exchange.transport, f"{self._prefix}.level_update"
         for learner, parts in seen.items():
             mine = torch.from_numpy(learner.observe(torch.cat(parts) / self.backward_passes_per_step))
             gathered = self.report.wait(transport.all_gather(mine, [len(mine)] * transport.size, f"{name}.statistics"))
-            lesson = learner.study([statistics.numpy() for statistics in gathered]) if transport.rank == 0 else None
-            self.lesson = self._from_first(lesson, name)
-            learner.learn(self.lesson)
+            level_update = learner.fit([statistics.numpy() for statistics in gathered]) if transport.rank == 0 else None
+            self.level_update = self._from_first(level_update, name)
+            learner.apply(self.level_update)
 
-    def _from_first(self, lesson: Lesson | None, name: str) -> Lesson:
-        """Rank 0's lesson on all ranks: floating point may differ between hosts, and levels must not."""
-        sent = torch.tensor([] if lesson is None else list(lesson.to_bytes()), dtype=torch.uint8)
+    def _from_first(self, level_update: LevelUpdate | None, name: str) -> LevelUpdate:
+        """Rank 0's level update on all ranks: floating point may differ between hosts, and levels must not."""
+        sent = torch.tensor([] if level_update is None else list(level_update.to_bytes()), dtype=torch.uint8)
         everyone = self.exchange.transport.all_gather(sent, None, name)
-        return Lesson.from_bytes(bytes(self.report.wait(everyone)[0].tolist()))
+        return LevelUpdate.from_bytes(bytes(self.report.wait(everyone)[0].tolist()))
 
     @contextmanager
     def skip_synchronize(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from hvd_qgenx import vision
+from hvd_qgenx.data import vision
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.scores.extractor import Extractor, Features, fingerprint
 from hvd_qgenx.scores.weights import fetch, read

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.gan.config import MAY_CHANGE, GanConfig
 from hvd_qgenx.runs import RunFolder
+from hvd_qgenx.tasks.gan.settings import MAY_CHANGE, GanConfig
 
 
 class Standing(Enum):

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.gan import presets
-from hvd_qgenx.gan.config import GanConfig
-from hvd_qgenx.gan.settings import configure, merge, read
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.sweep.file import Sweep
 from hvd_qgenx.sweep.job import Job
+from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.training import presets
+from hvd_qgenx.training.settings import configure, merge, read
 
 OTHERS = {"preset": str, "download": bool, "label": str}
 """Options of `hvd-qgenx gan` that are no settings, with their types."""

@@ -5,7 +5,7 @@ import pytest
 from hvd_qgenx.bench.files import Measured
 from hvd_qgenx.bench.model import check
 from hvd_qgenx.bench.report import KEEP, write
-from hvd_qgenx.cost import FP32, Codec, Machine, Ranks, all_reduce, two_phase
+from hvd_qgenx.exchange.cost import FP32, Codec, Machine, Ranks, all_reduce, two_phase
 
 MACHINE = Machine(bandwidth=1.2e8, latency=1e-4, negotiation=1e-3)
 RANKS = Ranks(3)

@@ -3,7 +3,7 @@
 import torch
 
 from hvd_qgenx.bench.workloads import MODELS, Workload, vector
-from hvd_qgenx.vision import torchvision
+from hvd_qgenx.data.vision import torchvision
 
 
 def test_resnet18_is_that_of_torchvision():

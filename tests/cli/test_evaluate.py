@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from hvd_qgenx.cli import evaluate as command
 from hvd_qgenx.cli import main
-from hvd_qgenx.gan import scoring
+from hvd_qgenx.tasks.gan import scoring
 from hvd_qgenx.transport import inprocess
 from tests.scores.pictures import Small
 

@@ -18,13 +18,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from compressors.kernels import threads
 from hvd_qgenx.cli import main
-from hvd_qgenx.gan import launch, presets, scoring
-from hvd_qgenx.gan.data import InMemory, sets
-from hvd_qgenx.gan.run import KIND
-from hvd_qgenx.gan.settings import FIELDS, PARAMETERS
-from hvd_qgenx.gan.trainer import PHASES
+from hvd_qgenx.data import InMemory, sets
 from hvd_qgenx.runs import checkpoint
 from hvd_qgenx.scores import Scorer
+from hvd_qgenx.tasks.gan import scoring
+from hvd_qgenx.training import launch, presets
+from hvd_qgenx.training.run import KIND
+from hvd_qgenx.training.settings import FIELDS, PARAMETERS
+from hvd_qgenx.training.trainer import PHASES
 from tests.stopping import stopped_before
 
 IMAGES = InMemory("cifar10", torch.zeros(20, 3, 32, 32, dtype=torch.uint8), torch.zeros(20))
@@ -507,8 +508,10 @@ class TestLevels:
 
     @pytest.mark.parametrize("every", [0.5, 1, 2.5])
     @pytest.mark.parametrize("stopped_at", [9, 10, 11, 13])
-    def test_resumed_across_a_lesson_the_log_has_every_lesson_once(self, tmp_path, monkeypatch, stopped_at, every):
-        """The second lesson comes with move 10, the first half-step of the sixth update."""
+    def test_resumed_across_a_level_update_the_log_has_each_once(
+        self, tmp_path, monkeypatch, stopped_at, every
+    ):
+        """The second level update comes with move 10, the first half-step of the sixth update."""
         whole, out = tmp_path / "whole", tmp_path / "run"
         arguments = (*self.ARGUMENTS, "--updates", 8, "--levels-at", "0,5", "--checkpoint-every", every)
         expected = train(whole, *arguments)

@@ -11,7 +11,7 @@ from PIL import Image
 import compressors
 from compressors.rotated import relative_error
 from hvd_qgenx.cli import main
-from hvd_qgenx.measure import measure
+from hvd_qgenx.levels.measure import measure
 
 
 def call(*arguments: object):

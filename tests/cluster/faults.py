@@ -23,8 +23,8 @@ from pathlib import Path
 import psutil
 from PIL import Image
 
-from hvd_qgenx.gan.run import KIND
 from hvd_qgenx.runs import checkpoint
+from hvd_qgenx.training.run import KIND
 from tests.cluster.hosts import Hosts, HostsError, command, missing, three_hosts
 from tests.cluster.jobs import ON_ONE, Job
 from tests.launch import untagged, until

@@ -8,8 +8,8 @@ import threading
 from typing import Any
 
 from hvd_qgenx.cli import main
-from hvd_qgenx.gan.losses import Batch
-from hvd_qgenx.gan.trainer import Trainer
+from hvd_qgenx.tasks.gan.losses import Batch
+from hvd_qgenx.training.trainer import Trainer
 
 what, update = sys.argv[1], int(sys.argv[2])
 draw = Trainer._draw_batch

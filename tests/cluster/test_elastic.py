@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from compressors.kernels.threads import set_threads, threads
-from hvd_qgenx.gan.config import GanConfig
-from hvd_qgenx.gan.data import load
-from hvd_qgenx.gan.resize import resized
-from hvd_qgenx.gan.run import KIND
-from hvd_qgenx.gan.trainer import Trainer
+from hvd_qgenx.data import load
 from hvd_qgenx.runs import checkpoint
+from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.training.resize import resized
+from hvd_qgenx.training.run import KIND
+from hvd_qgenx.training.trainer import Trainer
 from hvd_qgenx.transport import inprocess
 from tests.cluster.elastic import COMMIT_EVERY, PATIENCE, ElasticJob, lose_and_regain
 from tests.cluster.hosts import missing, three_hosts

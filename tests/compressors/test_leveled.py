@@ -13,7 +13,7 @@ ADAPTIVE = ("alq", "alq-gd", "amq")
 
 def learned(name: str, vector: torch.Tensor, **values) -> compressors.AdaptiveLevels:
     compressor = compressors.make(name, **values)
-    compressor.learn(compressor.study([compressor.observe(vector)]))
+    compressor.apply(compressor.fit([compressor.observe(vector)]))
     return compressor
 
 
@@ -68,13 +68,13 @@ def test_learning_lowers_the_error_and_says_by_how_much(name, norm, fitted_to, z
     settings = {"bits": 3, "norm": norm, "fitted_to": fitted_to, "zero": zero}
     compressor = compressors.make(name, **settings)
     before = compressor.variance_bound(vector)
-    lesson = compressor.study([compressor.observe(vector)])
-    assert compressor.version == 0  # studying alone changes nothing
-    compressor.learn(lesson)
-    assert (compressor.version, compressor.levels) == (1, lesson.levels)
+    level_update = compressor.fit([compressor.observe(vector)])
+    assert compressor.version == 0  # fitting alone changes nothing
+    compressor.apply(level_update)
+    assert (compressor.version, compressor.levels) == (1, level_update.levels)
     after = compressor.variance_bound(vector)
     assert after < before
-    assert lesson.new_variance / lesson.old_variance == pytest.approx(after / before, rel=0.05)
+    assert level_update.new_variance / level_update.old_variance == pytest.approx(after / before, rel=0.05)
     conformance.check_unbiased(conformance.draw(compressor, vector[:100], 2000), vector[:100])
 
 
@@ -99,17 +99,17 @@ def test_ranks_learn_from_all():
     """Levels fitted to two ranks' statistics are those fitted to both vectors."""
     vectors = torch.randn(1 << 14), 5 * torch.randn(1 << 14).pow(3)
     ranks = [compressors.make("alq", bits=4) for _ in vectors]
-    lesson = ranks[0].study([rank.observe(vector) for rank, vector in zip(ranks, vectors, strict=True)])
-    alone = ranks[1].study([ranks[1].observe(torch.cat(vectors))])
-    assert lesson.levels == pytest.approx(alone.levels, rel=1e-3)
-    assert lesson.levels != ranks[0].study([ranks[0].observe(vectors[0])]).levels
+    level_update = ranks[0].fit([rank.observe(vector) for rank, vector in zip(ranks, vectors, strict=True)])
+    alone = ranks[1].fit([ranks[1].observe(torch.cat(vectors))])
+    assert level_update.levels == pytest.approx(alone.levels, rel=1e-3)
+    assert level_update.levels != ranks[0].fit([ranks[0].observe(vectors[0])]).levels
 
 
 @pytest.mark.parametrize("vector", [torch.zeros(5000), torch.full((3000,), float("nan")), torch.zeros(0)])
 def test_nothing_to_learn_from_leaves_the_levels(vector):
     compressor = compressors.make("alq")
-    lesson = compressor.study([compressor.observe(vector)])
-    assert lesson.levels == compressor.levels
+    level_update = compressor.fit([compressor.observe(vector)])
+    assert level_update.levels == compressor.levels
 
 
 def test_statistics_are_a_few_kilobytes():

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from hvd_qgenx.data import DATASETS
 from hvd_qgenx.doctor import checks, files, machine, mpi, software
 from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding, Place, examine, merged
-from hvd_qgenx.gan.data import DATASETS
 
 HERE = Place(Path("data"), Path("runs"))
 RANK = Place(Path("data"), Path("runs"), rank=1, local_ranks=2)

@@ -5,12 +5,12 @@ import math
 import pytest
 
 import compressors
-from hvd_qgenx.cost import PATTERNS, Codec, Machine, Ranks
 from hvd_qgenx.doctor import forecast
 from hvd_qgenx.doctor.candidates import Candidate, candidates
 from hvd_qgenx.doctor.forecast import EXTRAPOLATED, MODELLED, REHEARSED, Forecast, best
 from hvd_qgenx.doctor.links import Links
 from hvd_qgenx.doctor.rehearsal import Rehearsal
+from hvd_qgenx.exchange.cost import PATTERNS, Codec, Machine, Ranks
 
 TEXTS = ("fp16", "minmax:bits=8", "minmax:bits=4", "minmax:bits=2", "rotated:bits=2")
 BITS = {"none": 32, "fp16": 16, "minmax:bits=8": 8, "minmax:bits=4": 4, "minmax:bits=2": 2, "rotated:bits=2": 2}

@@ -6,12 +6,12 @@ import pytest
 
 import compressors
 from hvd_qgenx.bench import workloads
-from hvd_qgenx.cost import Codec, Ranks
 from hvd_qgenx.doctor import report
 from hvd_qgenx.doctor.candidates import Candidate
 from hvd_qgenx.doctor.forecast import MODELLED, REHEARSED, Forecast
 from hvd_qgenx.doctor.links import Links
 from hvd_qgenx.doctor.measurement import Measurement, measure
+from hvd_qgenx.exchange.cost import Codec, Ranks
 from hvd_qgenx.transport import inprocess
 
 NUMEL = 200_000

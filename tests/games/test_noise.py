@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from compressors.spec import Spec
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.games import noise
 from hvd_qgenx.games.draws import BLOCK, integers, normals
-from hvd_qgenx.spec import Spec
 
 PLAYERS = {"theta": 3, "phi": 2}
 POINT = torch.tensor([1.0, -2.0, 0.5, 3.0, 0.1], dtype=torch.float64)

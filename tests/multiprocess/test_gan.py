@@ -114,7 +114,7 @@ def check_scored(out: Path, updates: list[str]) -> None:
 
 
 def test_levels_move_and_survive_a_kill(tmp_path):
-    """Adaptive levels in Huffman's code; the second lesson, before update 20, comes after the kill."""
+    """Adaptive levels in Huffman's code; the second level update, before update 20, comes after the kill."""
     learning = ("--compressor", "alq", "--bits", 3, "--coding", "huffman", "--levels-at", "0,20", "--updates", 40)
     whole = train(tmp_path / "whole", *learning)
     resumed = kill_and_resume(tmp_path / "run", 1, 10, *learning)

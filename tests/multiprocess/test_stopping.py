@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from hvd_qgenx.stopping import Agreement
+from hvd_qgenx.training.stopping import Agreement
 from hvd_qgenx.transport.inprocess import InProcess, run
 from tests import launch
 
 QUICK = ("--filters", "8", "--batch-size", "12", "--log-every", "1", "--sample-every", "1000", "--seed", "3")
 TWICE = """
 import os, signal, sys, threading
-from hvd_qgenx import stopping
+from hvd_qgenx.training import stopping
 with stopping.asked() as asked:
     os.kill(os.getpid(), int(sys.argv[1]))
     assert asked() == int(sys.argv[1])

@@ -513,13 +513,13 @@ class TestOverlap:
         with pytest.raises(ZeroDivisionError):
             optimizer.step()
 
-    def test_lessons_come_before_the_exchange(self):
+    def test_level_updates_come_before_the_exchange(self):
         net = wide()
         optimizer = DistributedOptimizer(
             torch.optim.SGD(net.parameters(), lr=0.1), None, compressors.make("alq"), transport=inprocess.InProcess()
         )
         loss(net, batch(0, 0)).backward()
-        optimizer.learn_next = True
+        optimizer.update_levels_next = True
         with pytest.raises(RuntimeError, match="must be set before backward"):
             optimizer.step()
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from hvd_qgenx.data.vision import torchvision
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.scores import resnet
-from hvd_qgenx.vision import torchvision
 from tests.scores.pictures import CPU, noise
 
 

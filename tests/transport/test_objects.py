@@ -13,9 +13,9 @@ import torch
 import compressors
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import Report
-from hvd_qgenx.gan.config import GanConfig
-from hvd_qgenx.gan.losses import Losses
-from hvd_qgenx.gan.saved import SavedRun
+from hvd_qgenx.tasks.gan.losses import Losses
+from hvd_qgenx.tasks.gan.saved import SavedRun
+from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.transport.objects import dumps, loads
 
 VALUES = {
@@ -115,7 +115,7 @@ def test_no_function_is_called(tmp_path, function, protocol):
         "hvd_qgenx.runs.folder RunFolder",  # a class of ours that is no record
         "hvd_qgenx.runs.folder ConfigurationError.__init__",
         "hvd_qgenx.runs.folder Path",  # another's class
-        "hvd_qgenx.gan.saved GanConfig",  # a record, by another than its own name
+        "hvd_qgenx.tasks.gan.saved GanConfig",  # a record, by another than its own name
         "hvd_qgenx.nowhere Report",
         "hvd_qgenxx.errors ConfigurationError",
         "tests.transport.test_objects Foreign",

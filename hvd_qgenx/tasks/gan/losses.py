@@ -1,0 +1,174 @@
+"""Losses of both players, and their gradients at one point."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from hvd_qgenx.tasks.gan.models import Players
+
+PLAYERS = ("generator", "discriminator")
+
+GENERATOR_FORWARD, DISCRIMINATOR_FORWARD, PENALTY, GENERATOR_BACKWARD, DISCRIMINATOR_BACKWARD = PHASES = (
+    *("generator_forward", "discriminator_forward", "penalty"),
+    *("generator_backward", "discriminator_backward"),
+)
+"""What a gradient's time goes to. ``penalty`` holds both its value and its part of the backward pass."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the players minimise, as functions of the discriminator's scores (N,)."""
+
+    generator: Callable[[Tensor], Tensor]
+    """Of the scores of generated images; 0-d."""
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    """Of the scores of real and of generated images; 0-d."""
+    penalized: bool = False
+    """Has the discriminator a gradient penalty?"""
+    clipped: bool = False
+    """Are the discriminator's weights clipped after every move?"""
+
+
+def _wasserstein(real: Tensor, fake: Tensor) -> Tensor:
+    return fake.mean() - real.mean()
+
+
+def _minus_mean(fake: Tensor) -> Tensor:
+    return -fake.mean()
+
+
+def _hinge(real: Tensor, fake: Tensor) -> Tensor:
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
+    """-log s(real) - log(1 - s(fake)), s the sigmoid; softplus(x) = -log(1 - s(x)) does not overflow."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def _minus_log(fake: Tensor) -> Tensor:
+    """-log s(fake)"""
+    return F.softplus(-fake).mean()
+
+
+def _log_of_rest(fake: Tensor) -> Tensor:
+    """log(1 - s(fake))"""
+    return -F.softplus(fake).mean()
+
+
+LOSSES = {
+    "wgan-gp": Loss(_minus_mean, _wasserstein, penalized=True),
+    "wgan": Loss(_minus_mean, _wasserstein, clipped=True),
+    "hinge": Loss(_minus_mean, _hinge),
+    "ns-gan": Loss(_minus_log, _cross_entropy),
+    "gan": Loss(_log_of_rest, _cross_entropy),
+}
+"""Gulrajani et al. (NeurIPS 2017); Arjovsky et al. (ICML 2017); Lim and Ye (2017), Miyato et al. (ICLR 2018);
+Goodfellow et al. (NeurIPS 2014), where the generator minimises -log s(fake), or plays minimax."""
+
+
+class Batch(NamedTuple):
+    """What one rank computes gradients from."""
+
+    real: Tensor
+    """Images (N, C, H, W) in [-1, 1]."""
+    labels: Tensor | None
+    """(N,) int64, of the real images and for the generated ones; None unless players are class-conditional."""
+    latents: Tensor
+    """(N, latent)"""
+    mixing: Tensor
+    """(N, 1, 1, 1) in [0, 1], where between real and generated images the penalty is taken."""
+
+
+class Losses(NamedTuple):
+    """The losses' values on this rank; 0-d tensors."""
+
+    generator: Tensor
+    discriminator: Tensor
+    """Without the penalty."""
+    penalty: Tensor
+    """E (||grad D|| - 1)^2 between real and generated images; 0 without a penalty."""
+
+
+def fill_gradients(
+    players: Players,
+    loss: Loss,
+    batch: Batch,
+    penalty_weight: float,
+    share: float,
+    moving: Sequence[str] = PLAYERS,
+    lap: Callable[[str], None] = lambda _: None,
+    mixed: bool = False,
+) -> Losses:
+    """Adds the gradients of the players, taken at the same point, to ``.grad``.
+
+    Each player's loss reaches that player's parameters only. The generator's gradients are done first, so
+    that their exchange can go on while the discriminator's are computed.
+
+    Args:
+        players: generator and discriminator.
+        loss: what they minimise.
+        batch: this rank's images and latents.
+        penalty_weight: of the gradient penalty, where the loss has one.
+        share: weight of this rank's mean in the mean over ranks, 1 for equal batches.
+        moving: whose gradients; the penalty is computed for the discriminator only.
+        lap: called with a phase of ``PHASES`` when the work on it, since the last call, is done.
+        mixed: let the players compute in bfloat16 where autocast holds it safe. Weights, scores, losses and
+            gradients stay float32.
+    """
+    real, labels, latents, mixing = batch
+    moves_generator, moves_discriminator = (player in moving for player in PLAYERS)
+    generate, judge = (_forward(player, labels, mixed) for player in players)
+    with torch.set_grad_enabled(moves_generator):
+        fake = generate(latents)
+    lap(GENERATOR_FORWARD)
+    fake_scores = judge(fake)
+    loss_generator = loss.generator(fake_scores)
+    lap(DISCRIMINATOR_FORWARD)
+    if moves_generator:
+        parameters = list(players.generator.parameters())
+        (share * loss_generator).backward(inputs=parameters, retain_graph=moves_discriminator)
+        lap(GENERATOR_BACKWARD)
+    with torch.set_grad_enabled(moves_discriminator):
+        loss_discriminator = loss.discriminator(judge(real), fake_scores)
+    lap(DISCRIMINATOR_FORWARD)
+    penalty = torch.zeros((), device=real.device)
+    if moves_discriminator:
+        parameters = list(players.discriminator.parameters())
+        sources: list[Tensor] = [share * loss_discriminator]
+        slopes: list[Tensor | None] = [None]
+        if loss.penalized:
+            penalty = gradient_penalty(judge, real, fake.detach(), mixing)
+            sources += parameters
+            slopes += torch.autograd.grad(share * penalty_weight * penalty, parameters, materialize_grads=True)
+            lap(PENALTY)
+        # one pass that adds both, so that hooks see every parameter's gradient once, and whole
+        torch.autograd.backward(sources, slopes, inputs=parameters)
+        lap(DISCRIMINATOR_BACKWARD)
+    return Losses(loss_generator.detach(), loss_discriminator.detach(), penalty.detach())
+
+
+def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mixing: Tensor) -> Tensor:
+    """E (||grad_x D(x)||_2 - 1)^2 at x = mixing * real + (1 - mixing) * fake.
+
+    Source: Gulrajani et al., "Improved training of Wasserstein GANs" (NeurIPS 2017), equation 3.
+    """
+    between = torch.lerp(fake, real, mixing).requires_grad_()
+    (slope,) = torch.autograd.grad(judge(between).sum(), between, create_graph=True)
+    norms: Tensor = torch.linalg.vector_norm(slope.flatten(1), dim=1)
+    return (norms - 1).square().mean()
+
+
+def _forward(player: nn.Module, labels: Tensor | None, mixed: bool) -> Callable[[Tensor], Tensor]:
+    """The player with these labels, from float32 to float32."""
+
+    def forward(inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=mixed):
+            outputs: Tensor = player(inputs, labels)
+        return outputs.float()
+
+    return forward

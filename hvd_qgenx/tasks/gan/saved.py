@@ -1,0 +1,70 @@
+"""The generator of a run that was trained before, finished or not."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from compressors.naming import unknown
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.runs import RunFolder, checkpoint
+from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.training.averages import WEIGHTS, Averages, with_statistics
+from hvd_qgenx.training.run import KIND
+from hvd_qgenx.training.trainer import make_players
+
+KEPT = ("generator", "averages", "images", "move")
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What a run's folder holds of its generator; ranks, data and optimizers are not needed."""
+
+    config: GanConfig
+    state: dict[str, Any]
+    """The parts ``KEPT`` of the last checkpoint."""
+
+    @classmethod
+    def read(cls, path: Path) -> "SavedRun":
+        """Reads a run's folder.
+
+        Raises:
+            ConfigurationError: there is no run, it has no checkpoint yet, or another version wrote it.
+        """
+        folder = RunFolder(path)
+        stored, state = folder.read_config(), checkpoint.load(folder.checkpoint, KIND)
+        names = [field.name for field in fields(GanConfig)]
+        lacking = [name for name in names if name not in stored] + [name for name in KEPT if name not in state]
+        if lacking:
+            raise ConfigurationError(f"{path} was written by another version: it lacks {', '.join(lacking)}")
+        return cls(GanConfig(**{name: stored[name] for name in names}), {name: state[name] for name in KEPT})
+
+    @property
+    def updates(self) -> float:
+        """Updates done; half of one after an extrapolation."""
+        whole, rest = divmod(self.state["move"], self.config.moves_per_update)
+        return int(whole) if not rest else float(whole + rest / self.config.moves_per_update)
+
+    @property
+    def classes(self) -> int:
+        """Number of labels that the generator takes; 0: it takes none."""
+        return int(self.state["images"]["classes"]) if self.config.conditional else 0
+
+    def generator(self, weights: str, device: torch.device | str = "cpu") -> nn.Module:
+        """The generator with these weights, one of ``averages.WEIGHTS``, in evaluation mode.
+
+        Raises:
+            ConfigurationError: there are no such weights.
+        """
+        if weights not in WEIGHTS:
+            raise ConfigurationError(unknown("weights", weights, WEIGHTS))
+        config, images = self.config, self.state["images"]
+        model = make_players(config, images["channels"], images["side"], self.classes).generator
+        model.load_state_dict(self.state["generator"])
+        if weights != "raw":
+            averages = Averages(model, config.ema)
+            averages.load_state_dict(self.state["averages"])
+            model = averages.module(weights)
+        return with_statistics(model.to(device), config.latent, self.classes, config.seed)

@@ -1,0 +1,242 @@
+"""One run from its configuration to its summary."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from hvd_qgenx.exchange import Report
+from hvd_qgenx.runs import MetricsLog, RunFolder, checkpoint, figures
+from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.scores import Scorer
+from hvd_qgenx.tasks.gan.scoring import score
+from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.training import stopping
+from hvd_qgenx.training.schedule import milestones
+from hvd_qgenx.training.trainer import PHASES, Trainer
+
+KIND = "hvd-qgenx gan"
+EXCHANGE = ("encode", "wire", "decode")
+"""What an exchange's time goes to, while training does something else or waits."""
+COLUMNS = (
+    *("loss/generator", "loss/discriminator", "loss/penalty"),
+    *("traffic/megabytes_per_update", "traffic/megabytes", "traffic/relative_error"),
+    *("seconds/elapsed", "seconds/update"),
+    *(f"seconds/{phase}" for phase in (*PHASES, *EXCHANGE)),
+)
+
+
+class Run:
+    """Drives a trainer to its last update; rank 0 writes the run's folder."""
+
+    def __init__(self, trainer: Trainer, folder: RunFolder, scorer: Scorer | None = None) -> None:
+        self.trainer, self.folder, self.scorer = trainer, folder, scorer
+        self.config: GanConfig = trainer.config
+        self.writes = trainer.transport.rank == 0
+        self.record: dict[str, Any] = {}
+        """What config.json holds."""
+        self.after_update: Callable[[Run], None] = lambda run: None
+        """Called after every update, when all that is due then has been written."""
+        self.scores: dict[str, float] = {}
+        """The last ones."""
+        self._log: MetricsLog | None = None
+        self._level_log: MetricsLog | None = None
+        self._score_log: MetricsLog | None = None
+        self._gradients_at = milestones(self.config.gradients_at, "gradients_at")
+        self._logged = Report()
+        self._logged_seconds: Mapping[str, float] = {}
+        self._logged_updates = 0.0
+
+    def train(self) -> dict[str, Any]:
+        """Trains to the last update and returns the summary (the same on all ranks but for times).
+
+        Raises:
+            Stopped: on all ranks after the same update, if a signal asked any to end; a checkpoint is there then.
+        """
+        trainer = self.trainer
+        self._remember()
+        if self.writes:
+            self._open_logs()
+        bar = self._progress_bar()
+        try:
+            with stopping.asked() as asked:
+                self._go_on(stopping.Agreement(trainer.transport, asked), bar)
+        finally:
+            bar.close()
+            trainer.batches.close()
+            for log in self._logs():
+                log.close()
+        return self._summarize()
+
+    def _go_on(self, stop: stopping.Agreement, bar: Any) -> None:
+        trainer, config = self.trainer, self.config
+        last_move = config.updates * config.moves_per_update
+        checkpoint_moves = int(config.checkpoint_every * config.moves_per_update)
+        while trainer.move < last_move:
+            done = (trainer.move + 1) / config.moves_per_update
+            logs = done % config.log_every == 0 or done == config.updates
+            level_update = trainer.level_update
+            trainer.advance(measure_error=logs, save_gradients=self._gradient_file())
+            if trainer.level_update is not level_update:
+                self._log_level_update()
+            if done == int(done):
+                bar.update()
+            if logs:
+                self._log_metrics(bar)
+            if done % config.sample_every == 0 or done == config.updates:
+                self._draw_samples()
+            if self.scorer and (done % config.score_every == 0 or done == config.updates):
+                self._score(self.scorer)  # before the checkpoint: a run stopped here scores again
+            signal = stop.reached() if done == int(done) < config.updates else 0
+            if signal or trainer.move % checkpoint_moves == 0 or trainer.move == last_move:
+                self.save_checkpoint()
+            if signal:
+                advice = f" after update {int(done)}; go on with: hvd-qgenx gan --resume {self.folder.path}"
+                raise stopping.Stopped(signal, advice, together=True)
+            if done == int(done):
+                self.after_update(self)
+        stop.end()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on from ``state_dict``."""
+        self.trainer.load_state_dict(state)
+        self.scores = state["scores"]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Compares the replicas, then returns the state of all ranks, the same on each."""
+        self.trainer.replica_hash()
+        return {**self.trainer.state_dict(), "scores": self.scores}
+
+    def save_checkpoint(self) -> None:
+        """Rank 0 writes the state of all ranks."""
+        state = self.state_dict()
+        if self.writes:
+            checkpoint.save(self.folder.checkpoint, KIND, state)
+        for log in self._logs():
+            log.flush()
+
+    def _logs(self) -> list[MetricsLog]:
+        """Those of rank 0, which keeps them."""
+        return [log for log in (self._log, self._level_log, self._score_log) if log]
+
+    def _open_logs(self) -> None:
+        start = self.trainer.updates
+        self._log = MetricsLog(self.folder.metrics, self.folder.events, COLUMNS, start)
+        if self.scorer:
+            names = [f"{name}/{weights}" for weights in self.config.scored_weights for name in self.scorer.names]
+            columns = ("traffic/megabytes", "seconds/elapsed", "seconds/scoring", *names)
+            columns += tuple(f"bias/{name}" for name in self.scorer.bias)
+            self._score_log = MetricsLog(self.folder.scores, self.folder.events / "scores", columns, start)
+        compressor = self.config.make_compressor().inner
+        if compressor.learner is not None:
+            levels = tuple(f"level_{index}" for index in range(len(compressor.learner.levels)))
+            columns = ("version", "old_variance", "new_variance", *levels)
+            self._level_log = MetricsLog(self.folder.levels, self.folder.events / "levels", columns, math.ceil(start))
+
+    def _log_level_update(self) -> None:
+        level_update = self.trainer.level_update
+        if self._level_log and level_update:
+            version, levels, old, new = level_update
+            values = {f"level_{index}": level for index, level in enumerate(levels)}
+            update = math.ceil(self.trainer.updates)
+            self._level_log.write(update, {"version": version, "old_variance": old, "new_variance": new, **values})
+
+    def _gradient_file(self) -> Path | None:
+        """Where this rank saves the gradients of the coming move, if it does."""
+        update, move = divmod(self.trainer.move, self.config.moves_per_update)
+        if not self.writes or move or update + 1 not in self._gradients_at:
+            return None
+        self.folder.gradients.mkdir(exist_ok=True)
+        return self.folder.gradients / f"{update + 1:06d}.pt"
+
+    def _progress_bar(self) -> Any:
+        terminal = sys.stderr.isatty()
+        return tqdm(
+            total=self.config.updates,
+            initial=int(self.trainer.updates),
+            unit="update",
+            disable=not self.writes,
+            mininterval=0.1 if terminal else 5.0,
+            ncols=None if terminal else 110,
+            file=sys.stderr,
+        )
+
+    def _log_metrics(self, bar: Any) -> None:
+        loss = self.trainer.mean_losses()
+        recent = self.trainer.report.since(self._logged)
+        updates = self.trainer.updates - self._logged_updates
+        megabytes = self.trainer.report.bytes_sent / 1e6
+        seconds = self._seconds()
+        spent = {name: (seconds[name] - self._logged_seconds.get(name, 0.0)) / updates for name in seconds}
+        values = {
+            **{f"loss/{name}": value for name, value in loss.items()},
+            "traffic/megabytes_per_update": recent.bytes_sent / updates / 1e6,
+            "traffic/megabytes": megabytes,
+            "traffic/relative_error": recent.relative_error,
+            "seconds/elapsed": seconds["total"],
+            "seconds/update": spent.pop("total"),
+            **{f"seconds/{name}": value for name, value in spent.items()},
+        }
+        self._remember()
+        bar.set_postfix_str(
+            f"G {loss['generator']:+.3f}, D {loss['discriminator']:+.3f}, {megabytes:.1f} MB sent", refresh=False
+        )
+        if self._log:
+            self._log.write(int(self.trainer.updates), values)
+
+    def _remember(self) -> None:
+        self._logged = replace(self.trainer.report)
+        self._logged_seconds = self._seconds()
+        self._logged_updates = self.trainer.updates
+
+    def _seconds(self) -> dict[str, float]:
+        """Of this rank so far: in total, by phase, and of the exchanges meanwhile."""
+        laps, report = self.trainer.laps.seconds(), self.trainer.report
+        phases = {phase: laps.get(phase, 0.0) for phase in PHASES}
+        return {
+            "total": sum(phases.values()),
+            **phases,
+            **{name: getattr(report, f"{name}_seconds") for name in EXCHANGE},
+        }
+
+    def _draw_samples(self) -> None:
+        if self.writes:
+            path = self.folder.samples / f"{int(self.trainer.updates):06d}.png"
+            figures.save_grid(self.trainer.sample(64), path, columns=8)
+
+    def _score(self, scorer: Scorer) -> None:
+        trainer, config = self.trainer, self.config
+        start = time.perf_counter()
+        generators = {weights: trainer.weighted_generator(weights) for weights in config.scored_weights}
+        self.scores = score(scorer, generators, config.latent, trainer.classes, config.seed)
+        values = {
+            "traffic/megabytes": trainer.report.bytes_sent / 1e6,
+            "seconds/elapsed": self._seconds()["total"],
+            "seconds/scoring": time.perf_counter() - start,
+            **self.scores,
+        }
+        if self._score_log:
+            self._score_log.write(int(trainer.updates), values)
+
+    def _summarize(self) -> dict[str, Any]:
+        trainer, report = self.trainer, self.trainer.report
+        seconds = self._seconds()
+        summary = {
+            "updates": int(trainer.updates),
+            "ranks": trainer.transport.size,
+            "losses": trainer.mean_losses(),
+            "bytes_per_update": report.bytes_sent / trainer.updates,
+            "bytes_sent": report.bytes_sent,
+            "relative_error": report.relative_error,
+            "seconds": {name: round(value, 6) for name, value in seconds.items()},
+            "scores": self.scores,
+            "replica_hash": trainer.replica_hash(),
+        }
+        if self.writes:
+            write_json(self.folder.summary, summary)
+        return summary

@@ -1,0 +1,268 @@
+"""Data sets as they come."""
+
+import gzip
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hvd_qgenx import data
+from hvd_qgenx.data.vision import torchvision
+from hvd_qgenx.errors import ConfigurationError, LocalError
+from hvd_qgenx.transport import inprocess
+from hvd_qgenx.transport.agreement import DisagreementError
+
+ALONE = inprocess.InProcess()
+
+
+def save(path: Path, mode: str = "RGB", size: tuple[int, int] = (8, 8), colour: object = 100) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path)
+
+
+def folder(path: Path, **settings: int) -> data.ImageSet:
+    return data.load("folder", path, False, ALONE, **settings)
+
+
+def test_digits_need_no_folder():
+    images = data.load("digits", Path("/nowhere"), False, ALONE)
+    pixels, labels = images.take(range(1797))
+    assert (len(images), pixels.shape, pixels.dtype) == (1797, (1797, 1, 8, 8), torch.uint8)
+    assert pixels.max() == 255
+    assert labels.unique().tolist() == list(range(images.classes)) == list(range(10))
+
+
+def test_images_in_memory_are_scaled_once():
+    images = data.load("digits", Path("/nowhere"), False, ALONE, side=16)
+    pixels, labels = images.take(range(1797))
+    assert (images.side, pixels.shape) == (16, (1797, 1, 16, 16))
+    small, same_labels = data.load("digits", Path("/nowhere"), False, ALONE).take(range(1797))
+    assert torch.equal(labels, same_labels)
+    means = torch.nn.functional.avg_pool2d(pixels.float(), 2)
+    assert torch.corrcoef(torch.stack([means.flatten(), small.flatten().float()]))[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10"])
+def test_missing_data_says_what_to_do(name, tmp_path):
+    with pytest.raises(ConfigurationError, match=f"no {name} in .*add --download.*--data-dir.*--dataset digits"):
+        data.load(name, tmp_path, False, ALONE)
+
+
+def test_one_rank_of_a_host_downloads_before_any_loads(tmp_path, monkeypatch):
+    calls = []
+
+    class Fake:
+        def __init__(self, root, train, download):
+            calls.append(download)
+            self.data, self.targets = np.zeros((4, 32, 32, 3), np.uint8), [0, 1, 2, 3]
+
+    monkeypatch.setattr(torchvision().datasets, "CIFAR10", Fake)
+    images = inprocess.run(3, lambda transport: data.load("cifar10", tmp_path, True, transport))
+    assert [len(part) for part in images] == [4, 4, 4]
+    assert calls == [True, False, False, False]
+
+
+def test_a_failed_download_ends_all_ranks_alike(tmp_path, monkeypatch):
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torchvision().datasets, "CIFAR10", fails)
+
+    def load(transport):
+        with pytest.raises(ConfigurationError, match=r"rank 0: no cifar10 in .*no route to host"):
+            data.load("cifar10", tmp_path, True, transport)
+
+    inprocess.run(3, load)
+
+
+def test_ranks_that_find_other_images_do_not_start(tmp_path):
+    for host in range(2):
+        for image in range(host + 1):
+            save(tmp_path / str(host) / "a" / f"{image}.png")
+
+    def load(transport):
+        with pytest.raises(DisagreementError, match="what folder holds") as caught:
+            data.load("folder", tmp_path / str(transport.rank), False, transport)
+        assert [line.split("images")[0].split()[-1] for line in caught.value.table.splitlines()[1:3]] == ["1", "2"]
+
+    inprocess.run(2, load)
+
+
+def test_archives_of_fashion_mnist_are_read(tmp_path):
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    pixels, labels = np.arange(3 * 28 * 28, dtype=np.uint8), np.array([2, 0, 1], np.uint8)
+    heads = struct.pack(">4I", 0x803, 3, 28, 28), struct.pack(">2I", 0x801, 3)
+    for kind, head, body in zip(("images-idx3", "labels-idx1"), heads, (pixels, labels), strict=True):
+        (raw / f"train-{kind}-ubyte.gz").write_bytes(gzip.compress(head + body.tobytes()))
+    images, found = data.load("fashion-mnist", tmp_path, False, ALONE).take(range(3))
+    assert images.flatten().tolist() == pixels.tolist()
+    assert found.tolist() == labels.tolist()
+
+
+def celeba(folder: Path) -> None:
+    """Four pictures in CelebA's layout, of which the first three are for training."""
+    lines = []
+    for number in range(4):
+        name = f"{number + 1:06d}.jpg"
+        save(folder / "celeba" / "img_align_celeba" / name, size=(178, 218), colour=(60 * number, 0, 0))
+        lines.append(f"{name} {int(number == 3)}")
+    (folder / "celeba" / "list_eval_partition.txt").write_text("\n".join(lines))
+
+
+def test_celeba_is_read_from_its_files(tmp_path):
+    celeba(tmp_path)
+    images = data.load("celeba", tmp_path, False, ALONE)
+    pixels, labels = images.take([2, 0])
+    assert (len(images), images.classes, images.channels, images.side) == (3, 0, 3, 64)
+    assert pixels[:, 0, 32, 32].tolist() == pytest.approx([120, 0], abs=2)
+    assert labels.tolist() == [0, 0]
+    assert data.load("celeba", tmp_path, False, ALONE, side=32).take([1])[0].shape == (1, 3, 32, 32)
+
+
+def test_celeba_is_fetched_by_torchvision(tmp_path, monkeypatch):
+    class Fake(torchvision().datasets.CelebA):
+        def __init__(self, root, download):
+            assert download
+            celeba(Path(root))
+
+    monkeypatch.setattr(torchvision().datasets, "CelebA", Fake)
+    assert len(data.load("celeba", tmp_path, True, ALONE)) == 3
+
+
+def test_a_missing_picture_of_celeba_is_found_before_training(tmp_path):
+    celeba(tmp_path)
+    (tmp_path / "celeba" / "img_align_celeba" / "000002.jpg").unlink()
+    with pytest.raises(ConfigurationError, match=r"the image .*000002\.jpg is not there"):
+        data.load("celeba", tmp_path, False, ALONE)
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_missing_celeba_says_what_to_do(download, tmp_path, monkeypatch):
+    class RefusedError(Exception):
+        """gdown's own is no OSError."""
+
+    def refuses(**_: object) -> None:
+        raise RefusedError("Too many users\nhave viewed this file")
+
+    monkeypatch.setitem(sys.modules, "gdown", SimpleNamespace(download=refuses))
+    reason = r"\(Too many users\)" if download else r"\(.*list_eval_partition"
+    with pytest.raises(ConfigurationError, match=f"no celeba in .*{reason}.*gdown.*unpack img_align_celeba.zip"):
+        data.load("celeba", tmp_path, download, ALONE)
+
+
+def test_a_folder_has_a_class_for_every_folder_in_it(tmp_path):
+    for place, colour in (("b/1.png", 10), ("a/2.jpg", 20), ("a/deep/1.png", 30), ("c/3.webp", 40)):
+        save(tmp_path / place, "L", colour=colour)
+    (tmp_path / "a" / "readme.txt").write_text("no picture")
+    images = folder(tmp_path, side=8)
+    pixels, labels = images.take(range(4))
+    assert (len(images), images.classes, images.channels) == (4, 3, 3)
+    assert labels.tolist() == [0, 0, 1, 2]
+    torch.testing.assert_close(
+        pixels[:, 1, 4, 4].int(), torch.tensor([20, 30, 10, 40], dtype=torch.int), atol=2, rtol=0
+    )
+
+
+def test_one_class_will_do(tmp_path):
+    save(tmp_path / "all" / "1.png")
+    assert (folder(tmp_path).classes, folder(tmp_path).side) == (1, 64)
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("L", 7, (7, 7, 7)),
+        ("RGBA", (1, 2, 3, 4), (1, 2, 3)),
+        ("LA", (7, 0), (7, 7, 7)),
+        ("P", 0, (0, 0, 0)),
+        ("1", 1, (255,) * 3),
+    ],
+)
+def test_any_kind_of_picture_becomes_colour(mode, colour, expected, tmp_path):
+    save(tmp_path / "a" / "1.png", mode, colour=colour)
+    assert folder(tmp_path).take([0])[0][0, :, 5, 5].tolist() == list(expected)
+
+
+@pytest.mark.parametrize("size", [(40, 20), (20, 40)])
+def test_the_middle_square_is_taken(size, tmp_path):
+    save(tmp_path / "a" / "1.png", size=size, colour=(255, 0, 0))
+    with Image.open(tmp_path / "a" / "1.png") as picture:
+        left, top = (size[0] - 20) // 2, (size[1] - 20) // 2
+        picture.paste((0, 255, 0), (left, top, left + 20, top + 20))
+        picture.save(tmp_path / "a" / "1.png")
+    pixels, _ = folder(tmp_path, side=20).take([0])
+    assert torch.equal(pixels, torch.tensor([0, 255, 0], dtype=torch.uint8).view(1, 3, 1, 1).expand_as(pixels))
+
+
+def test_pictures_of_their_side_are_left_alone(tmp_path):
+    pixels = np.random.default_rng(0).integers(256, size=(8, 8, 3), dtype=np.uint8)
+    save(tmp_path / "a" / "1.png")
+    Image.fromarray(pixels).save(tmp_path / "a" / "1.png")
+    assert np.array_equal(folder(tmp_path, side=8).take([0])[0][0].permute(1, 2, 0), pixels)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda path: path.mkdir(), r"no folder in .*any class folder in .*--data-dir a folder that holds a folder of"),
+        (
+            lambda path: (path / "a").mkdir(parents=True),
+            r"no folder in .*no valid file for the classes a\.",
+        ),
+        (lambda path: None, r"no folder in .*\(.*No such file.*--data-dir"),
+        (lambda path: (save(path / "a" / "1.png"), (path / "a" / "2.png").touch()), r"the image .*2\.png is empty"),
+    ],
+)
+def test_what_is_no_folder_of_images_is_found_before_training(make: Callable[[Path], None], sentence, tmp_path):
+    make(tmp_path / "images")
+    with pytest.raises(ConfigurationError, match=sentence):
+        folder(tmp_path / "images")
+
+
+def spoil(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:60])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.write_text("no picture"),
+        lambda path: (save(path, size=(50, 50), colour=(9, 90, 200)), spoil(path)),
+        lambda path: save(path, "I;16", colour=40000),
+    ],
+)
+def test_a_picture_that_cannot_be_read_is_named(make: Callable[[Path], None], tmp_path):
+    save(tmp_path / "a" / "1.png")
+    make(tmp_path / "a" / "2.png")
+    images = folder(tmp_path)
+    images.take([0])
+    with pytest.raises(LocalError, match=r"cannot read the image .*2\.png \(.+\)"):
+        images.take([0, 1])
+
+
+def test_files_are_known_by_name_size_and_side(tmp_path):
+    for place in ("here", "there"):
+        save(tmp_path / place / "a" / "1.png")
+    here, there = (folder(tmp_path / place) for place in ("here", "there"))
+    assert here.fingerprint() == there.fingerprint() == here.scaled(32).scaled(64).fingerprint()
+    save(tmp_path / "there" / "a" / "1.png", size=(90, 90))
+    others = [folder(tmp_path / "there").fingerprint(), here.scaled(32).fingerprint()]
+    (tmp_path / "here" / "a" / "1.png").rename(tmp_path / "here" / "a" / "2.png")
+    others.append(folder(tmp_path / "here").fingerprint())
+    assert len({here.fingerprint(), *others}) == 4
+
+
+@pytest.mark.parametrize(("name", "shape"), [("mnist", (60000, 1, 28, 28)), ("cifar10", (50000, 3, 32, 32))])
+def test_real_data(name, shape, data_dir):
+    images = data.load(name, data_dir, False, ALONE)
+    assert (len(images), images.channels, images.side, images.side) == shape
+    pixels, labels = images.take(range(0, len(images), 50))
+    assert 30 < pixels.float().mean() < 140
+    assert labels.bincount(minlength=10).min() > 70
