@@ -2,12 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
 
 T = TypeVar("T")
+
+
+def load(place: str) -> Any:
+    """Imports and returns what ``module:attribute``, or ``module``, names."""
+    module, _, attribute = place.partition(":")
+    found = import_module(module)
+    return getattr(found, attribute) if attribute else found
 
 
 class Registry(Mapping[str, T]):
@@ -36,7 +43,7 @@ class Registry(Mapping[str, T]):
             raise ConfigurationError(unknown(self.kind, name, self))
         module, _, attribute = self._places[name].partition(":")
         found = import_module(module)
-        return cast(T, getattr(found, attribute) if attribute else found)
+        return cast("T", getattr(found, attribute) if attribute else found)
 
     def __contains__(self, name: object) -> bool:
         return name in self._places

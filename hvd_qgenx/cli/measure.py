@@ -103,7 +103,7 @@ def _publish(found: dict[tuple[str, str, str], Measurement], folder: RunFolder, 
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(rows)
-    from hvd_qgenx import measure_figure  # matplotlib takes a while to import
+    from hvd_qgenx.levels import measure_figure  # matplotlib takes a while to import
 
     measure_figure.draw(found, folder.path / "measure.png")
     click.echo(json.dumps(rows) if as_json else f"{_tables(found)}table and picture in {folder.path}")

@@ -13,11 +13,12 @@ import click
 
 from hvd_qgenx import mpijob as jobs
 from hvd_qgenx.cli import options
-from hvd_qgenx.cli.gan import asked, gan
+from hvd_qgenx.cli.settings import TaskCommand
+from hvd_qgenx.cli.training import asked
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.mpijob import RUNS, Finding, Job, rules, schema
 from hvd_qgenx.mpijob.launcher import PROGRAM
-from hvd_qgenx.training.settings import configure
+from hvd_qgenx.training.asked import configure
 
 SECTIONS = {
     "command": "What to run",
@@ -151,7 +152,7 @@ def _refuse(findings: Sequence[Finding]) -> None:
 def _completed(job: Job, words: Sequence[str], context: click.Context) -> tuple[str, ...]:
     """The command with what it needs in a cluster; what the user says himself stays."""
     path, inner = _parsed(words, context)
-    values, given = inner.params, path[0] == "gan" and not inner.params["resume"]
+    values, given = inner.params, isinstance(inner.command, TaskCommand) and not inner.params["resume"]
     own: list[str] = []
     if job.elastic:
         if "elastic" not in values:
@@ -166,7 +167,7 @@ def _completed(job: Job, words: Sequence[str], context: click.Context) -> tuple[
         if not PurePosixPath(posixpath.normpath(out)).is_relative_to(RUNS):
             raise ConfigurationError(f"--out {out} would be lost with its pod; choose a folder in {RUNS}")
         own += [*(() if values["out"] else ("--out", out)), "--continue"]
-    _check_gan(inner, job.ranks)
+    _check_training(inner, job.ranks)
     return (*path, *own, *words[len(path) :])
 
 
@@ -195,14 +196,15 @@ def _parsed(words: Sequence[str], context: click.Context) -> tuple[tuple[str, ..
     return tuple(path), command.make_context(path[-1], rest, parent=inner.parent)
 
 
-def _check_gan(inner: click.Context, ranks: int) -> None:
-    """What training would refuse, but for what depends on the machine.
+def _check_training(inner: click.Context, ranks: int) -> None:
+    """Checks what training would check, but for what depends on the machine.
 
     Raises:
         ConfigurationError: a value cannot be trained with.
     """
-    if inner.command is gan and not inner.params["resume"]:
-        replace(configure(asked(inner)), device="cpu").check(ranks)
+    if isinstance(inner.command, TaskCommand) and not inner.params["resume"]:
+        task = inner.command.task
+        configure(task, asked(inner, task)).replaced({"device": "cpu"}).check(ranks)
 
 
 def _check(files: Sequence[Any], crd: Any, context: click.Context) -> None:
@@ -228,7 +230,7 @@ def _check(files: Sequence[Any], crd: Any, context: click.Context) -> None:
                 click.echo(f"{place}: passed over, it is no {jobs.KIND}")
     if errors:
         raise ConfigurationError(
-            f"{errors} {'error' if errors == 1 else 'errors'}; mend what is listed and check again"
+            f"{errors} {'error' if errors == 1 else 'errors'}; repair what is listed and check again"
         )
 
 
@@ -248,7 +250,7 @@ def _of_command(document: Any, context: click.Context) -> list[Finding]:
     try:
         with redirect_stdout(StringIO()):  # it may ask for help
             _, inner = _parsed(launch.command, context)
-            _check_gan(inner, launch.ranks or 1)
+            _check_training(inner, launch.ranks or 1)
     except (click.UsageError, ConfigurationError) as error:
         text = error.format_message() if isinstance(error, click.UsageError) else str(error)
     except click.exceptions.Exit:

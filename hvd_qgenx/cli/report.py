@@ -18,11 +18,11 @@ from hvd_qgenx.report import Comparison, Row, compare, find, rows, text
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the page.  [default: report, where the runs lie]"
 )
-@click.option("--title", default="hvd-qgenx gan", show_default=True, help="Of the page.")
+@click.option("--title", default="hvd-qgenx", show_default=True, help="Of the page.")
 @click.option("--score", help="The score to show first, like fid.  [default: the first there is]")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON, and nothing else, on standard output.")
 def report_command(paths: Sequence[Path], out: Path | None, title: str, score: str | None, as_json: bool) -> None:
-    """Compare runs of hvd-qgenx gan on one page: scores against updates, seconds and MB, and where time goes.
+    """Compare runs on one page: scores against updates, seconds and MB, and where time goes.
 
     \b
     Examples:

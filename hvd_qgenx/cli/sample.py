@@ -12,8 +12,9 @@ from hvd_qgenx.cli import options
 from hvd_qgenx.data.streams import Purpose
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import figures
+from hvd_qgenx.tasks.gan.generation import draw
 from hvd_qgenx.tasks.gan.saved import SavedRun
-from hvd_qgenx.training.averages import WEIGHTS, draw
+from hvd_qgenx.training.config import WEIGHTS
 
 AT_ONCE = 256
 """Images that the generator makes in one pass."""

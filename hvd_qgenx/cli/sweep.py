@@ -43,7 +43,7 @@ def sweep(file: Path, out: Path | None, label: str | None, dry_run: bool) -> Non
         wanted = sweeps.read(file)
         wanted = replace(wanted, out=out or wanted.out, modes=_labelled(wanted.modes, label))
         jobs = sweeps.plan(wanted)
-        command = [*_launcher(wanted.launch), program("hvd-qgenx"), "gan"]
+        command = [*_launcher(wanted.launch), program("hvd-qgenx"), wanted.task.task]
         if dry_run:
             click.echo("\n".join(_describe(job, command) for job in jobs))
             return

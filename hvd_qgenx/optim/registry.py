@@ -1,21 +1,13 @@
-"""The optimizers a GAN can be trained with, by name."""
+"""Optimizers by name, for the settings of a run. Listing them imports none."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch.optim import Optimizer
+from hvd_qgenx.registry import load
 
-from hvd_qgenx.optim import (
-    ExtraAdam,
-    ExtraSGD,
-    OptimisticAdam,
-    OptimisticSGD,
-    PastExtraAdam,
-    PastExtraSGD,
-    QGenX,
-)
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 Groups = list[dict[str, Any]]
 
@@ -24,49 +16,50 @@ Groups = list[dict[str, Any]]
 class Method:
     """How to make one optimizer, and what is peculiar to it."""
 
-    make: Callable[..., Optimizer]
-    """Takes parameter groups and the settings named in ``settings``."""
+    make: "Callable[..., Optimizer]"
+    """Takes parameter groups, each with its step size, and any of the settings named in ``settings``."""
     settings: tuple[str, ...]
-    """Fields of the configuration that it uses, beside the step sizes."""
-    rates: tuple[float, float]
-    """Default step sizes of generator and discriminator."""
+    """Settings that it has, beside the step size."""
     moves: int = 1
-    """Moves, each with gradients and an exchange, in an update of both players."""
+    """Moves in an update, each with gradients and an exchange of its own."""
 
 
-_ADAM = ("beta1", "beta2", "amsgrad")
-_SGD = ("momentum", "nesterov")
+def _adam(place: str, moves: int = 1) -> Method:
+    def make(groups: Groups, beta1: float, beta2: float, amsgrad: bool, **more: float) -> "Optimizer":
+        optimizer: Optimizer = load(place)(groups, betas=(beta1, beta2), amsgrad=amsgrad, **more)
+        return optimizer
+
+    return Method(make, ("beta1", "beta2", "amsgrad", "weight_decay"), moves)
 
 
-def _adam(cls: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
-    def make(groups: Groups, beta1: float, beta2: float, amsgrad: bool) -> Optimizer:
-        return cls(groups, betas=(beta1, beta2), amsgrad=amsgrad)
+def _sgd(place: str, moves: int = 1) -> Method:
+    def make(groups: Groups, **settings: float) -> "Optimizer":
+        optimizer: Optimizer = load(place)(groups, lr=0.0, **settings)
+        return optimizer
 
-    return make
-
-
-def _sgd(cls: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
-    def make(groups: Groups, momentum: float, nesterov: bool) -> Optimizer:
-        return cls(groups, lr=0.0, momentum=momentum, nesterov=nesterov)
-
-    return make
+    return Method(make, ("momentum", "nesterov", "dampening", "weight_decay"), moves)
 
 
-def _qgenx(variant: str) -> Callable[..., Optimizer]:
-    return lambda groups, delta: QGenX(groups, variant, delta=delta)
+def _qgenx(variant: str, moves: int = 1) -> Method:
+    def make(groups: Groups, delta: float) -> "Optimizer":
+        optimizer: Optimizer = load("hvd_qgenx.optim.qgenx:QGenX")(groups, variant, delta=delta)
+        return optimizer
+
+    return Method(make, ("delta",), moves)
 
 
 METHODS = {
-    "extra-adam": Method(_adam(ExtraAdam), _ADAM, (2e-4, 1e-3), moves=2),
-    "past-extra-adam": Method(_adam(PastExtraAdam), _ADAM, (2e-4, 1e-3)),
-    "optimistic-adam": Method(_adam(OptimisticAdam), _ADAM, (2e-4, 1e-3)),
-    "adam": Method(_adam(torch.optim.Adam), _ADAM, (2e-4, 1e-3)),
-    "extra-sgd": Method(_sgd(ExtraSGD), _SGD, (1e-2, 5e-2), moves=2),
-    "past-extra-sgd": Method(_sgd(PastExtraSGD), _SGD, (1e-2, 5e-2)),
-    "optimistic-sgd": Method(_sgd(OptimisticSGD), _SGD, (1e-2, 5e-2)),
-    "sgd": Method(_sgd(torch.optim.SGD), _SGD, (1e-2, 5e-2)),
-    "qgenx-de": Method(_qgenx("de"), ("delta",), (3.0, 0.1), moves=2),
-    "qgenx-da": Method(_qgenx("da"), ("delta",), (3.0, 0.1)),
-    "qgenx-optda": Method(_qgenx("optda"), ("delta",), (3.0, 0.1)),
+    "extra-adam": _adam("hvd_qgenx.optim.extragradient:ExtraAdam", moves=2),
+    "past-extra-adam": _adam("hvd_qgenx.optim.past:PastExtraAdam"),
+    "optimistic-adam": _adam("hvd_qgenx.optim.optimistic:OptimisticAdam"),
+    "adam": _adam("torch.optim:Adam"),
+    "adamw": _adam("torch.optim:AdamW"),
+    "extra-sgd": _sgd("hvd_qgenx.optim.extragradient:ExtraSGD", moves=2),
+    "past-extra-sgd": _sgd("hvd_qgenx.optim.past:PastExtraSGD"),
+    "optimistic-sgd": _sgd("hvd_qgenx.optim.optimistic:OptimisticSGD"),
+    "sgd": _sgd("torch.optim:SGD"),
+    "qgenx-de": _qgenx("de", moves=2),
+    "qgenx-da": _qgenx("da"),
+    "qgenx-optda": _qgenx("optda"),
 }
 """With a quantizing compressor ``sgd`` is QSGDA."""

@@ -51,6 +51,11 @@ class Comparison:
         return _columns(self.groups)
 
     @property
+    def losses(self) -> list[str]:
+        """Every ``loss/NAME`` of any run, in the order of the files."""
+        return list(dict.fromkeys(name for record in self.records for name in record.loss_names))
+
+    @property
     def floor(self) -> float | None:
         """What perfect images would score on average, where the runs say so."""
         if self.score is None:
@@ -131,7 +136,7 @@ def weights_of(column: str) -> str:
 
 
 def higher_is_better(column: str) -> bool:
-    return name_of(column).startswith("inception_score")
+    return name_of(column).startswith(("inception_score", "top"))
 
 
 def replicas_agree(mode: Mode) -> bool | None:

@@ -31,6 +31,8 @@ class Curve:
     """A column of several runs at the same n updates."""
 
     update: Array
+    epochs: Array
+    """(n,): mean over runs; NaN where runs are not counted in epochs."""
     seconds: Array
     """(n,): of training until then, mean over runs."""
     megabytes: Array
@@ -65,7 +67,13 @@ def curve(tables: Sequence[Table], column: str) -> Curve | None:
             [np.interp(grid, own, table[name][kept]) for own, (table, kept) in zip(places, runs, strict=True)]
         )
 
-    return Curve(grid, aligned("seconds/elapsed").mean(0), aligned("traffic/megabytes").mean(0), aligned(column))
+    return Curve(
+        grid,
+        aligned("epoch").mean(0),
+        aligned("seconds/elapsed").mean(0),
+        aligned("traffic/megabytes").mean(0),
+        aligned(column),
+    )
 
 
 def per_update(table: Table, column: str) -> float:

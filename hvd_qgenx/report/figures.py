@@ -17,7 +17,6 @@ from hvd_qgenx.report.comparison import Comparison, name_of, weights_of
 from hvd_qgenx.report.curves import Curve, curve
 from hvd_qgenx.report.groups import Group, Mode
 from hvd_qgenx.report.recorded import Array, Recorded
-from hvd_qgenx.report.results import LOSSES
 from hvd_qgenx.report.text import number
 
 matplotlib.use("Agg")
@@ -26,10 +25,17 @@ from matplotlib import pyplot as plt
 DPI = 130
 WIDE = 4.0
 """A ratio of largest to smallest from which an axis is logarithmic."""
-AGAINST = {"update": "updates", "seconds": "seconds of training", "megabytes": "MB sent by one rank"}
+AGAINST = {
+    "update": "updates",
+    "epochs": "epochs",
+    "seconds": "seconds of training",
+    "megabytes": "MB sent by one rank",
+}
 
 PHASES = {
     "data": "#8c8c8c",
+    "forward": "#9ccbe8",
+    "backward": "#0072B2",
     "generator_forward": "#9ccbe8",
     "generator_backward": "#0072B2",
     "discriminator_forward": "#f7b98b",
@@ -60,6 +66,8 @@ def draw_scores(comparison: Comparison, path: Path) -> None:
     places = comparison.places
     ends = {against: [_end(group, column, against) for group in comparison.groups] for against in AGAINST}
     known = {against: label for against, label in AGAINST.items() if max(ends[against]) > 0}
+    if "epochs" in known:  # which say the same as updates
+        del known["update"]
     figure, grid = _panels(len(places), len(known), height=3.5, sharey=True)
     for axes, (place, groups) in zip(grid, places.items(), strict=True):
         for panel, (against, label) in zip(axes, known.items(), strict=True):
@@ -98,8 +106,8 @@ def draw_weights(comparison: Comparison, path: Path) -> None:
 @_AS_WRITTEN
 def draw_losses(comparison: Comparison, path: Path) -> None:
     """Writes a PNG: losses of both players and the penalty against updates."""
-    figure, grid = _panels(1, len(LOSSES), height=2.8)
-    for panel, column in zip(grid[0], LOSSES, strict=True):
+    figure, grid = _panels(1, len(comparison.losses), height=2.8)
+    for panel, column in zip(grid[0], comparison.losses, strict=True):
         _draw_updates(panel, comparison, partial(Group.metric, column=column), bare=True)
         panel.set(xlabel="updates", title=column.removeprefix("loss/"))
     grid[0, 0].set_ylabel("loss")
@@ -117,10 +125,11 @@ def draw_breakdown(comparison: Comparison, path: Path) -> None:
     figure, grid = plt.subplots(
         len(places), 1, figsize=(10, sum(heights) + 0.9), height_ratios=heights, squeeze=False, layout="constrained"
     )
+    shown = _measured(comparison, PHASES)
     for panel, (place, groups) in zip(grid[:, 0], places.items(), strict=True):
         tops = np.arange(len(groups))[::-1].astype(float)
         reach = np.maximum(
-            _stack(panel, groups, PHASES, tops + 0.1, 0.46), _stack(panel, groups, THREAD, tops - 0.25, 0.16)
+            _stack(panel, groups, shown, tops + 0.1, 0.46), _stack(panel, groups, THREAD, tops - 0.25, 0.16)
         )
         for top, end, group in zip(tops, reach, groups, strict=True):
             total = group.per_update("seconds/update")
@@ -133,7 +142,7 @@ def draw_breakdown(comparison: Comparison, path: Path) -> None:
         panel.grid(axis="x", alpha=0.3)
         panel.set_axisbelow(True)
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    split = len(PHASES)
+    split = len(shown)
     figure.legend(handles[:split], labels[:split], loc="outside upper left", ncols=4, fontsize=8, title="training")
     figure.legend(handles[split:], labels[split:], loc="outside upper right", ncols=1, fontsize=8, title="meanwhile")
     _save(figure, path)
@@ -228,6 +237,15 @@ def _widen(panel: Axes, which: str, values: Sequence[float]) -> None:
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _measured(comparison: Comparison, parts: dict[str, str]) -> dict[str, str]:
+    """The parts of an update's time that any group has."""
+    return {
+        part: color
+        for part, color in parts.items()
+        if any(group.per_update(f"seconds/{part}") for group in comparison.groups)
+    }
 
 
 def _stack(panel: Axes, groups: Sequence[Group], parts: dict[str, str], places: Array, height: float) -> Array:

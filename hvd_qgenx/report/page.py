@@ -43,7 +43,7 @@ def write(comparison: Comparison, out: Path, title: str) -> Path:
         title=title,
         comparison=comparison,
         better="higher" if comparison.score and higher_is_better(comparison.score) else "lower",
-        tables=[table for table in (text.main(comparison, found), text.more(found)) if table],
+        tables=[table for table in (text.main(comparison, found), text.more(comparison, found)) if table],
         scores=text.scores(comparison, found) if len(comparison.columns) > 1 else [],
         colors={mode.name: mode.color for mode in comparison.modes},
         pictures=_pictures(comparison, out),
@@ -82,7 +82,8 @@ def _pictures(comparison: Comparison, out: Path) -> list[Picture]:
             "breakdown.png",
             figures.draw_breakdown,
         )
-    add("Losses", "Means over seeds with bands.", "losses.png", figures.draw_losses)
+    if comparison.losses:
+        add("Losses", "Means over seeds with bands.", "losses.png", figures.draw_losses)
     return drawn
 
 

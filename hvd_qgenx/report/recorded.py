@@ -16,7 +16,7 @@ from hvd_qgenx.runs import RunFolder
 Array = NDArray[np.float64]
 
 NEEDED = ("compressor", "seed")
-"""What the configuration of a GAN run has, and those of other runs have not."""
+"""Keys that the configuration of a run that trains has, and those of other runs have not."""
 BESIDE = ("update", "traffic/", "seconds/", "bias/")
 """How columns of scores.csv begin that are no scores."""
 
@@ -88,6 +88,11 @@ class Recorded:
         return int(max((table["update"][-1] for table in (self.metrics, self.scores) if len(table)), default=0))
 
     @property
+    def loss_names(self) -> list[str]:
+        """Columns of metrics.csv that are losses."""
+        return [name for name in self.metrics.names if name.startswith("loss/")]
+
+    @property
     def score_names(self) -> list[str]:
         """Columns ``SCORE/WEIGHTS`` that hold a number."""
         names = (name for name in self.scores.names if "/" in name and not name.startswith(BESIDE))
@@ -107,7 +112,7 @@ def find(paths: Sequence[Path]) -> list[Recorded]:
 def _folders(path: Path) -> list[Path]:
     if RunFolder(path).config.exists():
         if not _is_run(path):
-            raise ConfigurationError(f"{RunFolder(path).config} is not the configuration of a GAN run")
+            raise ConfigurationError(f"{RunFolder(path).config} is not the configuration of a run that trains")
         return [path]
     try:
         found = [folder for folder in _configured(path) if _is_run(folder)]
@@ -115,7 +120,7 @@ def _folders(path: Path) -> list[Path]:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}; name folders of runs") from error
     if not found:
         raise ConfigurationError(
-            f"{path} holds no run: neither it nor a folder in it has a config.json of hvd-qgenx gan"
+            f"{path} holds no run: neither it nor a folder in it has a config.json of hvd-qgenx gan or classify"
         )
     return found
 
@@ -161,7 +166,7 @@ def _evaluated(path: Path, metrics: Table) -> Table:
                 if row["bias"]:
                     scores[f"bias/{row['score']}"] = float(row["bias"])
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}; mend it or take it away") from error
+        raise ConfigurationError(f"{path} cannot be read: {error}; repair it or remove it") from error
     updates = np.array(sorted(found))
     names = sorted({name for scores in found.values() for name in scores})
     columns = {name: np.array([found[update].get(name, np.nan) for update in updates]) for name in names}

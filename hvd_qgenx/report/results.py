@@ -12,7 +12,6 @@ from hvd_qgenx.report.groups import Group
 from hvd_qgenx.report.recorded import Array, Recorded
 
 TRAFFIC, TIME = "traffic/megabytes_per_update", "seconds/update"
-LOSSES = ("loss/generator", "loss/discriminator", "loss/penalty")
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def _row(comparison: Comparison, group: Group) -> Row:
         less_time=_over(to_itself.seconds, reached.seconds) if to_itself and reached else None,
         less_traffic=_over(to_itself.megabytes, reached.megabytes) if to_itself and reached else None,
         relative_error=group.per_update("traffic/relative_error"),
-        losses=_finals(LOSSES, group.metric),
+        losses=_finals(comparison.losses, group.metric),
         replicas_agree=replicas_agree(group.mode),
     )
 

@@ -5,27 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hvd_qgenx.tasks.registry import TASKS
+from hvd_qgenx.training.settings import Role, declared
+
 NOTHING = "-"
 """What stands where there is no value."""
 
 Settings = dict[str, Any]
 """A configuration without nesting, by dotted name."""
 
-NEUTRAL = {
-    *("seed", "preset", "command", "hosts", "link"),
-    *("data_dir", "workers", "inception_weights"),
-    *("log_every", "sample_every", "checkpoint_every", "gradients_at"),
-    *("score_every", "score_weights", "features", "extractor"),
-}
-"""Beside versions: what changes no update and no score, or is told elsewhere, as features are by a score's name."""
-COMPRESSION = {
-    *("compressor", "compressor_parameters", "coding", "levels_at", "levels_every", "compress_from"),
-    "exchange",
-}
-OPTIMIZER = {
-    *("optimizer", "generator_lr", "discriminator_lr", "beta1", "beta2", "amsgrad", "momentum", "nesterov", "delta"),
-    "critic_steps",
-}
+NOTES = {"preset", "command", "hosts", "link", "extractor", "versions"}
+"""Keys of config.json beside the settings that change no update and no score."""
 
 
 def flat(config: Mapping[str, Any]) -> Settings:
@@ -40,16 +30,23 @@ def flat(config: Mapping[str, Any]) -> Settings:
 
 
 def is_neutral(key: str) -> bool:
-    return _root(key) in {*NEUTRAL, "versions"}
+    """Whether runs that differ in this still make the same updates and scores, or tell of it elsewhere."""
+    return _root(key) in NOTES or _role(key) is Role.NEUTRAL
 
 
 def is_asked_for(key: str) -> bool:
     """Whether runs that differ in this are what a comparison is for."""
-    return _root(key) in COMPRESSION | OPTIMIZER
+    return _root(key) == "compressor_parameters" or _role(key) is Role.STUDIED
+
+
+def _role(key: str) -> Role:
+    """The role of a setting, as any task declares it; keys that are no settings decide the outcome."""
+    owners = (declared(config) for config in TASKS.values())
+    return next((own[_root(key)].declaration.role for own in owners if _root(key) in own), Role.OUTCOME)
 
 
 def outcome(config: Mapping[str, Any]) -> Settings:
-    """What decides a run's outcome, its seed left out."""
+    """The settings that decide a run's outcome, its seed left out."""
     return {key: value for key, value in flat(config).items() if not is_neutral(key)}
 
 

@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 
 from hvd_qgenx.report.comparison import Comparison
 from hvd_qgenx.report.curves import Spread
-from hvd_qgenx.report.results import LOSSES, Row
+from hvd_qgenx.report.results import Row
 from hvd_qgenx.report.settings import NOTHING
 
 Cells = dict[str, str]
@@ -51,7 +51,7 @@ def main(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
     return _without_empty(table)
 
 
-def more(rows: Sequence[Row]) -> list[Cells]:
+def more(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
     """The rest of every group."""
     table = [
         {
@@ -59,7 +59,7 @@ def more(rows: Sequence[Row]) -> list[Cells]:
             "updates": f"{row.updates:,}",
             "best score": number(row.best),
             "error": spread(row.relative_error),
-            **{f"loss of {name.removeprefix('loss/')}": spread(row.losses.get(name)) for name in LOSSES},
+            **{f"loss of {name.removeprefix('loss/')}": spread(row.losses.get(name)) for name in comparison.losses},
             "replicas agree": {None: NOTHING, True: "yes", False: "NO"}[row.replicas_agree],
         }
         for row in rows

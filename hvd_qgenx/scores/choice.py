@@ -7,10 +7,9 @@ import torch
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.scores import classifier, inception, resnet
 from hvd_qgenx.scores.extractor import Extractor, Images
+from hvd_qgenx.scores.registry import EXTRACTORS
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import from_first, together
-
-EXTRACTORS = ("auto", "inception", "resnet56", "classifier")
 
 
 def make_extractor(

@@ -1,4 +1,4 @@
-"""Many runs of `hvd-qgenx gan`, one after the other: every mode with every seed.
+"""Many runs of a task, one after the other: every mode with every seed.
 
 What is done is known from the runs' folders alone, so a sweep that was stopped goes on where it was.
 """

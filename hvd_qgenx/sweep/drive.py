@@ -40,22 +40,22 @@ def drive(jobs: Sequence[Job], launch: Sequence[str], keep: Sequence[int] = ()) 
                 continue
             bar.set_description(f"{job.name} ({number} of {len(jobs)})", refresh=False)
             if job.standing() is Standing.STARTED:
-                bar.update(-job.updates_done())
+                bar.update(-job.done())
                 bar.write(f"{job.folder.path} has no checkpoint; it is now {job.set_aside()}", file=sys.stderr)
             start = _write_heading(job, launch)
             code = _run(job, launch, keep, bar)
             if job.standing() is not Standing.DONE:
                 failures.append(Failure(job, code))
-                bar.total -= job.config.updates - job.updates_done()  # they will not come
+                bar.total -= job.length - job.done()  # they will not come
                 bar.write(_last_words(job, code, start), file=sys.stderr)
     return failures
 
 
 def _run(job: Job, launch: Sequence[str], keep: Sequence[int], bar: Any) -> int:
-    others = bar.n - job.updates_done()
+    others = bar.n - job.done()
 
     def show() -> None:
-        bar.update(others + job.updates_done() - bar.n)
+        bar.update(others + job.done() - bar.n)
 
     code = process.run([*launch, *job.words()], job.log, show, keep)
     show()
@@ -80,9 +80,9 @@ def _write_heading(job: Job, launch: Sequence[str]) -> int:
 def _bar(jobs: Sequence[Job]) -> Any:
     terminal = sys.stderr.isatty()
     return tqdm(
-        total=sum(job.config.updates for job in jobs),
-        initial=sum(job.updates_done() for job in jobs),
-        unit="update",
+        total=sum(job.length for job in jobs),
+        initial=sum(job.done() for job in jobs),
+        unit=jobs[0].unit if jobs else "update",
         smoothing=0,  # modes differ in speed, and scoring stops the clock
         mininterval=0.1 if terminal else 30.0,
         ncols=None if terminal else 110,

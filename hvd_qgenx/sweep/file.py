@@ -10,19 +10,23 @@ from typing import Any
 
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.tasks.registry import TASKS
+from hvd_qgenx.training.config import Config
 
-KEYS = ("out", "launch", "presets", "seeds", "options", "modes")
+KEYS = ("task", "out", "launch", "presets", "seeds", "options", "modes")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to run."""
+    """The runs that are asked for."""
 
+    task: type[Config]
+    """The configuration class of the task that every run trains."""
     out: Path
     launch: tuple[str, ...]
-    """Words before `hvd-qgenx gan`; none: no launcher."""
+    """Words before `hvd-qgenx`; none: no launcher."""
     modes: Mapping[str, Mapping[str, Any]]
-    """Options of `hvd-qgenx gan` by the name of the mode."""
+    """Options of the task's command by the name of the mode."""
     seeds: tuple[int, ...]
 
 
@@ -58,7 +62,11 @@ def _sweep(found: dict[str, Any], name: str) -> Sweep:
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigurationError(f"seeds must be numbers that differ, at least one, not {seeds}")
     return Sweep(
-        Path(_text(found, "out", f"runs/{name}")), _words(_text(found, "launch", "")), dict(modes), tuple(seeds)
+        TASKS[_text(found, "task", "gan")],
+        Path(_text(found, "out", f"runs/{name}")),
+        _words(_text(found, "launch", "")),
+        dict(modes),
+        tuple(seeds),
     )
 
 

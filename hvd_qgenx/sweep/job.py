@@ -5,11 +5,12 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import RunFolder
-from hvd_qgenx.tasks.gan.settings import MAY_CHANGE, GanConfig
+from hvd_qgenx.training.config import Config
+from hvd_qgenx.training.launch import require_task
+from hvd_qgenx.training.settings import declared
 
 
 class Standing(Enum):
@@ -27,9 +28,9 @@ class Job:
 
     folder: RunFolder
     arguments: tuple[str, ...]
-    """Of `hvd-qgenx gan`, all but the folder."""
-    config: GanConfig
-    """What these arguments ask for."""
+    """Of the task's command, all but the folder."""
+    config: Config
+    """The configuration that these arguments ask for."""
 
     @property
     def name(self) -> str:
@@ -37,24 +38,42 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """What the run prints."""
+        """The file of what the run prints."""
         return self.folder.path.with_name(f"{self.name}.log")
 
+    @property
+    def unit(self) -> str:
+        """The unit of the run's length: ``update`` or ``epoch``."""
+        return self.config.length[0]
+
+    @property
+    def length(self) -> float:
+        """Updates or epochs that the run is to have."""
+        return self.config.length[1]
+
     def standing(self) -> Standing:
+        """How far the folder says that the run has come."""
         if not self.folder.path.exists():
             return Standing.NEW
-        if _finished_updates(self.folder.summary) == self.config.updates:
+        if self._finished() == self.length:
             return Standing.DONE
         return Standing.STOPPED if self.folder.checkpoint.exists() else Standing.STARTED
 
-    def updates_done(self) -> int:
-        """Updates that the folder tells of."""
+    def done(self) -> float:
+        """Updates or epochs that the folder tells of."""
         if self.standing() is Standing.DONE:
-            return self.config.updates
-        return min(_logged_updates(self.folder.metrics), self.config.updates)
+            return self.length
+        return min(_logged(self.folder.metrics, self.unit), self.length)
+
+    def _finished(self) -> float:
+        """Updates or epochs of a run that came to its end; 0 if it did not."""
+        try:
+            return float(json.loads(self.folder.summary.read_text())[f"{self.unit}s"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
 
     def words(self) -> list[str]:
-        """Arguments of `hvd-qgenx gan` that start the run, or go on with it."""
+        """Arguments of the task's command that start the run, or go on with it."""
         where = "--resume" if self.standing() is Standing.STOPPED else "--out"
         return [where, str(self.folder.path), *self.arguments]
 
@@ -66,14 +85,18 @@ class Job:
         """
         if self.standing() not in (Standing.STOPPED, Standing.DONE):
             return
-        done = _finished_updates(self.folder.summary)
-        if done > self.config.updates:
+        done = self._finished()
+        if done > self.length:
             raise ConfigurationError(
-                f"{self.folder.path} has {done} updates already, more than {self.config.updates}; "
+                f"{self.folder.path} has {done:g} {self.unit}s already, more than {self.length:g}; "
                 "ask for as many, or choose another out"
             )
-        before, now = _settings(self.folder.read_config()), _settings(self.config.as_dict())
-        differ = [name for name in now if name not in (*MAY_CHANGE, "device") and now[name] != before.get(name)]
+        stored = self.folder.read_config()
+        require_task(self.folder.path, stored, self.config.task)
+        before, now = type(self.config).restored(stored).flat(), self.config.flat()
+        settings = declared(type(self.config))
+        may_change = {name for name in settings if settings[name].declaration.may_change}
+        differ = [name for name in now if name not in {*may_change, "device"} and now[name] != before.get(name)]
         if differ:
             listing = "; ".join(f"{name} was {before.get(name)}, not {now[name]}" for name in differ)
             raise ConfigurationError(
@@ -87,26 +110,13 @@ class Job:
         return self.folder.path.rename(next(path for path in names if not path.exists()))
 
 
-def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with the compressor's parameters among its settings."""
-    own = {name: value for name, value in config.items() if name != "compressor_parameters"}
-    return {**own, **config.get("compressor_parameters", {})}
-
-
-def _finished_updates(summary: Path) -> int:
-    """Updates of a run that came to its end; 0 if it did not."""
-    try:
-        return int(json.loads(summary.read_text())["updates"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
-
-
-def _logged_updates(metrics: Path) -> int:
-    """The update of the table's last whole row; 0 if there is none."""
+def _logged(metrics: Path, column: str) -> float:
+    """The value in this column of the table's last whole row; 0 if there is none."""
     try:
         with metrics.open("rb") as file:
+            index = file.readline().rstrip().split(b",").index(column.encode())
             file.seek(max(0, metrics.stat().st_size - 4096))
             lines = file.read().split(b"\n")
-        return int(lines[-2].split(b",")[0])  # behind the last line end is nothing, or a row being written
+        return float(lines[-2].split(b",")[index])  # behind the last line end is nothing, or a row being written
     except (OSError, IndexError, ValueError):
         return 0

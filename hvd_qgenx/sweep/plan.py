@@ -7,12 +7,12 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.sweep.file import Sweep
 from hvd_qgenx.sweep.job import Job
-from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.training import presets
-from hvd_qgenx.training.settings import configure, merge, read
+from hvd_qgenx.training.asked import configure, merge, read
+from hvd_qgenx.training.config import Config
 
 OTHERS = {"preset": str, "download": bool, "label": str}
-"""Options of `hvd-qgenx gan` that are no settings, with their types."""
+"""Options of commands that train that are no settings, with their types."""
 
 
 def plan(sweep: Sweep) -> list[Job]:
@@ -29,27 +29,27 @@ def _job(sweep: Sweep, mode: str, seed: int) -> Job:
     try:
         if "seed" in sweep.modes[mode]:
             raise ConfigurationError("seed is no option of a sweep; every mode runs with all `seeds`")
-        job = Job(RunFolder(sweep.out / f"{mode}-seed{seed}"), _words(asked), _config(asked))
+        job = Job(RunFolder(sweep.out / f"{mode}-seed{seed}"), _words(asked), _config(sweep.task, asked))
         job.check()
     except ConfigurationError as error:
         raise ConfigurationError(f"{mode}: {error}") from error
     return job
 
 
-def _config(asked: Mapping[str, Any]) -> GanConfig:
-    """What `hvd-qgenx gan` makes of these options, on as many ranks as it likes."""
+def _config(task: type[Config], asked: Mapping[str, Any]) -> Config:
+    """The configuration that the task's command makes of these options, on any number of ranks."""
     for name, kind in OTHERS.items():
         if not isinstance(asked.get(name, kind()), kind):
             raise ConfigurationError(f"{name} cannot be {asked[name]!r}")
-    preset = [presets.load(asked["preset"]).merged()] if "preset" in asked else []
-    own = read({name: value for name, value in asked.items() if name not in OTHERS}, "sweep")
-    config = configure(merge([*preset, own]))
+    preset = [presets.load(task, asked["preset"]).merged()] if "preset" in asked else []
+    own = read(task, {name: value for name, value in asked.items() if name not in OTHERS}, "sweep")
+    config = configure(task, merge([*preset, own]))
     config.check(ranks=1)
     return config
 
 
 def _words(asked: Mapping[str, Any]) -> tuple[str, ...]:
-    """Options as they are written on the command line."""
+    """The words of options on the command line."""
     words: list[str] = []
     for name, value in asked.items():
         flag = name.replace("_", "-")

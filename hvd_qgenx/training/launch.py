@@ -6,40 +6,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from hvd_qgenx import data
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import RunFolder, checkpoint
 from hvd_qgenx.runs.folder import write_json
-from hvd_qgenx.tasks.gan import models
-from hvd_qgenx.tasks.gan.scoring import make_scorer
-from hvd_qgenx.tasks.gan.settings import MAY_CHANGE, GanConfig
+from hvd_qgenx.training.asked import Settings, configure, explain, values
+from hvd_qgenx.training.config import Config
 from hvd_qgenx.training.resize import resized
-from hvd_qgenx.training.run import KIND, Run
-from hvd_qgenx.training.settings import FIELDS, Settings, configure, explain, values
+from hvd_qgenx.training.run import Run
+from hvd_qgenx.training.settings import declared
 from hvd_qgenx.training.trainer import Trainer
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import require_same, together
-
-PLACES = ("data_dir", "inception_weights")
-"""Settings that hosts may have each its own of."""
-EXTRACTOR = "extractor"
-"""Where config.json says on what images are scored, which ``features`` may leave open."""
 
 
 class Stored(TypedDict):
     """All that a run can go on from."""
 
     config: dict[str, Any]
-    """What config.json holds."""
+    """The contents of config.json."""
     state: dict[str, Any]
     """``Run.state_dict``."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained, the same on all ranks."""
+    """A decision on what is trained, the same on all ranks."""
 
-    config: GanConfig
+    config: Config
     asked: Settings
     """What was asked for, by preset, environment and command line."""
     resumed: Path | None
@@ -54,6 +47,7 @@ class Plan:
 
 def plan(
     transport: Transport,
+    task: type[Config],
     ask: Callable[[], Settings],
     resume: Path | None = None,
     stored: Stored | None = None,
@@ -64,6 +58,7 @@ def plan(
 
     Args:
         transport: of the ranks.
+        task: the task's configuration class.
         ask: finds what is asked for; may raise ConfigurationError.
         resume: the folder of a run to go on with; settings that are asked for must be those it has, where they may
             not change.
@@ -74,17 +69,18 @@ def plan(
         ConfigurationError: on all ranks; there is no such run, it cannot be trained, or ranks disagree.
     """
     if resume and not stored:
-        stored = _read_run(transport, resume)
+        stored = _read_run(transport, task, resume)
 
-    def decide() -> tuple[GanConfig, Settings]:
+    def decide() -> tuple[Config, Settings]:
         asked = ask()
         ranks = stored["config"]["ranks"] if stored and resize else transport.size
-        config = _continued(ranks, stored["config"], asked) if stored else configure(asked)
+        config = _continued(task, ranks, stored["config"], asked) if stored else configure(task, asked)
         config.check(transport.size)
         return config, asked
 
     config, asked = together(transport, "configure", decide)
-    require_same(transport, {**config.as_dict(), **dict.fromkeys(PLACES)})
+    own = [name for name, each in declared(task).items() if each.declaration.per_host]
+    require_same(transport, {**config.as_dict(), **dict.fromkeys(own)})
     return Plan(config, asked, resume, stored)
 
 
@@ -102,24 +98,20 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
         ConfigurationError: on all ranks; data or weights are missing, or the folder holds a run already or cannot be
             written.
     """
-    config = plan.config
-    images = data.load(config.dataset, Path(config.data_dir), download, transport, side=config.image_size)
-    together(transport, "model", lambda: _check_images(plan, images))
-    trainer = Trainer(config, images, transport)
-    scorer = None
-    if config.score_every:  # a resumed run keeps the extractor that it has, whatever weights are here now
-        kept = plan.stored["config"].get(EXTRACTOR) if plan.stored else None
-        scorer = make_scorer(config, images, transport, trainer.device, download, features=kept)
-    run = Run(trainer, RunFolder(plan.resumed or out), scorer)
-    if plan.stored is not None:
-        run.load(resized(plan.stored["state"], transport.size))
-    writes = transport.rank == 0
-    together(transport, "folder", lambda: run.folder.reserve(again=plan.stored is not None) if writes else None)
-    if scorer:
-        scorer.prepare()  # takes a while, so a run that is stopped here has not begun
-    notes = {**notes, EXTRACTOR: scorer.extractor.name if scorer else None}
-    run.record = _record(transport, plan, notes)
-    if writes:
+    config, stored = plan.config, plan.stored
+    task_type = config.load_task()
+    data = task_type.load(config, transport, download)
+    state = stored["state"] if stored else None
+    together(transport, "model", lambda: task_type.check_data(config, data, state))
+    task = task_type(config, data, transport)
+    task.prepare(download, stored["config"] if stored else None)
+    run = Run(Trainer(task), RunFolder(plan.resumed or out))
+    if state is not None:
+        run.load(resized(state, transport.size))
+    together(transport, "folder", lambda: run.folder.reserve(again=stored is not None) if run.writes else None)
+    task.warm_up()  # takes a while, so a run that is stopped here has not begun
+    run.record = _record(transport, plan, {**notes, **task.notes()})
+    if run.writes:
         write_json(run.folder.config, run.record)
     return run
 
@@ -139,52 +131,51 @@ def interrupted(path: Path | None) -> Path | None:
     return None
 
 
-def _check_images(plan: Plan, images: data.ImageSet) -> None:
-    config = plan.config
-    if plan.stored and plan.stored["state"]["images"]["fingerprint"] != images.fingerprint():
-        raise ConfigurationError(
-            f"the run was trained on other images than {config.dataset} in {config.data_dir} has now; "
-            "name their folder with --data-dir"
-        )
-    models.check(config.model, images.side)
-    if config.conditional and not images.classes:
-        raise ConfigurationError(f"{config.dataset} has no labels to be conditional on; leave out --conditional")
-
-
-def _read_run(transport: Transport, path: Path) -> Stored:
+def _read_run(transport: Transport, task: type[Config], path: Path) -> Stored:
     """Configuration and state of an earlier run: rank 0 reads, all receive."""
 
     def read() -> Stored | None:
         if transport.rank != 0:
             return None
         folder = RunFolder(path)
-        return {"config": folder.read_config(), "state": checkpoint.load(folder.checkpoint, KIND)}
+        config = folder.read_config()
+        require_task(path, config, task.task)
+        return {"config": config, "state": checkpoint.load(folder.checkpoint, task.load_task().kind)}
 
     stored: Stored = transport.broadcast_object(together(transport, "resume", read), "stored")
     return stored
 
 
-def _continued(ranks: int, stored: dict[str, Any], asked: Settings) -> GanConfig:
+def require_task(path: Path, config: dict[str, Any], task: str) -> None:
+    """Raises ConfigurationError if a run is one of another task; runs older than tasks are of a GAN."""
+    found = config.get("task", "gan")
+    if found != task:
+        raise ConfigurationError(f"{path} is a run of hvd-qgenx {found}, not {task}")
+
+
+def _continued(task: type[Config], ranks: int, stored: dict[str, Any], asked: Settings) -> Config:
     """The stored configuration with what may change changed; anything else must be as it was."""
     now = values(asked)
-    old = {name: value for name, value in stored.items() if name in {*FIELDS, "compressor_parameters"}}
+    before = task.restored(stored)
     try:
-        before = {**old, **old["compressor_parameters"], "ranks": stored["ranks"]}
-        config = GanConfig(**{**old, **{name: now[name] for name in MAY_CHANGE if name in now}})
-    except (KeyError, TypeError) as error:
+        former = {**before.flat(), "ranks": stored["ranks"]}
+    except KeyError as error:
         raise ConfigurationError(f"the run's config.json is not one of this version ({error})") from error
     now["ranks"] = ranks
-    changed = [name for name in now if name not in MAY_CHANGE and now[name] != before.get(name)]
+    settings = declared(task)
+    may_change = {name for name, each in settings.items() if each.declaration.may_change}
+    changed = [name for name in now if name not in may_change and now[name] != former.get(name)]
     if changed:
-        listing = "; ".join(f"{name} was {before.get(name)}, not {now[name]}" for name in changed)
-        raise ConfigurationError(f"the run cannot go on otherwise than it began: {listing}")
-    return config
+        listing = "; ".join(f"{name} was {former.get(name)}, not {now[name]}" for name in changed)
+        raise ConfigurationError(f"These settings cannot change on resume: {listing}")
+    return before.replaced({name: value for name, value in now.items() if name in may_change})
 
 
 def _record(transport: Transport, plan: Plan, notes: dict[str, Any]) -> dict[str, Any]:
-    """What config.json holds. Collective."""
+    """The contents of config.json. Collective."""
     stored = plan.stored["config"] if plan.stored else {}
     return {
+        "task": plan.config.task,
         **plan.config.as_dict(),
         "ranks": transport.size,
         "hosts": len(transport.hosts()),

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 
-class Laps:
-    """Adds up seconds by phase: each call of ``lap`` credits all since the call before to one phase.
+class PhaseTimer:
+    """Adds up seconds by phase: each call of ``credit`` gives all since the call before to one phase.
 
     On a GPU the times are those of events in its stream, read when they have passed anyway, so that
     nothing waits for being measured. Work that the host waits for shows as the time of its phase.
@@ -21,11 +21,11 @@ class Laps:
         self.start()
 
     def start(self) -> None:
-        """What passed since the last lap is nobody's."""
+        """Begins to measure; the time before belongs to no phase."""
         self._last: Any = self._now()
 
-    def lap(self, phase: str) -> None:
-        """Credits the time since the last lap or start to ``phase``."""
+    def credit(self, phase: str) -> None:
+        """Credits the time since the last credit or start to ``phase``."""
         now = self._now()
         if self.device.type == "cuda":
             self._pending.append((phase, self._last, now))
@@ -34,7 +34,7 @@ class Laps:
         self._last = now
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of every phase so far; on a GPU this waits for the last lap."""
+        """Seconds of every phase so far; on a GPU this waits for the last credit."""
         if self._pending:
             self._last.synchronize()
             for phase, before, after in self._pending:

@@ -1,7 +1,7 @@
 """Presets: settings of a run under a name, one TOML file each.
 
-A file's keys are settings (``hvd_qgenx.training.settings``). ``extends = "NAME"`` takes over those of another preset.
-The first comment says what the preset is.
+A file's keys are settings of its task. ``extends = "NAME"`` takes over those of another preset. The first comment
+says what the preset is. Those that come with the package lie in ``jobs/presets``, a folder for each task.
 """
 
 import tomllib
@@ -13,7 +13,8 @@ from typing import Any
 
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.training.settings import Settings, merge, read
+from hvd_qgenx.training.asked import Settings, merge, read
+from hvd_qgenx.training.config import Config
 
 SUFFIX = ".toml"
 EXTENDS = "extends"
@@ -24,7 +25,7 @@ class Preset:
     """One file, read."""
 
     name: str
-    """As it was asked for."""
+    """The name that was asked for."""
     about: str
     """Its first comment."""
     settings: Settings
@@ -40,57 +41,63 @@ class Preset:
         return merge(preset.settings for preset in reversed(self.lineage()))
 
 
-def names() -> tuple[str, ...]:
-    """The presets that come with this package."""
-    return tuple(sorted(file.name.removesuffix(SUFFIX) for file in _own().iterdir() if file.name.endswith(SUFFIX)))
+def names(task: type[Config]) -> tuple[str, ...]:
+    """The task's presets that come with this package."""
+    files = (file.name for file in _own(task).iterdir())
+    return tuple(sorted(name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX)))
 
 
-def describe(name: str) -> str:
-    """What a preset is, in a line.
-
-    Raises:
-        ConfigurationError: as ``load`` does.
-    """
-    return load(name).about
+def describe(task: type[Config], name: str) -> str:
+    """A line on what a preset is; raises as ``load`` does."""
+    return load(task, name).about
 
 
-def load(name: str) -> Preset:
+def load(task: type[Config], name: str) -> Preset:
     """A preset and all that it extends.
 
     Args:
-        name: one of ``names()``, or the path of a file that ends in .toml.
+        task: the task's configuration class.
+        name: one of ``names(task)``, or the path of a file that ends in .toml.
 
     Raises:
         ConfigurationError: there is no such preset or one that it extends, or presets extend each other in a circle;
             a file is not TOML, has an unknown key or a value of another type.
     """
-    return _load(name, Path(), ())
+    return _load(task, name, Path(), ())
 
 
-def _load(name: str, folder: Path, seen: tuple[Path, ...]) -> Preset:
-    """Paths are taken from ``folder``; ``seen`` are the files of the presets that extend this one."""
-    file = _find(name, folder)
+def _load(task: type[Config], name: str, folder: Path, seen: tuple[Path, ...]) -> Preset:
+    """Reads paths from ``folder``; ``seen`` are the files of the presets that extend this one."""
+    file = _find(task, name, folder)
     text, found = _parse(file)
     place = Path(str(file)).resolve()
     try:
         if place in seen:
             raise ConfigurationError("it extends itself by way of these presets; let one of them extend another")
         settings = {key: value for key, value in found.items() if key != EXTENDS}
-        own, parent = read(settings, f"preset {name}"), found.get(EXTENDS)
+        own, parent = read(task, settings, f"preset {name}"), found.get(EXTENDS)
         if not isinstance(parent, str | None):
             raise ConfigurationError(f"{EXTENDS} must be the name of one preset, not {parent!r}")
-        above = _load(parent, place.parent, (*seen, place)) if parent is not None else None
+        above = _load(task, parent, place.parent, (*seen, place)) if parent is not None else None
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: {error}") from error
     return Preset(name, _first_comment(text), own, above)
 
 
-def _find(name: str, folder: Path) -> Traversable:
+def _find(task: type[Config], name: str, folder: Path) -> Traversable:
     if name.endswith(SUFFIX):
         return folder / name
-    if name not in names():
-        raise ConfigurationError(unknown("preset", name, names()))
-    return _own() / f"{name}{SUFFIX}"
+    if name not in names(task):
+        raise ConfigurationError(_unknown(task, name))
+    return _own(task) / f"{name}{SUFFIX}"
+
+
+def _unknown(task: type[Config], name: str) -> str:
+    """Error text for a preset that the task does not have."""
+    owners = [other for other, config in task.tasks.items() if name in names(config)]
+    if owners:
+        return f"{task.task} has no preset {name!r}; it is one of {', '.join(owners)}"
+    return unknown("preset", name, names(task))
 
 
 def _parse(file: Traversable) -> tuple[str, dict[str, Any]]:
@@ -112,5 +119,5 @@ def _first_comment(text: str) -> str:
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
-def _own() -> Traversable:
-    return resources.files("hvd_qgenx.presets") / "gan"
+def _own(task: type[Config]) -> Traversable:
+    return resources.files("hvd_qgenx.presets") / task.task

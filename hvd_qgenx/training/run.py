@@ -1,4 +1,4 @@
-"""One run from its configuration to its summary."""
+"""One run from its first update to its summary."""
 
 import math
 import sys
@@ -11,35 +11,26 @@ from typing import Any
 from tqdm import tqdm
 
 from hvd_qgenx.exchange import Report
-from hvd_qgenx.runs import MetricsLog, RunFolder, checkpoint, figures
+from hvd_qgenx.runs import MetricsLog, RunFolder, checkpoint
 from hvd_qgenx.runs.folder import write_json
-from hvd_qgenx.scores import Scorer
-from hvd_qgenx.tasks.gan.scoring import score
-from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.training import stopping
 from hvd_qgenx.training.schedule import milestones
-from hvd_qgenx.training.trainer import PHASES, Trainer
+from hvd_qgenx.training.trainer import Trainer
 
-KIND = "hvd-qgenx gan"
 EXCHANGE = ("encode", "wire", "decode")
-"""What an exchange's time goes to, while training does something else or waits."""
-COLUMNS = (
-    *("loss/generator", "loss/discriminator", "loss/penalty"),
-    *("traffic/megabytes_per_update", "traffic/megabytes", "traffic/relative_error"),
-    *("seconds/elapsed", "seconds/update"),
-    *(f"seconds/{phase}" for phase in (*PHASES, *EXCHANGE)),
-)
+"""The parts of an exchange's time, while training does something else or waits."""
+SPENT = ("traffic/megabytes", "seconds/elapsed", "seconds/scoring")
+"""Columns of scores.csv beside the scores."""
 
 
 class Run:
     """Drives a trainer to its last update; rank 0 writes the run's folder."""
 
-    def __init__(self, trainer: Trainer, folder: RunFolder, scorer: Scorer | None = None) -> None:
-        self.trainer, self.folder, self.scorer = trainer, folder, scorer
-        self.config: GanConfig = trainer.config
+    def __init__(self, trainer: Trainer, folder: RunFolder) -> None:
+        self.trainer, self.task, self.config, self.folder = trainer, trainer.task, trainer.config, folder
         self.writes = trainer.transport.rank == 0
         self.record: dict[str, Any] = {}
-        """What config.json holds."""
+        """The contents of config.json."""
         self.after_update: Callable[[Run], None] = lambda run: None
         """Called after every update, when all that is due then has been written."""
         self.scores: dict[str, float] = {}
@@ -57,29 +48,29 @@ class Run:
 
         Raises:
             Stopped: on all ranks after the same update, if a signal asked any to end; a checkpoint is there then.
+            TrainingError: on all ranks, if training has diverged.
         """
-        trainer = self.trainer
         self._remember()
         if self.writes:
             self._open_logs()
         bar = self._progress_bar()
         try:
             with stopping.asked() as asked:
-                self._go_on(stopping.Agreement(trainer.transport, asked), bar)
+                self._go_on(stopping.Agreement(self.trainer.transport, asked), bar)
         finally:
             bar.close()
-            trainer.batches.close()
+            self.task.close()
             for log in self._logs():
                 log.close()
         return self._summarize()
 
     def _go_on(self, stop: stopping.Agreement, bar: Any) -> None:
-        trainer, config = self.trainer, self.config
-        last_move = config.updates * config.moves_per_update
+        trainer, task, config = self.trainer, self.task, self.config
+        last_move = task.updates * config.moves_per_update
         checkpoint_moves = int(config.checkpoint_every * config.moves_per_update)
         while trainer.move < last_move:
             done = (trainer.move + 1) / config.moves_per_update
-            logs = done % config.log_every == 0 or done == config.updates
+            logs = done % config.log_every == 0 or done == task.updates
             level_update = trainer.level_update
             trainer.advance(measure_error=logs, save_gradients=self._gradient_file())
             if trainer.level_update is not level_update:
@@ -88,15 +79,15 @@ class Run:
                 bar.update()
             if logs:
                 self._log_metrics(bar)
-            if done % config.sample_every == 0 or done == config.updates:
-                self._draw_samples()
-            if self.scorer and (done % config.score_every == 0 or done == config.updates):
-                self._score(self.scorer)  # before the checkpoint: a run stopped here scores again
-            signal = stop.reached() if done == int(done) < config.updates else 0
+            if task.draws(done):
+                self._draw()
+            if task.evaluates(done):
+                self._score()  # before the checkpoint: a run stopped here scores again
+            signal = stop.reached() if done == int(done) < task.updates else 0
             if signal or trainer.move % checkpoint_moves == 0 or trainer.move == last_move:
                 self.save_checkpoint()
             if signal:
-                advice = f" after update {int(done)}; go on with: hvd-qgenx gan --resume {self.folder.path}"
+                advice = f" after update {int(done)}; go on with: hvd-qgenx {config.task} --resume {self.folder.path}"
                 raise stopping.Stopped(signal, advice, together=True)
             if done == int(done):
                 self.after_update(self)
@@ -116,21 +107,26 @@ class Run:
         """Rank 0 writes the state of all ranks."""
         state = self.state_dict()
         if self.writes:
-            checkpoint.save(self.folder.checkpoint, KIND, state)
+            checkpoint.save(self.folder.checkpoint, self.task.kind, state)
         for log in self._logs():
             log.flush()
 
     def _logs(self) -> list[MetricsLog]:
-        """Those of rank 0, which keeps them."""
+        """The logs of rank 0, which keeps them."""
         return [log for log in (self._log, self._level_log, self._score_log) if log]
 
     def _open_logs(self) -> None:
-        start = self.trainer.updates
-        self._log = MetricsLog(self.folder.metrics, self.folder.events, COLUMNS, start)
-        if self.scorer:
-            names = [f"{name}/{weights}" for weights in self.config.scored_weights for name in self.scorer.names]
-            columns = ("traffic/megabytes", "seconds/elapsed", "seconds/scoring", *names)
-            columns += tuple(f"bias/{name}" for name in self.scorer.bias)
+        start, task = self.trainer.updates, self.task
+        columns = (
+            *(f"loss/{name}" for name in task.loss_names),
+            *task.measures,
+            *("traffic/megabytes_per_update", "traffic/megabytes", "traffic/relative_error"),
+            *("seconds/elapsed", "seconds/update"),
+            *(f"seconds/{phase}" for phase in (*self.trainer.phases, *EXCHANGE)),
+        )
+        self._log = MetricsLog(self.folder.metrics, self.folder.events, columns, start)
+        if task.score_columns:
+            columns = (*SPENT, *task.score_columns)
             self._score_log = MetricsLog(self.folder.scores, self.folder.events / "scores", columns, start)
         compressor = self.config.make_compressor().inner
         if compressor.learner is not None:
@@ -139,15 +135,15 @@ class Run:
             self._level_log = MetricsLog(self.folder.levels, self.folder.events / "levels", columns, math.ceil(start))
 
     def _log_level_update(self) -> None:
-        level_update = self.trainer.level_update
-        if self._level_log and level_update:
-            version, levels, old, new = level_update
+        found = self.trainer.level_update
+        if self._level_log and found:
+            version, levels, old, new = found
             values = {f"level_{index}": level for index, level in enumerate(levels)}
             update = math.ceil(self.trainer.updates)
             self._level_log.write(update, {"version": version, "old_variance": old, "new_variance": new, **values})
 
     def _gradient_file(self) -> Path | None:
-        """Where this rank saves the gradients of the coming move, if it does."""
+        """The file for this rank's gradients of the coming move; None if they are not saved."""
         update, move = divmod(self.trainer.move, self.config.moves_per_update)
         if not self.writes or move or update + 1 not in self._gradients_at:
             return None
@@ -157,7 +153,7 @@ class Run:
     def _progress_bar(self) -> Any:
         terminal = sys.stderr.isatty()
         return tqdm(
-            total=self.config.updates,
+            total=self.task.updates,
             initial=int(self.trainer.updates),
             unit="update",
             disable=not self.writes,
@@ -167,14 +163,15 @@ class Run:
         )
 
     def _log_metrics(self, bar: Any) -> None:
-        loss = self.trainer.mean_losses()
+        losses = self.task.mean_losses()
         recent = self.trainer.report.since(self._logged)
         updates = self.trainer.updates - self._logged_updates
         megabytes = self.trainer.report.bytes_sent / 1e6
         seconds = self._seconds()
         spent = {name: (seconds[name] - self._logged_seconds.get(name, 0.0)) / updates for name in seconds}
         values = {
-            **{f"loss/{name}": value for name, value in loss.items()},
+            **{f"loss/{name}": value for name, value in losses.items()},
+            **self.task.measure(int(self.trainer.updates)),
             "traffic/megabytes_per_update": recent.bytes_sent / updates / 1e6,
             "traffic/megabytes": megabytes,
             "traffic/relative_error": recent.relative_error,
@@ -183,11 +180,10 @@ class Run:
             **{f"seconds/{name}": value for name, value in spent.items()},
         }
         self._remember()
-        bar.set_postfix_str(
-            f"G {loss['generator']:+.3f}, D {loss['discriminator']:+.3f}, {megabytes:.1f} MB sent", refresh=False
-        )
+        bar.set_postfix_str(f"{self.task.progress(losses)}, {megabytes:.1f} MB sent", refresh=False)
         if self._log:
             self._log.write(int(self.trainer.updates), values)
+        self.task.check_losses(losses)
 
     def _remember(self) -> None:
         self._logged = replace(self.trainer.report)
@@ -195,33 +191,25 @@ class Run:
         self._logged_updates = self.trainer.updates
 
     def _seconds(self) -> dict[str, float]:
-        """Of this rank so far: in total, by phase, and of the exchanges meanwhile."""
-        laps, report = self.trainer.laps.seconds(), self.trainer.report
-        phases = {phase: laps.get(phase, 0.0) for phase in PHASES}
+        """Seconds of this rank so far: in total, by phase, and of the exchanges meanwhile."""
+        found, report = self.task.timer.seconds(), self.trainer.report
+        phases = {phase: found.get(phase, 0.0) for phase in self.trainer.phases}
         return {
             "total": sum(phases.values()),
             **phases,
             **{name: getattr(report, f"{name}_seconds") for name in EXCHANGE},
         }
 
-    def _draw_samples(self) -> None:
+    def _draw(self) -> None:
         if self.writes:
-            path = self.folder.samples / f"{int(self.trainer.updates):06d}.png"
-            figures.save_grid(self.trainer.sample(64), path, columns=8)
+            self.task.draw(self.folder.samples / f"{int(self.trainer.updates):06d}.png")
 
-    def _score(self, scorer: Scorer) -> None:
-        trainer, config = self.trainer, self.config
+    def _score(self) -> None:
         start = time.perf_counter()
-        generators = {weights: trainer.weighted_generator(weights) for weights in config.scored_weights}
-        self.scores = score(scorer, generators, config.latent, trainer.classes, config.seed)
-        values = {
-            "traffic/megabytes": trainer.report.bytes_sent / 1e6,
-            "seconds/elapsed": self._seconds()["total"],
-            "seconds/scoring": time.perf_counter() - start,
-            **self.scores,
-        }
+        self.scores = self.task.evaluate()
+        spent = (self.trainer.report.bytes_sent / 1e6, self._seconds()["total"], time.perf_counter() - start)
         if self._score_log:
-            self._score_log.write(int(trainer.updates), values)
+            self._score_log.write(int(self.trainer.updates), {**dict(zip(SPENT, spent, strict=True)), **self.scores})
 
     def _summarize(self) -> dict[str, Any]:
         trainer, report = self.trainer, self.trainer.report
@@ -229,12 +217,13 @@ class Run:
         summary = {
             "updates": int(trainer.updates),
             "ranks": trainer.transport.size,
-            "losses": trainer.mean_losses(),
+            "losses": self.task.mean_losses(),
             "bytes_per_update": report.bytes_sent / trainer.updates,
             "bytes_sent": report.bytes_sent,
             "relative_error": report.relative_error,
             "seconds": {name: round(value, 6) for name, value in seconds.items()},
             "scores": self.scores,
+            **self.task.summary(),
             "replica_hash": trainer.replica_hash(),
         }
         if self.writes:

@@ -1,142 +1,225 @@
-"""Settings of a run by name, each with where it comes from.
+"""Declarations of settings: everything that is known of a setting stands at its field, once.
 
-A setting is a field of ``GanConfig``, or a parameter of a compressor.
+The command line, its help, checks, presets, ``--show-config``, config.json, sweeps, reports and the documentation
+all read the declarations.
 """
 
+import dataclasses
+import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection
+from enum import Enum
+from functools import cache
+from typing import Any, NamedTuple
 
-import torch
-
-import compressors
 from compressors import parameters
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.parameters import compressor_parameters, kind
-from hvd_qgenx.tasks.gan.settings import GanConfig
-
-DEFAULT = "default"
-OWN = "the optimizer's own"
-DEVICES = ("auto", "cpu", "cuda")
+from hvd_qgenx.parameters import compressor_parameters as parameters_by_name
 
 IN_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
-def _kinds() -> dict[str, type]:
-    found = {}
-    for name, hint in typing.get_type_hints(GanConfig).items():
-        if isinstance(hint, types.UnionType):
-            (hint,) = (each for each in typing.get_args(hint) if each is not types.NoneType)
-        found[name] = hint
-    del found["compressor_parameters"]
-    return found
+class Role(Enum):
+    """What it means for a comparison that runs differ in a setting."""
+
+    OUTCOME = "outcome"
+    """The setting decides what is trained: runs that differ in it are hard to compare."""
+    STUDIED = "studied"
+    """Comparisons of runs are about it: compression and optimizers."""
+    NEUTRAL = "neutral"
+    """It changes no update and no score."""
 
 
-FIELDS = _kinds()
-"""Fields of ``GanConfig`` but for the parameters of the compressor, with their types."""
-PARAMETERS = {name: kind(owners) for name, owners in compressor_parameters().items()}
-"""Parameters of all compressors, with their types."""
+class Interval(NamedTuple):
+    """The numbers that a setting can have."""
+
+    low: float
+    high: float
+    includes_low: bool
+    includes_high: bool
+
+    @classmethod
+    def parse(cls, text: str) -> "Interval":
+        """Reads ``[0, 1)``, ``(0, inf)`` and the like; a round bracket excludes its end."""
+        low, high = text[1:-1].split(",")
+        return cls(float(low), float(high), text[0] == "[", text[-1] == "]")
+
+    def __contains__(self, number: object) -> bool:
+        assert isinstance(number, int | float)
+        above = self.low <= number if self.includes_low else self.low < number
+        return above and (number <= self.high if self.includes_high else number < self.high)
+
+    def __str__(self) -> str:
+        """The interval in words, as in "must be ..."."""
+        if (self.low, self.includes_low, self.high) == (0, False, math.inf):
+            return "positive"
+        low = f"{'at least' if self.includes_low else 'above'} {self.low:g}"
+        if self.high == math.inf:
+            return low
+        if self.includes_low and self.includes_high:
+            return f"from {self.low:g} to {self.high:g}"
+        return f"{low} and {'at most' if self.includes_high else 'below'} {self.high:g}"
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A value and where it comes from."""
+@dataclasses.dataclass(frozen=True)
+class Declaration:
+    """What is known of a setting, beside its name, type and default, which are its field's."""
 
-    value: Any
-    origin: str
+    help: str
+    section: str
+    """Heading of the command's help under which the option stands."""
+    limits: Interval | None = None
+    names: Collection[str] | Callable[[], Collection[str]] | None = None
+    """The names it can have, or a function that returns those there are by now."""
+    may_change: bool = False
+    """Whether a resumed run may change it: it changes no update."""
+    role: Role = Role.OUTCOME
+    per_host: bool = False
+    """Whether hosts may differ in it, as in where their files are."""
+    environment: str | None = None
+    """A variable of the environment that sets it."""
+    otherwise: str | None = None
+    """What stands for a default that the program works out."""
 
-
-Settings = dict[str, Setting]
-
-
-def read(values: Mapping[str, Any], origin: str) -> Settings:
-    """Settings by name, as they stand in a file.
-
-    Raises:
-        ConfigurationError: there is no setting of a name, or a value is of another type.
-    """
-    return {name: Setting(_typed(name, value), origin) for name, value in values.items()}
-
-
-def _typed(name: str, value: Any) -> Any:
-    known = FIELDS | PARAMETERS
-    if name not in known:
-        raise ConfigurationError(unknown("setting", name, known))
-    wanted, given = known[name], type(value)
-    if given is wanted:
-        return value
-    if wanted is float and given is int:
-        return float(value) if name in FIELDS else value  # a compressor tells whole numbers from others itself
-    raise ConfigurationError(f"{name} must be {IN_WORDS[wanted]}, not {value!r}")
+    @property
+    def choices(self) -> Collection[str] | None:
+        """The names that the setting can have; None: any value within the limits."""
+        return self.names() if callable(self.names) else self.names
 
 
-def merge(layers: Iterable[Settings]) -> Settings:
-    """All settings, of those of the same name the last.
-
-    Where a layer names a compressor, parameters from layers before it that this compressor has not are left out.
-
-    Raises:
-        ConfigurationError: there is no such compressor.
-    """
-    merged: Settings = {}
-    for layer in layers:
-        if "compressor" in layer:
-            taken = _parameters_of(layer["compressor"].value)
-            merged = {name: each for name, each in merged.items() if name not in PARAMETERS or name in taken}
-        merged |= layer
-    return merged
+KEY = "setting"
 
 
-def _parameters_of(compressor: str) -> list[str]:
-    try:
-        return parameters.names(compressors.get(compressor))
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
-
-
-def values(settings: Settings) -> dict[str, Any]:
-    """The values alone, by name; for ``device`` auto, the device that there is.
-
-    Raises:
-        ConfigurationError: there is no such kind of device.
-    """
-    found = {name: each.value for name, each in settings.items()}
-    if "device" in found:
-        if found["device"] not in DEVICES:
-            raise ConfigurationError(unknown("device", found["device"], DEVICES))
-        if found["device"] == "auto":
-            found["device"] = "cuda" if torch.cuda.is_available() else "cpu"
-    return found
-
-
-def configure(settings: Settings) -> GanConfig:
-    """The whole configuration that these settings ask for, yet to be checked.
-
-    Raises:
-        ConfigurationError: there is no such optimizer, compressor or device, or the compressor has no such
-            parameters.
-    """
-    asked = values({"device": Setting("auto", DEFAULT), **settings})
-    own = {name: asked.pop(name) for name in PARAMETERS if name in asked}
-    return GanConfig(**asked, compressor_parameters=own).completed()
-
-
-def explain(config: GanConfig, asked: Settings, otherwise: str | None = None) -> Settings:
-    """Every value of a configuration, with where it comes from.
+def setting(
+    default: Any,
+    help: str,
+    section: str,
+    *,
+    limits: str | None = None,
+    choices: Collection[str] | Callable[[], Collection[str]] | None = None,
+    may_change: bool = False,
+    role: Role | None = None,
+    per_host: bool = False,
+    environment: str | None = None,
+    otherwise: str | None = None,
+) -> Any:
+    """A dataclass field with its declaration; see ``Declaration``.
 
     Args:
-        config: what became of ``asked``.
-        asked: settings with their origins.
-        otherwise: the origin of all others, unless they are defaults.
+        default: the value where none is given.
+        help: a sentence for the command line and the documentation; choices are added to it.
+        section: heading in the help.
+        limits: an interval such as ``[0, 1)``.
+        choices: the names it can have, or a function that returns them.
+        may_change: whether a resumed run may change it.
+        role: neutral by default where the setting may change, else it decides the outcome.
+        per_host: whether hosts may differ in it.
+        environment: a variable that sets it.
+        otherwise: words for a default that the program works out.
     """
-    flat: dict[str, Any] = {}
-    for name, value in config.as_dict().items():
-        flat.update(value if name == "compressor_parameters" else {name: value})
-    origins = dict.fromkeys(("generator_lr", "discriminator_lr"), OWN)
+    declaration = Declaration(
+        help,
+        section,
+        Interval.parse(limits) if limits else None,
+        choices,
+        may_change,
+        role or (Role.NEUTRAL if may_change else Role.OUTCOME),
+        per_host,
+        environment,
+        otherwise,
+    )
+    return dataclasses.field(default=default, metadata={KEY: declaration})
+
+
+def redeclared(config: type, name: str, default: Any, **changes: Any) -> Any:
+    """The setting ``name`` of ``config`` with another default, for a class that derives from it.
+
+    Args:
+        config: the class that declares it.
+        name: of the setting.
+        default: in place of its own.
+        changes: to its ``Declaration``.
+    """
+    (found,) = (field for field in dataclasses.fields(config) if field.name == name)
+    return dataclasses.field(default=default, metadata={KEY: dataclasses.replace(found.metadata[KEY], **changes)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Declared:
+    """A setting of a configuration, or a parameter of compressors, with its type and default."""
+
+    name: str
+    kind: type
+    default: Any
+    declaration: Declaration
+    shown_default: str | None = None
+    """How help writes the default, where it is not the value itself."""
+
+    def converted(self, value: Any) -> Any:
+        """The value with the setting's type.
+
+        Raises:
+            ConfigurationError: it is of another type.
+        """
+        if type(value) is self.kind:
+            return value
+        if self.kind is float and type(value) is int:
+            return value if self.name in compressor_parameters() else float(value)  # compressors tell them apart
+        raise ConfigurationError(f"{self.name} must be {IN_WORDS[self.kind]}, not {value!r}")
+
+    def check(self, value: Any) -> None:
+        """Raises ConfigurationError, in one sentence, if the setting cannot have this value."""
+        declaration = self.declaration
+        if declaration.choices is not None and value not in declaration.choices:
+            raise ConfigurationError(unknown(self.name.replace("_", " "), value, declaration.choices))
+        if declaration.limits is not None and value is not None and value not in declaration.limits:
+            raise ConfigurationError(f"{self.name} must be {declaration.limits}, not {value}")
+
+
+def declared(config: type) -> dict[str, Declared]:
+    """The settings of a configuration class by name; parameters of compressors are not among them."""
+    return _declared(config)
+
+
+@cache
+def _declared(config: Any) -> dict[str, Declared]:
+    kinds = typing.get_type_hints(config)
     return {
-        name: Setting(value, asked[name].origin if name in asked else otherwise or origins.get(name, DEFAULT))
-        for name, value in flat.items()
+        field.name: Declared(
+            field.name, _only(kinds[field.name]), field.default, field.metadata[KEY], field.metadata[KEY].otherwise
+        )
+        for field in dataclasses.fields(config)
+        if KEY in field.metadata
     }
+
+
+@cache
+def compressor_parameters() -> dict[str, Declared]:
+    """The parameters of all compressors by name, as their own fields declare them."""
+    found = {}
+    for name, owners in parameters_by_name().items():
+        users = ", ".join(f"{owner}{parameters.limits(field)}" for owner, field in owners)
+        defaults = dict.fromkeys(str(field.default) for _, field in owners)
+        kinds = {type(field.default) for _, field in owners}
+        found[name] = Declared(
+            name,
+            float if float in kinds else kinds.pop(),
+            None,
+            Declaration(f"{owners[0][1].metadata['help']} For {users}.", "Compression", role=Role.STUDIED),
+            " or ".join(defaults),
+        )
+    return found
+
+
+def known(config: type) -> dict[str, Declared]:
+    """The settings of a configuration and the parameters of compressors."""
+    return declared(config) | compressor_parameters()
+
+
+def _only(hint: Any) -> type:
+    """The type of a setting, of which None may take the place."""
+    if isinstance(hint, types.UnionType):
+        (hint,) = (each for each in typing.get_args(hint) if each is not types.NoneType)
+    return typing.cast("type", hint)

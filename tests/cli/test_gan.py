@@ -508,9 +508,7 @@ class TestLevels:
 
     @pytest.mark.parametrize("every", [0.5, 1, 2.5])
     @pytest.mark.parametrize("stopped_at", [9, 10, 11, 13])
-    def test_resumed_across_a_level_update_the_log_has_each_once(
-        self, tmp_path, monkeypatch, stopped_at, every
-    ):
+    def test_resumed_across_a_level_update_the_log_has_each_once(self, tmp_path, monkeypatch, stopped_at, every):
         """The second level update comes with move 10, the first half-step of the sixth update."""
         whole, out = tmp_path / "whole", tmp_path / "run"
         arguments = (*self.ARGUMENTS, "--updates", 8, "--levels-at", "0,5", "--checkpoint-every", every)

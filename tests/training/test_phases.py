@@ -1,11 +1,12 @@
-"""No second is lost between laps, and none is counted twice."""
+"""No second is lost between phases, and none is counted twice."""
 
 import time
 
 import pytest
 import torch
 
-from hvd_qgenx.training.phases import Laps
+from hvd_qgenx.training import phases
+from hvd_qgenx.training.phases import PhaseTimer
 
 
 @pytest.fixture
@@ -17,21 +18,21 @@ def clock(monkeypatch):
 
 
 def test_every_second_has_a_phase(clock):
-    watch = Laps(torch.device("cpu"))
+    watch = PhaseTimer(torch.device("cpu"))
     for begin in (10.0, 20.0):
         clock(begin)
         watch.start()
         for phase, at in (("data", 1), ("penalty", 3), ("data", 3.5), ("waiting", 7)):
             clock(begin + at)
-            watch.lap(phase)
+            watch.credit(phase)
     assert watch.seconds() == {"data": 3.0, "penalty": 4.0, "waiting": 7.0}
 
 
 def test_sums_go_on():
-    watch = Laps(torch.device("cpu"))
+    watch = PhaseTimer(torch.device("cpu"))
     watch.load({"data": 5.0})
     assert watch.seconds() == {"data": 5.0}
     start = time.perf_counter()
     watch.start()
-    watch.lap("data")
+    watch.credit("data")
     assert 5 < watch.seconds()["data"] <= 5 + time.perf_counter() - start

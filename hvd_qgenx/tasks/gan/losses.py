@@ -60,15 +60,16 @@ def _log_of_rest(fake: Tensor) -> Tensor:
     return -F.softplus(fake).mean()
 
 
-LOSSES = {
-    "wgan-gp": Loss(_minus_mean, _wasserstein, penalized=True),
-    "wgan": Loss(_minus_mean, _wasserstein, clipped=True),
-    "hinge": Loss(_minus_mean, _hinge),
-    "ns-gan": Loss(_minus_log, _cross_entropy),
-    "gan": Loss(_log_of_rest, _cross_entropy),
-}
-"""Gulrajani et al. (NeurIPS 2017); Arjovsky et al. (ICML 2017); Lim and Ye (2017), Miyato et al. (ICLR 2018);
-Goodfellow et al. (NeurIPS 2014), where the generator minimises -log s(fake), or plays minimax."""
+WGAN_GP = Loss(_minus_mean, _wasserstein, penalized=True)
+"""Gulrajani et al. (NeurIPS 2017)."""
+WGAN = Loss(_minus_mean, _wasserstein, clipped=True)
+"""Arjovsky et al. (ICML 2017)."""
+HINGE = Loss(_minus_mean, _hinge)
+"""Lim and Ye (2017), Miyato et al. (ICLR 2018)."""
+NON_SATURATING = Loss(_minus_log, _cross_entropy)
+"""Goodfellow et al. (NeurIPS 2014); the generator minimizes -log s(fake)."""
+MINIMAX = Loss(_log_of_rest, _cross_entropy)
+"""Goodfellow et al. (NeurIPS 2014), the minimax game."""
 
 
 class Batch(NamedTuple):
@@ -101,7 +102,7 @@ def fill_gradients(
     penalty_weight: float,
     share: float,
     moving: Sequence[str] = PLAYERS,
-    lap: Callable[[str], None] = lambda _: None,
+    credit: Callable[[str], None] = lambda _: None,
     mixed: bool = False,
 ) -> Losses:
     """Adds the gradients of the players, taken at the same point, to ``.grad``.
@@ -116,50 +117,50 @@ def fill_gradients(
         penalty_weight: of the gradient penalty, where the loss has one.
         share: weight of this rank's mean in the mean over ranks, 1 for equal batches.
         moving: whose gradients; the penalty is computed for the discriminator only.
-        lap: called with a phase of ``PHASES`` when the work on it, since the last call, is done.
+        credit: called with a phase of ``PHASES`` when the work on it, since the last call, is done.
         mixed: let the players compute in bfloat16 where autocast holds it safe. Weights, scores, losses and
             gradients stay float32.
     """
     real, labels, latents, mixing = batch
     moves_generator, moves_discriminator = (player in moving for player in PLAYERS)
-    generate, judge = (_forward(player, labels, mixed) for player in players)
+    generate, discriminate = (_forward(player, labels, mixed) for player in players)
     with torch.set_grad_enabled(moves_generator):
         fake = generate(latents)
-    lap(GENERATOR_FORWARD)
-    fake_scores = judge(fake)
+    credit(GENERATOR_FORWARD)
+    fake_scores = discriminate(fake)
     loss_generator = loss.generator(fake_scores)
-    lap(DISCRIMINATOR_FORWARD)
+    credit(DISCRIMINATOR_FORWARD)
     if moves_generator:
         parameters = list(players.generator.parameters())
         (share * loss_generator).backward(inputs=parameters, retain_graph=moves_discriminator)
-        lap(GENERATOR_BACKWARD)
+        credit(GENERATOR_BACKWARD)
     with torch.set_grad_enabled(moves_discriminator):
-        loss_discriminator = loss.discriminator(judge(real), fake_scores)
-    lap(DISCRIMINATOR_FORWARD)
+        loss_discriminator = loss.discriminator(discriminate(real), fake_scores)
+    credit(DISCRIMINATOR_FORWARD)
     penalty = torch.zeros((), device=real.device)
     if moves_discriminator:
         parameters = list(players.discriminator.parameters())
         sources: list[Tensor] = [share * loss_discriminator]
-        slopes: list[Tensor | None] = [None]
+        gradients: list[Tensor | None] = [None]
         if loss.penalized:
-            penalty = gradient_penalty(judge, real, fake.detach(), mixing)
+            penalty = gradient_penalty(discriminate, real, fake.detach(), mixing)
             sources += parameters
-            slopes += torch.autograd.grad(share * penalty_weight * penalty, parameters, materialize_grads=True)
-            lap(PENALTY)
+            gradients += torch.autograd.grad(share * penalty_weight * penalty, parameters, materialize_grads=True)
+            credit(PENALTY)
         # one pass that adds both, so that hooks see every parameter's gradient once, and whole
-        torch.autograd.backward(sources, slopes, inputs=parameters)
-        lap(DISCRIMINATOR_BACKWARD)
+        torch.autograd.backward(sources, gradients, inputs=parameters)
+        credit(DISCRIMINATOR_BACKWARD)
     return Losses(loss_generator.detach(), loss_discriminator.detach(), penalty.detach())
 
 
-def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mixing: Tensor) -> Tensor:
+def gradient_penalty(discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mixing: Tensor) -> Tensor:
     """E (||grad_x D(x)||_2 - 1)^2 at x = mixing * real + (1 - mixing) * fake.
 
     Source: Gulrajani et al., "Improved training of Wasserstein GANs" (NeurIPS 2017), equation 3.
     """
     between = torch.lerp(fake, real, mixing).requires_grad_()
-    (slope,) = torch.autograd.grad(judge(between).sum(), between, create_graph=True)
-    norms: Tensor = torch.linalg.vector_norm(slope.flatten(1), dim=1)
+    (gradient,) = torch.autograd.grad(discriminate(between).sum(), between, create_graph=True)
+    norms: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
     return (norms - 1).square().mean()
 
 

@@ -1,6 +1,6 @@
 """The generator of a run that was trained before, finished or not."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,21 @@ from torch import nn
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import RunFolder, checkpoint
+from hvd_qgenx.tasks.gan.generation import with_statistics
 from hvd_qgenx.tasks.gan.settings import GanConfig
-from hvd_qgenx.training.averages import WEIGHTS, Averages, with_statistics
-from hvd_qgenx.training.run import KIND
-from hvd_qgenx.training.trainer import make_players
+from hvd_qgenx.tasks.gan.task import GanTask, make_players
+from hvd_qgenx.training.averages import Averages
+from hvd_qgenx.training.config import WEIGHTS
+from hvd_qgenx.training.launch import require_task
 
+NEEDED = ("model", "filters", "latent", "generator_norm", "conditional", "ema", "seed")
+"""Settings that say what the generator is; no default may stand for them."""
 KEPT = ("generator", "averages", "images", "move")
 
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What a run's folder holds of its generator; ranks, data and optimizers are not needed."""
+    """The generator in a run's folder; ranks, data and optimizers are not needed."""
 
     config: GanConfig
     state: dict[str, Any]
@@ -34,12 +38,13 @@ class SavedRun:
             ConfigurationError: there is no run, it has no checkpoint yet, or another version wrote it.
         """
         folder = RunFolder(path)
-        stored, state = folder.read_config(), checkpoint.load(folder.checkpoint, KIND)
-        names = [field.name for field in fields(GanConfig)]
-        lacking = [name for name in names if name not in stored] + [name for name in KEPT if name not in state]
+        stored = folder.read_config()
+        require_task(path, stored, GanConfig.task)
+        state = checkpoint.load(folder.checkpoint, GanTask.kind)
+        lacking = [name for name in NEEDED if name not in stored] + [name for name in KEPT if name not in state]
         if lacking:
             raise ConfigurationError(f"{path} was written by another version: it lacks {', '.join(lacking)}")
-        return cls(GanConfig(**{name: stored[name] for name in names}), {name: state[name] for name in KEPT})
+        return cls(GanConfig.restored(stored), {name: state[name] for name in KEPT})
 
     @property
     def updates(self) -> float:

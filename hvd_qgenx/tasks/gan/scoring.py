@@ -10,8 +10,8 @@ from hvd_qgenx.data import ImageSet
 from hvd_qgenx.data.streams import Purpose
 from hvd_qgenx.runs.figures import to_bytes
 from hvd_qgenx.scores import Scorer, make_extractor
+from hvd_qgenx.tasks.gan.generation import draw
 from hvd_qgenx.tasks.gan.settings import GanConfig
-from hvd_qgenx.training.averages import draw
 from hvd_qgenx.transport import Transport
 
 

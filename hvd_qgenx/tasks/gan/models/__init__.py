@@ -7,12 +7,8 @@ from torch import nn
 
 from compressors.random import generator
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.tasks.gan.models import dcgan, layers, resnet
-
-NORMS = layers.NORMS
-
-MODELS = {"dcgan": dcgan, "resnet": resnet}
-"""Each has a ``Generator``, a ``Discriminator``, and in ``SMALLEST`` the sides of images that they take."""
+from hvd_qgenx.tasks.gan.models import layers
+from hvd_qgenx.tasks.gan.registry import MODELS
 
 
 class Players(NamedTuple):

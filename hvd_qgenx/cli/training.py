@@ -1,0 +1,237 @@
+"""Builds the command that trains a task: options from its declarations, the rest shared by all tasks."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from hvd_qgenx.cli import options
+from hvd_qgenx.cli.settings import FIRST, TaskCommand, option, setting_options
+from hvd_qgenx.training import presets
+from hvd_qgenx.training.asked import Setting, Settings, merge
+from hvd_qgenx.training.config import RUN, Config
+from hvd_qgenx.training.settings import known
+
+if TYPE_CHECKING:
+    from hvd_qgenx.training.launch import Plan, Stored
+    from hvd_qgenx.training.run import Run
+    from hvd_qgenx.transport import Transport
+
+
+ORIGINS = {ParameterSource.ENVIRONMENT: "environment", ParameterSource.COMMANDLINE: "command line"}
+
+
+def training_command(task: type[Config]) -> Callable[[Callable[[], None]], click.Command]:
+    """Makes a function, whose docstring is the help, the command that trains a task."""
+
+    def make(function: Callable[[], None]) -> click.Command:
+        def run(**values: Any) -> None:
+            _run(task, values)
+
+        run.__doc__, run.__name__ = function.__doc__, function.__name__
+        command = run
+        for decorator in reversed([*_preset_options(task), *setting_options(task), *_run_options(task)]):
+            command = decorator(command)
+        return click.command(task.task, cls=TaskCommand, task=task)(command)
+
+    return make
+
+
+def _preset_options(task: type[Config]) -> Iterator[Any]:
+    def list_presets(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            width = max(map(len, presets.names(task)), default=0)
+            for name in presets.names(task):
+                click.echo(f"{name:{width}}  {presets.describe(task, name)}")
+            context.exit()
+
+    yield option(
+        "--preset", "Preset, or a .toml file, to take settings from; options win over it.", FIRST, metavar="NAME"
+    )
+    yield option(
+        "--list-presets",
+        "List them, and stop.",
+        FIRST,
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=list_presets,
+    )
+    yield option("--show-config", "Print every setting with where it comes from, and stop.", FIRST, is_flag=True)
+    yield option(
+        "--download", "Fetch missing data and weights; one rank of every host does.", task.sections[0], is_flag=True
+    )
+
+
+def _run_options(task: type[Config]) -> Iterator[Any]:
+    path = click.Path(path_type=Path)
+    yield option("--out", f"Folder of the run.  [default: runs/{task.task}-TIME]", RUN, type=path)
+    yield option("--resume", "Go on with the run in this folder.", RUN, type=path, metavar="RUN")
+    yield option(
+        ("--continue", "continues"),
+        "Go on with the run in --out if it has a checkpoint; else begin it.",
+        RUN,
+        is_flag=True,
+    )
+    yield option("--elastic", "Go on when ranks are lost or join; under horovodrun --min-np.", RUN, is_flag=True)
+    yield option(
+        "--commit-every",
+        "Updates between two states to go on from with --elastic; a lost rank costs what came after.",
+        RUN,
+        type=click.IntRange(1),
+        default=10,
+        show_default=True,
+    )
+    yield option("--label", "What reports call the link between ranks, to tell runs apart.", RUN, metavar="TEXT")
+    yield options.launcher_options
+    yield option(
+        ("--json", "as_json"), "Print the summary as JSON, and nothing else, on standard output.", RUN, is_flag=True
+    )
+
+
+def _run(task: type[Config], values: dict[str, Any]) -> None:
+    """Trains, or shows what would be trained."""
+    from hvd_qgenx.training.elastic import ElasticRun
+    from hvd_qgenx.transport import launched_elastic
+
+    context = click.get_current_context()
+    expected = values["expect_ranks"], values["expect_hosts"]
+    with options.exit_codes() as session:
+        if values["show_config"]:
+            transport = session.meet(*expected)
+            plan = _plan(context, task, transport)
+            if transport.rank == 0:
+                click.echo(_show(plan, values["preset"], values["as_json"]))
+            return
+
+        def begin(
+            transport: "Transport | None" = None, folder: Path | None = None, stored: "Stored | None" = None
+        ) -> "Run":
+            ranks, hosts = expected if stored is None else (None, None)
+            transport = session.meet(ranks, hosts, transport)
+            return _begin(context, transport, _plan(context, task, transport, folder, stored))
+
+        if values["elastic"]:
+            run, summary = launched_elastic(ElasticRun(begin, values["commit_every"]).train)
+        else:
+            run = begin()
+            summary = run.train()
+        if run.writes:
+            click.echo(json.dumps(summary, indent=2) if values["as_json"] else _describe(summary, run))
+
+
+def _plan(
+    context: click.Context,
+    task: type[Config],
+    transport: "Transport",
+    folder: Path | None = None,
+    stored: "Stored | None" = None,
+) -> "Plan":
+    """Decides what is trained; ``folder`` and ``stored`` as ``ElasticRun`` gives them."""
+    from hvd_qgenx.training import launch
+    from hvd_qgenx.transport.agreement import from_first
+
+    values = context.params
+    folder = folder or values["resume"]
+    if values["continues"]:
+        folder = folder or from_first(transport, "continue", lambda: launch.interrupted(values["out"]))
+    return launch.plan(transport, task, lambda: asked(context, task), folder, stored, resize=values["elastic"])
+
+
+def _begin(context: click.Context, transport: "Transport", plan: "Plan") -> "Run":
+    from hvd_qgenx.training import launch
+
+    values = context.params
+    options.share_cores(transport)
+    out = values["out"] or Path(f"runs/{plan.config.task}-{datetime.now():%Y%m%d-%H%M%S}")
+    notes = {"preset": values["preset"], "link": values["label"]}
+    run = launch.start(transport, plan, out, notes, values["download"])
+    if run.writes:
+        click.echo("\n".join(_remarks(run)), err=True)
+    return run
+
+
+def asked(context: click.Context, task: type[Config]) -> Settings:
+    """The settings that a command line asks for: preset, then environment, then options; the last of them wins.
+
+    Raises:
+        ConfigurationError: there is no such preset, or it is none.
+    """
+    preset, resume = context.params["preset"], context.params["resume"]
+    layers = [presets.load(task, preset).merged()] if preset else []
+    if not resume:  # which keeps what it had
+        layers.append(_given(context, task, ParameterSource.ENVIRONMENT))
+    return merge([*layers, _given(context, task, ParameterSource.COMMANDLINE)])
+
+
+def _given(context: click.Context, task: type[Config], source: ParameterSource) -> Settings:
+    return {
+        name: Setting(value, ORIGINS[source])
+        for name, value in context.params.items()
+        if name in known(task) and context.get_parameter_source(name) == source
+    }
+
+
+def _show(plan: "Plan", preset: str | None, as_json: bool) -> str:
+    """All settings with their origins, for people or as JSON."""
+    from rich.console import Console
+    from rich.table import Table
+
+    settings = plan.explain()
+    if as_json:
+        return json.dumps({name: dataclasses.asdict(setting) for name, setting in settings.items()}, indent=2)
+    lineage = presets.load(type(plan.config), preset).lineage() if preset else []
+    table = Table("setting", "value", "from", caption=" extends ".join(each.name for each in lineage))
+    for name, setting in settings.items():
+        table.add_row(name, str(setting.value), setting.origin)
+    console = Console(color_system=None, markup=False, emoji=False)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip("\n")
+
+
+def _remarks(run: "Run") -> Iterator[str]:
+    """Lines to print before training."""
+    config, transport = run.config, run.trainer.transport
+    given = {**config.compressor_parameters, "coding": config.coding}
+    parameters = ", ".join(f"{name}={value}" for name, value in given.items() if value != "none")
+    yield (
+        f"{run.task.announce()}; {transport.size} rank(s), {config.compressor}({parameters}); run in {run.folder.path}"
+    )
+    if config.make_compressor().learner and not config.level_schedule.fires_within(run.task.updates):
+        yield (
+            f"Warning: levels never adapt in {run.task.updates} updates with --levels-at {config.levels_at!r} "
+            f"--levels-every {config.levels_every}; {config.compressor} keeps those it starts with"
+        )
+    yield from run.task.remarks()
+    if config.compressor not in ("none", "fp16") and transport.size > 1 and len(transport.hosts()) == 1:
+        yield (
+            "Note: all ranks are on one host, where no link is slower than compressing; "
+            "--compressor none is faster here (docs/performance.md)"
+        )
+
+
+def _describe(summary: dict[str, Any], run: "Run") -> str:
+    """The end of a run, for people."""
+    from hvd_qgenx.training.run import EXCHANGE
+
+    seconds = summary["seconds"]
+    split, inside = (
+        ", ".join(f"{name.replace('_', ' ')} {seconds[name]:.1f}" for name in parts)
+        for parts in (run.trainer.phases, EXCHANGE)
+    )
+    communication = sum(seconds[name] for name in EXCHANGE)
+    lines = [
+        f"{summary['updates']} updates on {summary['ranks']} ranks in {seconds['total']:.1f} s ({split})",
+        f"Communication took {communication:.1f} s ({inside}), partly overlapped; "
+        f"training waited {seconds['waiting']:.1f} s for it.",
+        *run.task.conclusions(summary),
+        f"replica hash {summary['replica_hash']} on every rank",
+        f"samples, metrics and checkpoint in {run.folder.path}",
+    ]
+    return "\n".join(lines)

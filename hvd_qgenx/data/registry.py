@@ -1,0 +1,1 @@
+DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10", "celeba", "folder")

@@ -1,0 +1,3 @@
+"""The names of feature extractors."""
+
+EXTRACTORS = ("auto", "inception", "resnet56", "classifier")

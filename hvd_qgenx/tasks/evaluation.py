@@ -1,0 +1,59 @@
+"""Scores of saved runs, of any task, and where they are kept."""
+
+import csv
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hvd_qgenx.registry import load
+from hvd_qgenx.runs import RunFolder
+from hvd_qgenx.runs.folder import naming
+from hvd_qgenx.tasks.registry import task_of
+from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.agreement import from_first, require_same
+
+COLUMNS = ("update", "samples", "score", "weights", "value", "bias")
+
+Row = dict[str, Any]
+"""Values by ``COLUMNS``, and the run."""
+Evaluate = Callable[[Transport, Sequence[Path], Mapping[str, Any], bool], dict[Path, list[Row]]]
+"""A task's: scores runs of this task with settings in place of their own, maybe downloading; rows without the run."""
+
+
+def score_runs(transport: Transport, runs: Sequence[Path], asked: Mapping[str, Any], download: bool) -> list[Row]:
+    """Scores runs and notes it in their folders, which rank 0 alone needs. Collective; the same rows on all ranks.
+
+    Args:
+        transport: of the ranks.
+        runs: folders.
+        asked: settings by name, in place of the runs' own.
+        download: fetch what is missing.
+
+    Raises:
+        ConfigurationError: on all ranks; a folder holds no run, its task has no such setting, or something is missing.
+    """
+    places = ("data_dir", "inception_weights")
+    require_same(transport, {**asked, **dict.fromkeys(places), "runs": runs, "download": download})
+    configs = {run: from_first(transport, "run", functools.partial(_read_config, run)) for run in dict.fromkeys(runs)}
+    tasks = {run: task_of(config) for run, config in configs.items()}
+    found: dict[Path, list[Row]] = {}
+    for task in dict.fromkeys(tasks.values()):
+        evaluate: Evaluate = load(task.evaluation)
+        found |= evaluate(transport, [run for run in tasks if tasks[run] is task], asked, download)
+    if transport.rank == 0:
+        for run, rows in found.items():
+            _append(RunFolder(run).evaluation, rows)
+    return [{"run": str(run), **row} for run in tasks for row in found[run]]
+
+
+def _read_config(run: Path) -> dict[str, Any]:
+    return RunFolder(run).read_config()
+
+
+def _append(path: Path, rows: Sequence[Row]) -> None:
+    with naming(path), path.open("a", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if not file.tell():
+            table.writeheader()
+        table.writerows(rows)

@@ -1,0 +1,82 @@
+"""Scores of the generators of saved runs."""
+
+import functools
+import logging
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from hvd_qgenx import data
+from hvd_qgenx.scores import Scorer, samples_note
+from hvd_qgenx.tasks.gan.saved import SavedRun
+from hvd_qgenx.tasks.gan.scoring import make_scorer, score
+from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.training.asked import changed
+from hvd_qgenx.training.config import WEIGHTS
+from hvd_qgenx.training.task import choose_device
+from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.agreement import from_first, together
+
+SHARED = attrgetter(
+    *("dataset", "data_dir", "image_size", "augmentation", "features", "inception_weights", "score_samples")
+)
+"""The settings that a scorer depends on."""
+
+Row = dict[str, Any]
+log = logging.getLogger(__name__)
+
+
+def evaluate_runs(
+    transport: Transport, runs: Sequence[Path], asked: Mapping[str, Any], download: bool
+) -> dict[Path, list[Row]]:
+    """Scores the generators of runs; see ``hvd_qgenx.tasks.evaluation``. Collective."""
+    found = {run: from_first(transport, "run", functools.partial(SavedRun.read, run)) for run in runs}
+    wanted = together(transport, "settings", lambda: {run: _wanted(found[run].config, asked) for run in runs})
+    scorers = _scorers(wanted, transport, download)
+    return {run: _score(found[run], wanted[run], scorers[run]) for run in runs}
+
+
+def _wanted(config: GanConfig, asked: Mapping[str, Any]) -> GanConfig:
+    """The run's own configuration, but for what is asked for; a file of weights asks for its use."""
+    implied = {"features": "inception"} if asked.get("inception_weights") else {}
+    return changed(config, {"score_weights": ",".join(WEIGHTS), **implied, **asked})
+
+
+def _scorers(wanted: dict[Path, GanConfig], transport: Transport, download: bool) -> dict[Path, Scorer]:
+    """A scorer for every run, ready; runs that want the same share it."""
+    made: dict[tuple[Any, ...], Scorer] = {}
+    scorers = {}
+    for run, config in wanted.items():
+        key = SHARED(config)
+        if key not in made:
+            made[key] = _scorer(config, transport, download)
+        scorers[run] = made[key]
+    for scorer in made.values():
+        scorer.prepare()
+        note = samples_note(scorer)
+        if note and transport.rank == 0:
+            log.warning(note)
+    return scorers
+
+
+def _scorer(config: GanConfig, transport: Transport, download: bool) -> Scorer:
+    images = data.load(config.dataset, config.data_folder, download, transport, config.image_size)
+    return make_scorer(config, images, transport, choose_device(config.device, transport), download)
+
+
+def _score(saved: SavedRun, config: GanConfig, scorer: Scorer) -> list[Row]:
+    generators = {weights: saved.generator(weights, scorer.extractor.device) for weights in config.scored_weights}
+    found = score(scorer, generators, config.latent, saved.classes, config.seed)
+    return [
+        {
+            "update": saved.updates,
+            "samples": scorer.samples,
+            "score": name,
+            "weights": weights,
+            "value": found[f"{name}/{weights}"],
+            "bias": scorer.bias.get(name),
+        }
+        for name in scorer.names
+        for weights in generators
+    ]

@@ -1,0 +1,44 @@
+"""Latents to draw images from, and generators ready to make them."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from compressors.random import generator as random_numbers
+from hvd_qgenx.data.streams import Purpose
+
+ESTIMATE_BATCHES, ESTIMATE_SIZE = 10, 100
+
+
+@torch.no_grad()
+def with_statistics(generator: nn.Module, latent: int, classes: int, seed: int) -> nn.Module:
+    """A copy in evaluation mode, whose batch norm has statistics of its own weights.
+
+    They are the mean over ten batches of a hundred latents, drawn for the purpose: a function of weights
+    and seed, so the same on all ranks, and other than the running ones not of some rank's own images.
+    """
+    model = copy.deepcopy(generator)
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if norms:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean
+        model.train()
+        for batch in range(ESTIMATE_BATCHES):
+            model(*draw(ESTIMATE_SIZE, latent, classes, seed, Purpose.NORMALIZATION, batch, device=_device(model)))
+    return model.eval().requires_grad_(False)
+
+
+def draw(
+    count: int, latent: int, classes: int, *words: int, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor | None]:
+    """Latents (count, latent) and, if there are classes, labels (count,); functions of the words alone."""
+    random = random_numbers(*words)
+    latents = torch.randn(count, latent, generator=random)
+    labels = torch.randint(classes, (count,), generator=random).to(device) if classes else None
+    return latents.to(device), labels
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device

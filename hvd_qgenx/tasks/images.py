@@ -1,0 +1,53 @@
+"""What tasks on images share: where images come from, and which ones a run was trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hvd_qgenx.data.registry import DATASETS
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.training.config import NEUTRAL, Config
+from hvd_qgenx.training.settings import setting
+
+IMAGES = "Images"
+
+
+@dataclass(frozen=True)
+class ImageConfig(Config):
+    """Settings of a task on images."""
+
+    dataset: str = setting("digits", "Data set; digits comes with scikit-learn.", IMAGES, choices=DATASETS)
+    data_dir: str = setting(
+        "data",
+        "Folder of the other data sets, in torchvision's layout.",
+        IMAGES,
+        may_change=True,
+        per_host=True,
+        environment="HVD_QGENX_DATA",
+    )
+    image_size: int = setting(
+        0, "Side of the images, where the data set leaves a choice; 0: the usual one.", IMAGES, limits="[0, inf)"
+    )
+    workers: int = setting(
+        0,
+        "Processes of every rank that prepare batches; 0: the rank itself.",
+        IMAGES,
+        limits="[0, inf)",
+        may_change=True,
+        role=NEUTRAL,
+    )
+
+    @property
+    def data_folder(self) -> Path:
+        """The folder of data sets."""
+        return Path(self.data_dir)
+
+
+def check_images(config: ImageConfig, fingerprint: str, stored: Mapping[str, Any] | None) -> None:
+    """Raises ConfigurationError if a stored run was trained on other images than those of this fingerprint."""
+    if stored and stored["images"]["fingerprint"] != fingerprint:
+        raise ConfigurationError(
+            f"the run was trained on other images than {config.dataset} in {config.data_dir} has now; "
+            "name their folder with --data-dir"
+        )

@@ -1,0 +1,21 @@
+"""The tasks by name: each is a folder here and a line below."""
+
+from hvd_qgenx.registry import Registry
+from hvd_qgenx.training.config import Config
+
+TASKS: Registry[type[Config]] = Registry(
+    "task",
+    {
+        "gan": "hvd_qgenx.tasks.gan.settings:GanConfig",
+    },
+)
+Config.tasks = TASKS
+
+
+def task_of(config: dict[str, object]) -> type[Config]:
+    """The configuration class of a run, by its config.json; runs older than tasks are of a GAN.
+
+    Raises:
+        ConfigurationError: there is no such task.
+    """
+    return TASKS[str(config.get("task", "gan"))]

@@ -1,0 +1,124 @@
+"""Settings that were asked for, each with where it comes from, and the configuration they make."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import compressors
+from compressors import parameters
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.training.config import Config
+from hvd_qgenx.training.settings import compressor_parameters, declared, known
+
+C = TypeVar("C", bound=Config)
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value and where it comes from."""
+
+    value: Any
+    origin: str
+
+
+Settings = dict[str, Setting]
+
+
+def read(config: type[Config], values: Mapping[str, Any], origin: str) -> Settings:
+    """Settings by name, as they stand in a file.
+
+    Raises:
+        ConfigurationError: the task has no setting of a name, or a value is of another type.
+    """
+    settings = known(config)
+    for name in values:
+        if name not in settings:
+            raise ConfigurationError(config.unknown_setting(name))
+    return {name: Setting(settings[name].converted(value), origin) for name, value in values.items()}
+
+
+def merge(layers: Iterable[Settings]) -> Settings:
+    """All settings; of those with the same name the last.
+
+    Where a layer names a compressor, parameters from layers before it that this compressor has not are left out.
+
+    Raises:
+        ConfigurationError: there is no such compressor.
+    """
+    merged: Settings = {}
+    for layer in layers:
+        if "compressor" in layer:
+            dropped = compressor_parameters().keys() - set(_parameters_of(layer["compressor"].value))
+            merged = {name: each for name, each in merged.items() if name not in dropped}
+        merged |= layer
+    return merged
+
+
+def _parameters_of(compressor: str) -> list[str]:
+    try:
+        return parameters.names(compressors.get(compressor))
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def values(settings: Settings) -> dict[str, Any]:
+    """The values alone, by name; ``device`` auto is replaced by the device that there is.
+
+    Raises:
+        ConfigurationError: there is no such kind of device.
+    """
+    found = {name: each.value for name, each in settings.items()}
+    if "device" in found:
+        declared(Config)["device"].check(found["device"])
+        found["device"] = _resolved(found["device"])
+    return found
+
+
+def _resolved(device: str) -> str:
+    if device != "auto":
+        return device
+    import torch  # which help and checks do without
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def configure(config: type[C], settings: Settings) -> C:
+    """The whole configuration that these settings ask for, yet to be checked.
+
+    Raises:
+        ConfigurationError: there is no such optimizer, compressor or device, or the compressor has no such
+            parameters.
+    """
+    asked = values({"device": Setting("auto", DEFAULT), **settings})
+    own = {name: asked.pop(name) for name in compressor_parameters() if name in asked}
+    return config(**asked, compressor_parameters=own).completed()
+
+
+def changed(config: C, asked: Mapping[str, Any]) -> C:
+    """The configuration with these settings in place of its own, checked for one rank.
+
+    Raises:
+        ConfigurationError: the task has no such setting, or it cannot have this value.
+    """
+    found = config.replaced(values(read(type(config), asked, "command line")))
+    found.check(ranks=1)
+    return found
+
+
+def explain(config: Config, asked: Settings, otherwise: str | None = None) -> Settings:
+    """Every value of a configuration, with where it comes from.
+
+    Args:
+        config: what became of ``asked``.
+        asked: settings with their origins.
+        otherwise: the origin of all others, unless they are defaults.
+    """
+    settings = declared(type(config))
+    found = {}
+    for name, value in config.flat().items():
+        own = settings[name].declaration.otherwise if name in settings else None
+        origin = asked[name].origin if name in asked else otherwise or own or DEFAULT
+        found[name] = Setting(value, origin)
+    return found

@@ -1,0 +1,281 @@
+"""The settings that every task has, and their checks."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import isfinite
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, get_args, get_origin, get_type_hints
+
+import compressors
+from compressors import parameters
+from compressors.coding import CODES
+from compressors.naming import unknown
+from compressors.random import derive
+from hvd_qgenx import exchange as exchanges
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.optim.registry import METHODS, Method
+from hvd_qgenx.registry import load
+from hvd_qgenx.training.schedule import Schedule, milestones
+from hvd_qgenx.training.settings import Role, declared, known, setting
+
+if TYPE_CHECKING:
+    from compressors import BucketQuantizer, Exempt
+    from hvd_qgenx.training.task import Task
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("fp32", "bf16")
+CODINGS = ("none", *CODES)
+WEIGHTS = ("raw", "ema", "uniform", "ergodic")
+"""The weights that a model can be evaluated with: the last ones, or an average (``averages.Averages``)."""
+
+TRAINING, COMPRESSION, MACHINE, RUN = "Training", "Compression", "Machine", "The run"
+STUDIED, NEUTRAL = Role.STUDIED, Role.NEUTRAL
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. Two runs with equal configurations give the same parameters, bit for bit.
+
+    A task derives a class of its own, and adds its settings.
+    """
+
+    task: ClassVar[str]
+    """The name of the task, and of its command."""
+    implementation: ClassVar[str]
+    """Where the task is: ``module:class``, a ``Task``."""
+    evaluation: ClassVar[str]
+    """Where saved runs are scored: ``module:function``, see ``hvd_qgenx.tasks.evaluation``."""
+    sections: ClassVar[tuple[str, ...]]
+    """Headings of the command's help, in order."""
+    tasks: "ClassVar[Mapping[str, type[Config]]]" = {}  # noqa: RUF008 (a class variable)
+    """The configurations of all tasks by name, to say which one has a setting."""
+
+    batch_size: int = setting(96, "Samples in a batch, over all ranks together.", TRAINING)
+    updates: int | None = setting(
+        1500, "Updates of the parameters.", TRAINING, limits="(0, inf)", may_change=True, role=Role.OUTCOME
+    )
+    seed: int = setting(0, "Decides everything random.", TRAINING, role=NEUTRAL)
+    optimizer: str = setting(
+        "extra-adam",
+        "extra-... and qgenx-de make two exchanges an update.",
+        TRAINING,
+        choices=METHODS,
+        role=STUDIED,
+    )
+    beta1: float = setting(0.9, "Decay of Adam's first moment.", TRAINING, limits="[0, 1)", role=STUDIED)
+    beta2: float = setting(0.999, "Decay of Adam's second moment.", TRAINING, limits="[0, 1)", role=STUDIED)
+    amsgrad: bool = setting(False, "Adam divides by the largest second moment so far.", TRAINING, role=STUDIED)
+    momentum: float = setting(0.0, "Momentum of SGD and its variants.", TRAINING, limits="[0, 1)", role=STUDIED)
+    nesterov: bool = setting(False, "Nesterov's momentum for SGD; needs a momentum.", TRAINING, role=STUDIED)
+    delta: float = setting(
+        300.0,
+        "Q-GenX's step begins at ranks / sqrt(delta). The paper has 1, which lets the first gradients of deep networks "
+        "take it far off.",
+        TRAINING,
+        limits="(0, inf)",
+        role=STUDIED,
+    )
+    compressor: str = setting(
+        "minmax", "Compressor of the gradients.", COMPRESSION, choices=compressors.names, role=STUDIED
+    )
+    compressor_parameters: dict[str, Any] = field(default_factory=dict)
+    coding: str = setting(
+        "none", "Entropy code of the compressor's symbols.", COMPRESSION, choices=CODINGS, role=STUDIED
+    )
+    levels_at: str = setting(
+        "0,200,1000,5000",
+        "Updates before which levels adapt, where the compressor has such; by default those of Q-GenX's experiments.",
+        COMPRESSION,
+        role=STUDIED,
+    )
+    levels_every: int = setting(
+        10000,
+        "Levels adapt at every multiple of this too, after the last of --levels-at; 0: never.",
+        COMPRESSION,
+        limits="[0, inf)",
+        role=STUDIED,
+    )
+    compress_from: int = setting(
+        256,
+        "Send tensors with fewer elements, and all with one dimension, uncompressed.",
+        COMPRESSION,
+        limits="[0, inf)",
+        role=STUDIED,
+    )
+    exchange: str = setting(
+        "auto", "auto chooses by the number of ranks and hosts.", COMPRESSION, choices=exchanges.NAMES, role=STUDIED
+    )
+    device: str = setting("cpu", "Where to compute; auto takes a GPU if there is one.", MACHINE, choices=DEVICES)
+    precision: str = setting(
+        "fp32", "Precision of the models; parameters and what is exchanged stay fp32.", MACHINE, choices=PRECISIONS
+    )
+    log_every: int = setting(10, "Updates between two rows of metrics.", RUN, limits="(0, inf)", may_change=True)
+    checkpoint_every: float = setting(
+        100.0,
+        "Updates between two checkpoints; x.5 falls between the half-steps of extra-gradient.",
+        RUN,
+        may_change=True,
+    )
+    gradients_at: str = setting(
+        "", "Updates whose gradients rank 0 saves before compression, like 10,100.", RUN, may_change=True
+    )
+
+    def __post_init__(self) -> None:
+        """Checks types: a config.json may hold anything."""
+        for name, kind in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if get_origin(kind) is ClassVar:
+                continue
+            if type(value) not in _allowed(kind) or (isinstance(value, float) and not isfinite(value)):
+                raise ConfigurationError(f"{name} cannot be {value!r}")
+
+    @classmethod
+    def load_task(cls) -> "type[Task]":
+        """The task's class, which is imported now."""
+        return cast("type[Task]", load(cls.implementation))
+
+    @classmethod
+    def unknown_setting(cls, name: str) -> str:
+        """Error text for a setting that the task does not have, with the tasks that have it, or the nearest name."""
+        owners = [task for task, config in cls.tasks.items() if name in declared(config)]
+        if owners:
+            return f"{cls.task} has no setting {name!r}; it is one of {', '.join(owners)}"
+        return unknown("setting", name, known(cls))
+
+    @classmethod
+    def restored(cls, stored: Mapping[str, Any]) -> Self:
+        """The configuration that a config.json holds; settings that are newer than it have their defaults.
+
+        Raises:
+            ConfigurationError: the file is not one of this task.
+        """
+        names = {each.name for each in fields(cls)}
+        try:
+            return cls(**{name: value for name, value in stored.items() if name in names})
+        except TypeError as error:
+            raise ConfigurationError(f"the run's config.json is not one of this version ({error})") from error
+
+    def check(self, ranks: int) -> None:
+        """Raises ConfigurationError, in one sentence, if this cannot be trained on so many ranks."""
+        if self.batch_size < ranks:
+            raise ConfigurationError(f"a batch of {self.batch_size} cannot be split over {ranks} ranks")
+        for name, each in declared(type(self)).items():
+            each.check(getattr(self, name))
+        self._check_device()
+        self._check_optimizer()
+        self._check_levels()
+        moves = self.checkpoint_every * self.moves_per_update
+        if moves < 1 or moves != int(moves):
+            raise ConfigurationError(
+                f"checkpoint_every must be a positive multiple of 1/{self.moves_per_update} update, "
+                f"not {self.checkpoint_every}"
+            )
+        exchanges.get(self.exchange).check(self.make_compressor().inner)
+
+    def _check_device(self) -> None:
+        if self.device == "cuda":
+            import torch  # which help and checks do without
+
+            if not torch.cuda.is_available():
+                raise ConfigurationError("there is no CUDA device; use --device cpu or auto")
+
+    def _check_optimizer(self) -> None:
+        takes = [name for name in self.method.settings if name in declared(type(self))]
+        for name, each in declared(type(self)).items():
+            owned = any(name in method.settings for method in METHODS.values())
+            if owned and name not in takes and getattr(self, name) != each.default:
+                raise ConfigurationError(f"{self.optimizer} has no {name}; it takes {', '.join(takes)}")
+        if self.nesterov and not self.momentum:
+            raise ConfigurationError("nesterov needs a momentum; give --momentum 0.9")
+
+    def _check_levels(self) -> None:
+        milestones(self.gradients_at, "gradients_at")
+        settings = declared(type(self))
+        changed = self.level_schedule != Schedule(
+            milestones(settings["levels_at"].default, "levels_at"), settings["levels_every"].default
+        )
+        if changed and self.make_compressor().learner is None:
+            learners = (n for n in compressors.names() if issubclass(compressors.get(n), compressors.Learner))
+            learn = ", ".join(learners)
+            raise ConfigurationError(f"{self.compressor} has no levels to adapt; compressors that have: {learn}")
+
+    @property
+    def method(self) -> Method:
+        """The optimizer's entry in ``METHODS``."""
+        return METHODS[self.optimizer]
+
+    @property
+    def optimizer_settings(self) -> dict[str, Any]:
+        """The settings that the optimizer takes, beside its step sizes."""
+        return {name: getattr(self, name) for name in self.method.settings if name in declared(type(self))}
+
+    @property
+    def level_schedule(self) -> Schedule:
+        """When the levels of a compressor adapt."""
+        return Schedule(milestones(self.levels_at, "levels_at"), self.levels_every)
+
+    @property
+    def length(self) -> tuple[str, float]:
+        """The unit in which the run's length was given, ``update`` or ``epoch``, and how many."""
+        assert self.updates is not None
+        return "update", self.updates
+
+    @property
+    def moves_per_update(self) -> int:
+        """Moves in an update, each with gradients and an exchange of its own: two for extra-gradient."""
+        return self.method.moves
+
+    def make_compressor(self, stream: int = 0) -> "Exempt":
+        """The compressor of every rank, before it has a rank; ``stream`` selects other random bits.
+
+        Raises:
+            ConfigurationError: there is no such compressor, or it cannot have these parameters.
+        """
+        seed = derive(self.seed, stream) >> 1 if stream else self.seed
+        try:
+            inner = compressors.make(self.compressor, seed=seed, **self.compressor_parameters)
+            if self.coding != "none":
+                inner = compressors.Coded(cast("BucketQuantizer", inner), self.coding)  # which checks that it is one
+            return compressors.Exempt(inner, min_numel=self.compress_from)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+
+    def completed(self) -> Self:
+        """The same with every parameter of the compressor, and what else has a default of its own, spelled out.
+
+        Raises:
+            ConfigurationError: there is no such optimizer or compressor.
+        """
+        declared(type(self))["optimizer"].check(self.optimizer)
+        try:
+            inner = compressors.make(self.compressor, **self.compressor_parameters)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+        spelled_out = {name: getattr(inner, name) for name in parameters.names(type(inner))}
+        return replace(self, compressor_parameters=spelled_out)
+
+    def replaced(self, changes: Mapping[str, Any]) -> Self:
+        """The configuration with these settings changed."""
+        return replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The configuration as config.json holds it."""
+        return asdict(self)
+
+    def flat(self) -> dict[str, Any]:
+        """The configuration with the compressor's parameters among its settings."""
+        return flat(self.as_dict())
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration, as config.json holds it, with the compressor's parameters among its settings."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        found |= value if name == "compressor_parameters" else {name: value}
+    return found
+
+
+def _allowed(kind: Any) -> tuple[type, ...]:
+    """The types of values where this one is declared; a whole number may stand for a number."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (get_origin(kind) or kind,)
+    return (*kinds, int) if float in kinds else kinds
