@@ -23,10 +23,12 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.levels import sources
 from hvd_qgenx.runs import RunFolder, checkpoint
 from hvd_qgenx.scores import cache, weights
+from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.tasks.gan.task import GanTask
 from hvd_qgenx.training import launch, presets
-from hvd_qgenx.training.run import KIND
-from hvd_qgenx.training.settings import FIELDS
+from hvd_qgenx.training.settings import declared
 
+KIND = GanTask.kind
 SECRET = "wJalrXUtnFEMI-not-a-real-key"
 SOURCES = sorted(
     path for package in (compressors, hvd_qgenx) for path in Path(str(package.__file__)).parent.rglob("*.py")
@@ -209,7 +211,7 @@ class TestSettings:
     def test_hostile_values_of_a_configuration(self, run, value):
         """Refused in one sentence where they cannot be meant."""
         stored = RunFolder(run).read_config()
-        for name in FIELDS:
+        for name in declared(GanConfig):
             try:
                 config = launch._continued(1, {**stored, name: value}, {})
                 config.check(1)

@@ -126,11 +126,11 @@ class TestJob:
         assert leave(tmp_path / "longer-asked", checkpoint=True, updates=5).standing() is Standing.STOPPED
 
     def test_updates_done_are_those_of_whole_rows(self, tmp_path):
-        assert job(tmp_path / "none").updates_done() == 0
-        assert leave(tmp_path / "empty").updates_done() == 0
-        assert leave(tmp_path / "some", rows="2,0\n4,0\n6,").updates_done() == 4
-        assert leave(tmp_path / "many", rows="".join(f"{row},0\n" for row in range(2000))).updates_done() == 6
-        assert leave(tmp_path / "done", updates=6).updates_done() == 6
+        assert job(tmp_path / "none").done() == 0
+        assert leave(tmp_path / "empty").done() == 0
+        assert leave(tmp_path / "some", rows="2,0\n4,0\n6,").done() == 4
+        assert leave(tmp_path / "many", rows="".join(f"{row},0\n" for row in range(2000))).done() == 6
+        assert leave(tmp_path / "done", updates=6).done() == 6
 
     def test_a_stopped_run_is_resumed_with_its_options(self, tmp_path):
         new, stopped = tmp_path / "new", tmp_path / "stopped"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hvd_qgenx.cli import evaluate as command
 from hvd_qgenx.cli import main
+from hvd_qgenx.tasks.evaluation import score_runs
 from hvd_qgenx.tasks.gan import scoring
 from hvd_qgenx.transport import inprocess
 from tests.scores.pictures import Small
@@ -67,7 +67,7 @@ def test_scores_are_those_of_training(run):
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_any_number_of_ranks_finds_the_same(run, ranks):
     asked = {"score_weights": "raw,ema", "score_samples": 250}
-    everyone = inprocess.run(ranks, lambda transport: command.score_runs(transport, [run], asked, download=False))
+    everyone = inprocess.run(ranks, lambda transport: score_runs(transport, [run], asked, download=False))
     last = rows(run / "scores.csv")[-1]
     assert [str(row["value"]) for row in everyone[0]] == [last[f"frechet_small_auto/{w}"] for w in ("raw", "ema")]
     assert all(own == everyone[0] for own in everyone)
@@ -116,7 +116,7 @@ def test_a_file_of_weights_asks_for_inception(run, monkeypatch):
     [
         (["--weights", "raw,emma"], "unknown weights 'emma'; did you mean 'ema'?"),
         (["--features", "resnet"], "unknown features 'resnet'; did you mean 'resnet56'?"),
-        (["--samples", "0"], "score_samples must be positive"),
+        (["--samples", "0"], "score_samples must be positive, not 0"),
         (["--samples", "5"], "5 samples are too few to score"),
         (["--device", "gpu"], "unknown device 'gpu'"),
         (["--expect-ranks", "3"], "expected 3 ranks but there are 1"),

@@ -21,11 +21,11 @@ from hvd_qgenx.cli import main
 from hvd_qgenx.data import InMemory, sets
 from hvd_qgenx.runs import checkpoint
 from hvd_qgenx.scores import Scorer
-from hvd_qgenx.tasks.gan import scoring
+from hvd_qgenx.tasks.gan import scoring, task
+from hvd_qgenx.tasks.gan.losses import PHASES
+from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.training import launch, presets
-from hvd_qgenx.training.run import KIND
-from hvd_qgenx.training.settings import FIELDS, PARAMETERS
-from hvd_qgenx.training.trainer import PHASES
+from hvd_qgenx.training.settings import compressor_parameters, declared
 from tests.stopping import stopped_before
 
 IMAGES = InMemory("cifar10", torch.zeros(20, 3, 32, 32, dtype=torch.uint8), torch.zeros(20))
@@ -81,7 +81,7 @@ def test_a_run_is_a_folder(finished):
     assert summary["updates"] == 8
     assert summary["bytes_per_update"] == 0  # one rank sends nothing
     assert len(summary["replica_hash"]) == 64
-    assert set(summary["seconds"]) == {"total", *PHASES, "encode", "wire", "decode"}
+    assert set(summary["seconds"]) == {"total", "data", *PHASES, "waiting", "optimizer", "encode", "wire", "decode"}
 
 
 def test_json_is_all_there_is_on_standard_output(tmp_path):
@@ -218,12 +218,20 @@ def test_diverging_training_ends_in_one_sentence_and_a_loadable_checkpoint(tmp_p
     assert result.exit_code == 1
     assert "Error: Inf or NaN in a gradient on rank 0: " in result.stderr
     assert " parameter '" in result.stderr
-    assert checkpoint.load(out / "checkpoint.pt", KIND)["move"] >= 1
+    assert checkpoint.load(out / "checkpoint.pt", "hvd-qgenx gan")["move"] >= 1
 
 
 def test_help_names_every_option_and_shows_examples():
     text = call("gan", "--help").output
-    for name in (*FIELDS, *PARAMETERS, "preset", "show-config", "resume", "expect-ranks", "label"):
+    for name in (
+        *declared(GanConfig),
+        *compressor_parameters(),
+        "preset",
+        "show-config",
+        "resume",
+        "expect-ranks",
+        "label",
+    ):
         assert f"--{name.replace('_', '-')} " in text
     assert "horovodrun -np 3" in text
     headings = ("Images:", "Players:", "Training:", "Compression:", "Scores:", "Machine:", "The run:")
@@ -275,7 +283,7 @@ class TestPresets:
         assert found["data_dir"] == ("/images", "environment")
         assert found["generator_lr"] == (2e-4, "the optimizer's own")
         assert found["delta"] == (300.0, "default")
-        assert set(found) == {*FIELDS, "bits", "bucket_size"}
+        assert set(found) == {*declared(GanConfig), "bits", "bucket_size"}
 
     def test_an_option_that_says_the_default_wins_too(self, mine):
         assert self.config("--preset", mine, "--filters", 32)["filters"] == (32, "command line")
@@ -340,8 +348,8 @@ class TestPresets:
 
     def test_they_are_listed(self):
         lines = call("gan", "--list-presets").stdout.splitlines()
-        assert [line.split()[0] for line in lines] == list(presets.names())
-        assert presets.describe("nuq") in "\n".join(lines)
+        assert [line.split()[0] for line in lines] == list(presets.names(GanConfig))
+        assert presets.describe(GanConfig, "nuq") in "\n".join(lines)
 
 
 class TestScoring:
@@ -474,7 +482,7 @@ def test_a_full_disk_ends_in_one_sentence_that_names_the_file(tmp_path, monkeypa
 def test_images_without_labels_have_nothing_to_be_conditional_on(tmp_path, monkeypatch):
     unlabelled = InMemory("celeba", IMAGES.images, torch.zeros(20))
     unlabelled.classes = 0
-    monkeypatch.setattr(launch.data, "load", lambda *_, **__: unlabelled)
+    monkeypatch.setattr(task.data, "load", lambda *_, **__: unlabelled)
     result = call(*QUICK, "--out", tmp_path / "run", "--dataset", "celeba", "--conditional")
     assert result.exit_code == 2
     assert "celeba has no labels to be conditional on" in result.stderr

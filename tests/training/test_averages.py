@@ -8,7 +8,8 @@ from torch import nn
 
 from hvd_qgenx.data.streams import Purpose
 from hvd_qgenx.tasks.gan import models
-from hvd_qgenx.training.averages import ESTIMATE_BATCHES, ESTIMATE_SIZE, Averages, draw, with_statistics
+from hvd_qgenx.tasks.gan.generation import ESTIMATE_BATCHES, ESTIMATE_SIZE, draw, with_statistics
+from hvd_qgenx.training.averages import Averages
 
 
 class Point(nn.Module):

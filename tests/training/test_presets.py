@@ -9,8 +9,10 @@ import torch
 from hvd_qgenx.data import InMemory
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.tasks.gan.task import GanTask
 from hvd_qgenx.training import presets
-from hvd_qgenx.training.settings import FIELDS, PARAMETERS, Setting, configure, merge, read, values
+from hvd_qgenx.training.asked import Setting, configure, merge, read, values
+from hvd_qgenx.training.settings import compressor_parameters, declared
 from hvd_qgenx.training.trainer import Trainer
 from hvd_qgenx.transport.inprocess import InProcess
 
@@ -84,11 +86,11 @@ IMAGES = InMemory(
 
 
 def config(name: str) -> GanConfig:
-    return configure(presets.load(name).merged() | read({"device": "cpu"}, "test"))
+    return configure(GanConfig, presets.load(GanConfig, name).merged() | read(GanConfig, {"device": "cpu"}, "test"))
 
 
 def test_there_are_those_of_the_reference_the_papers_and_small_ones():
-    assert set(presets.names()) == {*GIDEL, *MODES, *(f"small-{mode}" for mode in MODES)}
+    assert set(presets.names(GanConfig)) == {*GIDEL, *MODES, *(f"small-{mode}" for mode in MODES)}
 
 
 @pytest.mark.parametrize("name", GIDEL)
@@ -136,13 +138,17 @@ def test_the_papers_modes_differ_in_compression_alone(prefix, common, mode):
     assert replace(found, **same) == fp32
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("name", presets.names(GanConfig))
 def test_every_preset_trains(name):
     """Two updates with few filters and images; what happens in them is the preset's."""
     tiny = replace(config(name), batch_size=4, filters=8)
-    tiny.check(ranks=1)
-    trainer = Trainer(tiny, IMAGES, InProcess())
-    weights = [parameter for player in trainer.players for parameter in player.parameters() if parameter.dim() > 1]
+    trainer = Trainer(GanTask(tiny, IMAGES, InProcess()))
+    weights = [
+        parameter
+        for player in trainer.task.players.values()
+        for parameter in player.parameters()
+        if parameter.dim() > 1
+    ]
     before = [weight.detach().clone() for weight in weights]
     while trainer.updates < 2:
         trainer.advance()
@@ -151,13 +157,13 @@ def test_every_preset_trains(name):
         assert not torch.equal(old, new)
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("name", presets.names(GanConfig))
 def test_every_preset_says_what_it_is(name):
-    assert len(presets.describe(name)) > 20
+    assert len(presets.describe(GanConfig, name)) > 20
 
 
 def test_resolved_there_are_values_alone():
-    found = values(presets.load("small-uq4").merged())
+    found = values(presets.load(GanConfig, "small-uq4").merged())
     assert (found["bits"], found["compressor"], found["filters"]) == (4, "minmax", 32)
     assert "extends" not in found
 
@@ -168,7 +174,7 @@ class TestFiles:
             (folder / f"{name}.toml").write_text(text)
 
     def load(self, folder: Path, name: str = "one") -> presets.Preset:
-        return presets.load(str(folder / f"{name}.toml"))
+        return presets.load(GanConfig, str(folder / f"{name}.toml"))
 
     def test_a_file_extends_a_preset_or_a_file_beside_it(self, tmp_path):
         self.write(
@@ -223,35 +229,35 @@ class TestFiles:
 
     def test_a_name_without_a_file(self):
         with pytest.raises(ConfigurationError, match="unknown preset 'small-uq9'; did you mean 'small-uq8'"):
-            presets.load("small-uq9")
+            presets.load(GanConfig, "small-uq9")
 
     def test_whole_numbers_may_stand_for_numbers(self, tmp_path):
         self.write(tmp_path, one="penalty = 5\ncompressor = 'variable'\nbits = 2")
-        found = configure(self.load(tmp_path).merged())
+        found = configure(GanConfig, self.load(tmp_path).merged())
         assert type(found.penalty) is float
         assert found.compressor_parameters["bits"] == 2
 
 
 class TestMerging:
     def test_the_last_wins(self):
-        merged = merge([read({"seed": 1, "filters": 8}, "first"), read({"seed": 2}, "second")])
+        merged = merge([read(GanConfig, {"seed": 1, "filters": 8}, "first"), read(GanConfig, {"seed": 2}, "second")])
         assert merged == {"seed": Setting(2, "second"), "filters": Setting(8, "first")}
 
     def test_another_compressor_keeps_the_parameters_that_it_has(self):
-        before = read({"compressor": "minmax", "bits": 8, "bucket_size": 512}, "first")
+        before = read(GanConfig, {"compressor": "minmax", "bits": 8, "bucket_size": 512}, "first")
         for other, kept in {
             "none": set(),
             "dither": {"bits", "bucket_size"},
             "minmax": {"bits", "bucket_size"},
         }.items():
-            merged = merge([before, read({"compressor": other}, "second")])
+            merged = merge([before, read(GanConfig, {"compressor": other}, "second")])
             assert merged.keys() - {"compressor"} == kept, other
 
     def test_parameters_beside_a_compressor_are_not_taken_from_it(self):
-        merged = merge([read({"compressor": "none", "bits": 4}, "one")])
+        merged = merge([read(GanConfig, {"compressor": "none", "bits": 4}, "one")])
         with pytest.raises(ConfigurationError, match="none has no parameter 'bits'"):
-            configure(merged)
+            configure(GanConfig, merged)
 
 
 def test_fields_and_parameters_have_different_names():
-    assert not FIELDS.keys() & PARAMETERS.keys()
+    assert not declared(GanConfig).keys() & compressor_parameters().keys()

@@ -13,14 +13,14 @@ from hvd_qgenx.tasks.gan.losses import (
     DISCRIMINATOR_FORWARD,
     GENERATOR_BACKWARD,
     GENERATOR_FORWARD,
-    LOSSES,
     PENALTY,
     PLAYERS,
     Batch,
     fill_gradients,
     gradient_penalty,
 )
-from hvd_qgenx.tasks.gan.models import MODELS, Players, initialize, make
+from hvd_qgenx.tasks.gan.models import Players, initialize, make
+from hvd_qgenx.tasks.gan.registry import LOSSES, MODELS
 
 
 class Linear(nn.Module):
@@ -191,7 +191,7 @@ def events(loss: str, moving=PLAYERS) -> list[str]:
         (parameter,) = player.parameters()
         parameter.register_post_accumulate_grad_hook(lambda parameter, name=name: seen.append(f"{name} ready"))
     batch = Batch(torch.randn(3, 1, 1, 2), None, torch.randn(3, 2), torch.rand(3, 1, 1, 1))
-    fill_gradients(players, LOSSES[loss], batch, 10.0, 1.0, moving, lap=seen.append)
+    fill_gradients(players, LOSSES[loss], batch, 10.0, 1.0, moving, credit=seen.append)
     return seen
 
 

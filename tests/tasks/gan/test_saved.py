@@ -9,9 +9,11 @@ import torch
 from hvd_qgenx.data import InMemory
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import RunFolder, checkpoint
+from hvd_qgenx.tasks.gan.generation import draw
 from hvd_qgenx.tasks.gan.saved import SavedRun
 from hvd_qgenx.tasks.gan.settings import GanConfig
-from hvd_qgenx.training.averages import WEIGHTS, draw
+from hvd_qgenx.tasks.gan.task import GanTask
+from hvd_qgenx.training.config import WEIGHTS
 from hvd_qgenx.training.run import Run
 from hvd_qgenx.training.trainer import Trainer
 from hvd_qgenx.transport.inprocess import InProcess
@@ -24,7 +26,7 @@ SMALL = GanConfig(batch_size=8, filters=4, latent=8, generator_lr=0.05).complete
 def train(folder: RunFolder, config: GanConfig = SMALL, moves: int = 6) -> Trainer:
     """A run that was stopped at its checkpoint after so many moves."""
     folder.create({**config.as_dict(), "ranks": 1, "preset": None})
-    trainer = Trainer(config, IMAGES, InProcess())
+    trainer = Trainer(GanTask(config, IMAGES, InProcess()))
     for _ in range(moves):
         trainer.advance()
     Run(trainer, folder).save_checkpoint()
@@ -49,7 +51,7 @@ def test_every_kind_of_weights_makes_the_images_that_training_makes(folder, norm
         generator = saved.generator(weights)
         assert not generator.training
         made.append(generator(latents, labels))
-        own = trainer.weighted_generator(weights)
+        own = trainer.task.weighted_generator(weights)
         assert torch.equal(made[-1], own(latents, labels))
     assert all(not torch.equal(one, other) for n, one in enumerate(made) for other in made[:n])
 
