@@ -4,75 +4,36 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.nets.cifar_resnet import WIDTHS, CifarResNet
 from hvd_qgenx.scores.extractor import Extractor, Features, Images, fingerprint
 from hvd_qgenx.scores.weights import fetch, read
 
 FILE = "resnet56-4bfd9763.th"
 URL = f"https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{FILE}"
-BLOCKS = 9
-"""In each of the three stages: 6 n + 2 layers."""
-WIDTHS = (16, 32, 64)
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the three channels, as the weights were trained with."""
-
-
-class Block(nn.Module):
-    """Two convolutions, and a shortcut without parameters (option A): every other pixel, new channels zero."""
-
-    def __init__(self, narrow: int, wide: int) -> None:
-        super().__init__()
-        self.stride, self.new = wide // narrow, wide - narrow
-        self.conv1 = nn.Conv2d(narrow, wide, 3, self.stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(wide)
-        self.conv2 = nn.Conv2d(wide, wide, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(wide)
-
-    def forward(self, x: Tensor) -> Tensor:
-        residue = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        if self.new:
-            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.new // 2, self.new // 2))
-        return F.relu(residue + x)
-
-
-class Network(nn.Module):
-    """float32 images (n, 3, 32, 32) to the 64 values after average pooling, and the logits of 10 classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(WIDTHS[0])
-        self.layer1 = _stage(WIDTHS[0], WIDTHS[0])
-        self.layer2 = _stage(WIDTHS[0], WIDTHS[1])
-        self.layer3 = _stage(WIDTHS[1], WIDTHS[2])
-        self.linear = nn.Linear(WIDTHS[2], 10)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = F.relu(self.bn1(self.conv1(x)))
-        features = self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
-        return features, self.linear(features)
 
 
 class ResNet56(Extractor):
     """The classifier's 64 pooled features, of images of 3x32x32."""
 
     def __init__(self, weights: Mapping[str, Tensor], device: torch.device) -> None:
-        with torch.device("meta"):
-            network = Network()
-        network.load_state_dict(weights, strict=False, assign=True)
-        network.eval()
-        _fold(network)
-        super().__init__("resnet56", network, fingerprint(weights), WIDTHS[-1], device)
+        self._classifier = _classifier()
+        self._classifier.load_state_dict(weights, strict=False, assign=True)
+        self._classifier.eval()
+        _fold(self._classifier)
+        super().__init__("resnet56", self._classifier, fingerprint(weights), WIDTHS[-1], device)
         self._mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
         self._deviation = torch.tensor(DEVIATION, device=device).view(3, 1, 1)
 
     def _extract(self, images: Tensor) -> Features:
         scaled = (images.float() / 255 - self._mean) / self._deviation
-        return Features(*self._network(scaled.contiguous(memory_format=torch.channels_last)))
+        features = self._classifier.features(scaled.contiguous(memory_format=torch.channels_last))
+        return Features(features, self._classifier.linear(features))
 
 
 def takes(images: Images) -> bool:
@@ -87,7 +48,7 @@ def find(data_dir: Path) -> Path | None:
 
 
 def load(data_dir: Path, download: bool) -> dict[str, Tensor]:
-    """The weights, by the names of ``Network``.
+    """The weights, by the names of ``CifarResNet``.
 
     Raises:
         ConfigurationError: there are none, or the file holds something else.
@@ -108,13 +69,14 @@ def load(data_dir: Path, download: bool) -> dict[str, Tensor]:
 
 def _shapes() -> dict[str, torch.Size]:
     """Of the weights in the file, which is older than batch norm's counters."""
-    with torch.device("meta"):
-        state = Network().state_dict()
+    state = _classifier().state_dict()
     return {name: value.shape for name, value in state.items() if not name.endswith("num_batches_tracked")}
 
 
-def _stage(narrow: int, wide: int) -> nn.Sequential:
-    return nn.Sequential(Block(narrow, wide), *(Block(wide, wide) for _ in range(BLOCKS - 1)))
+def _classifier() -> CifarResNet:
+    """The network without memory for its weights."""
+    with torch.device("meta"):
+        return CifarResNet(56, channels=3, classes=10, norm="batch")
 
 
 def _fold(network: nn.Module) -> None:

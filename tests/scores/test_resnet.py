@@ -5,6 +5,7 @@ import torch
 
 from hvd_qgenx.data.vision import torchvision
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.nets.cifar_resnet import CifarResNet
 from hvd_qgenx.scores import resnet
 from tests.scores.pictures import CPU, noise
 
@@ -28,12 +29,12 @@ def test_it_recognizes_cifar10(data_dir):
 
 def test_folding_batch_norm_changes_nothing(weights):
     images = noise(3, 3, 32).images
-    plain = resnet.Network().eval()
+    plain = CifarResNet(56, channels=3, classes=10, norm="batch").eval()
     plain.load_state_dict(weights, strict=False)
     extractor = resnet.ResNet56(weights, CPU)
     scaled = (images / 255 - torch.tensor(resnet.MEAN).view(3, 1, 1)) / torch.tensor(resnet.DEVIATION).view(3, 1, 1)
     with torch.no_grad():
-        features, logits = plain(scaled)
+        features, logits = plain.features(scaled), plain(scaled)
     found = extractor(images)
     torch.testing.assert_close(found.features, features, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found.logits, logits, rtol=1e-4, atol=1e-4)

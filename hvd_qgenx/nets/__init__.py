@@ -1,0 +1,1 @@
+"""Networks that several parts of the package use."""

@@ -1,0 +1,1 @@
+"""Image classification: models, their training and their scores."""

@@ -1,0 +1,1 @@
+"""Image classifiers: their names in ``registry``, made by ``build``."""
