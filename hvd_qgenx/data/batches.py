@@ -8,8 +8,8 @@ from torch import Tensor
 
 from compressors.random import generator
 from hvd_qgenx.data.images import ImageSet
-from hvd_qgenx.data.prefetch import ReadAhead
-from hvd_qgenx.data.streams import Purpose
+from hvd_qgenx.data.prefetch import Prefetcher
+from hvd_qgenx.data.streams import RandomStream
 
 
 class Batches:
@@ -49,7 +49,7 @@ class Batches:
         self.flip, self.pinned = flip, pinned
         self.workers = 0 if images.in_memory else workers
         self._permutation = functools.lru_cache(maxsize=2)(self._permute)
-        self._ahead: ReadAhead | None = None
+        self._prefetcher: Prefetcher | None = None
         self._next = 0
         """The draw that is read next."""
 
@@ -72,7 +72,7 @@ class Batches:
 
     def close(self) -> None:
         """Ends the processes that read ahead."""
-        self._ahead = None
+        self._prefetcher = None
 
     def indices(self, draw: int) -> list[int]:
         """The images of this rank in this draw."""
@@ -87,16 +87,16 @@ class Batches:
         return found
 
     def _read(self, draw: int) -> tuple[Tensor, Tensor]:
-        if self._ahead is None or draw != self._next:
+        if self._prefetcher is None or draw != self._next:
             self.close()
-            self._ahead = ReadAhead(self.images, map(self.indices, itertools.count(draw)), self.workers)
+            self._prefetcher = Prefetcher(self.images, map(self.indices, itertools.count(draw)), self.workers)
         self._next = draw + 1
-        return next(self._ahead)
+        return next(self._prefetcher)
 
     def _mirrored(self, draw: int) -> Tensor:
         """Which images of this rank's share are: int64; every place in the whole batch has a coin of its own."""
-        coins = torch.randint(2, (self.batch_size,), generator=generator(self.seed, Purpose.FLIP, draw))
+        coins = torch.randint(2, (self.batch_size,), generator=generator(self.seed, RandomStream.FLIP, draw))
         return coins[self.first : self.last].nonzero().squeeze(1)
 
     def _permute(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self.images), generator=generator(self.seed, Purpose.ORDER, epoch))
+        return torch.randperm(len(self.images), generator=generator(self.seed, RandomStream.ORDER, epoch))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from compressors.random import generator as random_numbers
-from hvd_qgenx.data.streams import Purpose
+from hvd_qgenx.data.streams import RandomStream
 
 WEIGHTS = ("raw", "ema", "uniform", "ergodic")
 """Which weights a generator can have: the last ones, or an average."""
@@ -70,7 +70,7 @@ def with_statistics(generator: nn.Module, latent: int, classes: int, seed: int) 
             norm.momentum = None  # the plain mean
         model.train()
         for batch in range(ESTIMATE_BATCHES):
-            model(*draw(ESTIMATE_SIZE, latent, classes, seed, Purpose.NORMALIZATION, batch, device=_device(model)))
+            model(*draw(ESTIMATE_SIZE, latent, classes, seed, RandomStream.NORMALIZATION, batch, device=_device(model)))
     return model.eval().requires_grad_(False)
 
 

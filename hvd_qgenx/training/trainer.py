@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from compressors import LevelUpdate
 from compressors.random import generator
 from hvd_qgenx.data import Batches, ImageSet
-from hvd_qgenx.data.streams import Purpose
+from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.optim import DistributedOptimizer
@@ -52,8 +52,8 @@ class Trainer:
         )
         self.classes = images.classes if config.conditional else 0
         self.players = make_players(config, images.channels, images.side, self.classes)
-        models.initialize(self.players.generator, config.seed, Purpose.GENERATOR)
-        models.initialize(self.players.discriminator, config.seed, Purpose.DISCRIMINATOR)
+        models.initialize(self.players.generator, config.seed, RandomStream.GENERATOR)
+        models.initialize(self.players.discriminator, config.seed, RandomStream.DISCRIMINATOR)
         for player in self.players:
             player.to(self.device)
         self.averages = Averages(self.players.generator, config.ema)
@@ -132,7 +132,9 @@ class Trainer:
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
         """Images (count, channels, side, side) from latents that are the same at every call."""
-        drawn = draw(count, self.config.latent, self.classes, self.config.seed, Purpose.SAMPLES, device=self.device)
+        drawn = draw(
+            count, self.config.latent, self.classes, self.config.seed, RandomStream.SAMPLES, device=self.device
+        )
         images: Tensor = self.weighted_generator("raw")(*drawn).float().cpu()
         return images
 
@@ -266,8 +268,10 @@ class Trainer:
     def _draw_batch(self) -> losses.Batch:
         count, rank, seed = len(self.batches), self.transport.rank, self.config.seed
         real, labels = self.batches(self.move)
-        latents = torch.randn(count, self.config.latent, generator=generator(seed, Purpose.LATENTS, rank, self.move))
-        mixing = torch.rand(count, 1, 1, 1, generator=generator(seed, Purpose.INTERPOLATION, rank, self.move))
+        latents = torch.randn(
+            count, self.config.latent, generator=generator(seed, RandomStream.LATENTS, rank, self.move)
+        )
+        mixing = torch.rand(count, 1, 1, 1, generator=generator(seed, RandomStream.INTERPOLATION, rank, self.move))
         return losses.Batch(
             real.to(self.device, non_blocking=True),
             labels.to(self.device, non_blocking=True) if self.classes else None,

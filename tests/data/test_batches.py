@@ -18,7 +18,7 @@ from torch import Tensor
 
 from compressors.random import generator
 from hvd_qgenx.data import Batches, ImageFiles, InMemory
-from hvd_qgenx.data.streams import Purpose
+from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.errors import LocalError
 
 
@@ -38,7 +38,7 @@ def test_every_image_is_drawn_once_in_every_epoch(count, batch, ranks):
 
 
 def test_the_order_is_that_of_the_epochs_permutations():
-    orders = [torch.randperm(10, generator=generator(5, Purpose.ORDER, epoch)) for epoch in range(4)]
+    orders = [torch.randperm(10, generator=generator(5, RandomStream.ORDER, epoch)) for epoch in range(4)]
     laid_out = torch.cat(orders).tolist()
     (whole,), shards = streams(10, 13, 1, seed=5), streams(10, 13, 3, seed=5)
     for draw in (2, 0, 1):  # as after a resumption
