@@ -161,7 +161,7 @@ def _evaluated(path: Path, metrics: Table) -> Table:
                 if row["bias"]:
                     scores[f"bias/{row['score']}"] = float(row["bias"])
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}; mend it or take it away") from error
+        raise ConfigurationError(f"{path} cannot be read: {error}; repair it or remove it") from error
     updates = np.array(sorted(found))
     names = sorted({name for scores in found.values() for name in scores})
     columns = {name: np.array([found[update].get(name, np.nan) for update in updates]) for name in names}

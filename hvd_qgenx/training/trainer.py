@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from compressors import LevelUpdate
 from compressors.random import generator
-from hvd_qgenx.data import Batches, ImageSet
+from hvd_qgenx.data import Augmentation, Batches, ImageSet
+from hvd_qgenx.data.splits import Reshuffled
 from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.exchange import Report
@@ -42,11 +43,8 @@ class Trainer:
         self.device = choose_device(config.device, transport)
         self.batches = Batches(
             images,
-            config.batch_size,
-            config.seed,
-            transport.rank,
-            transport.size,
-            flip=config.augmentation == "flip",
+            Reshuffled(len(images), config.batch_size, config.seed, transport.rank, transport.size),
+            Augmentation(config.augmentation, config.seed),
             workers=config.workers,
             pinned=self.device.type == "cuda",
         )

@@ -26,7 +26,8 @@ def trained(ranks: int, updates: int, state: dict | None = None, **changes) -> l
             run.load_state_dict(resized(copy.deepcopy(state), transport.size))
         while run.updates < updates:
             run.advance()
-        return {**run.state_dict(), "hash": run.replica_hash(), "shares": [run.batches.first, run.batches.last]}
+        places = run.batches.split.places(0)
+        return {**run.state_dict(), "hash": run.replica_hash(), "shares": [places.start, places.stop]}
 
     return inprocess.run(ranks, work)
 
