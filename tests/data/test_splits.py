@@ -110,6 +110,20 @@ def test_the_reshuffled_order_is_that_of_the_epochs_permutations():
         assert [index for shard in shards for index in shard.indices(draw)] == whole.indices(draw)
 
 
+GOLDEN = {
+    "reshuffled": [[23, 6, 18], [15, 17, 20], [1, 19, 21]],
+    "fixed": [[17, 11, 7], [22, 3, 5], [14, 16, 13]],
+    "sorted": [[2, 12, 23], [4, 3, 21], [19, 15, 9]],
+    "dirichlet": [[17, 7, 1], [6, 16, 22], [5, 4, 2]],
+}
+"""The samples of three ranks in draw 1: runs are resumed, so they must never change."""
+
+
+@pytest.mark.parametrize(("name", "expected"), GOLDEN.items())
+def test_draws_do_not_change_between_versions(name, expected):
+    assert [split.indices(1) for split in splits(name, labelled(24), 9, 3, seed=7)] == expected
+
+
 @pytest.mark.parametrize(("batch", "ranks", "sizes"), [(96, 3, [32, 32, 32]), (7, 3, [2, 2, 3]), (4, 4, [1, 1, 1, 1])])
 def test_the_reshuffled_batch_is_shared_out_evenly(batch, ranks, sizes):
     for split in splits("reshuffled", labelled(100), batch, ranks):
