@@ -138,7 +138,7 @@ class ImageFiles(ImageSet):
 
 
 def _square(image: Image.Image, side: int) -> Tensor:
-    """uint8 (channels, side, side): the largest square in the middle, scaled with antialiasing."""
+    """Returns the largest square in the middle, scaled with antialiasing, uint8 (channels, side, side)."""
     pixels = torch.from_numpy(np.array(ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)))
     return pixels.view(side, side, -1).permute(2, 0, 1)
 
