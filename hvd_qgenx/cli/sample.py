@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from hvd_qgenx.cli import options
-from hvd_qgenx.data.streams import Purpose
+from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import figures
 from hvd_qgenx.tasks.gan.generation import draw
@@ -84,7 +84,7 @@ def sample(
 def _images(saved: SavedRun, weights: str, count: int, seed: int, classes: Sequence[int] | None) -> Tensor:
     """Shape (count, channels, side, side), in [-1, 1]."""
     generator = saved.generator(weights)
-    latents, labels = draw(count, saved.config.latent, saved.classes, seed, Purpose.SAMPLES)
+    latents, labels = draw(count, saved.config.latent, saved.classes, seed, RandomStream.SAMPLES)
     if classes is not None:
         labels = _in_turn(classes, count, saved.classes)
     parts = [slice(start, start + AT_ONCE) for start in range(0, count, AT_ONCE)]

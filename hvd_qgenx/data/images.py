@@ -23,8 +23,10 @@ class ImageSet(ABC):
     side: int
     classes: int
     """Number of different labels, which count from 0; 0: there are none, and all labels are 0."""
+    labels: Tensor
+    """The labels of all images, int64 (len(self),)."""
     in_memory: bool
-    """Is taking images so quick that processes to do it ahead are of no use?"""
+    """Is taking images so quick that processes to prefetch them are of no use?"""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -32,7 +34,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def take(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """These images, uint8 (n, channels, side, side), and their labels, int64 (n,).
+        """Returns these images, uint8 (n, channels, side, side), and their labels, int64 (n,).
 
         Raises:
             LocalError: an image cannot be read; names its file.
@@ -40,11 +42,11 @@ class ImageSet(ABC):
 
     @abstractmethod
     def scaled(self, side: int) -> "ImageSet":
-        """The same images, ``side`` pixels high and wide."""
+        """Returns the same images, ``side`` pixels high and wide."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash of what the images are."""
+        """Returns a hash of what the images are."""
 
 
 class InMemory(ImageSet):
@@ -62,7 +64,7 @@ class InMemory(ImageSet):
 
     def take(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        return self.images.index_select(0, chosen), self.labels[chosen]  # which copies rows as a whole
+        return self.images.index_select(0, chosen), self.labels[chosen]  # index_select copies whole rows
 
     def scaled(self, side: int) -> "InMemory":
         if side == self.side:
@@ -83,7 +85,7 @@ class InMemory(ImageSet):
 
 
 class ImageFiles(ImageSet):
-    """Files, each decoded in colour when it is taken: the largest square in its middle, scaled."""
+    """Images in files, each decoded in colour when it is taken: the largest square in its middle, scaled."""
 
     channels = 3
     in_memory = False
@@ -93,12 +95,12 @@ class ImageFiles(ImageSet):
     ) -> None:
         """
         Args:
-            name: of the set.
+            name: name of the set.
             folder: where the files are.
             files: their paths from there.
             labels: one for every file.
-            classes: number of different labels; 0 if they say nothing.
-            side: of the images.
+            classes: number of different labels; 0 if there are none.
+            side: height and width of the images.
 
         Raises:
             ConfigurationError: a file is missing or empty.
@@ -122,21 +124,21 @@ class ImageFiles(ImageSet):
         return scaled
 
     def fingerprint(self) -> str:
-        """A hash of the files' paths and sizes, and of the side."""
+        """Returns a hash of the files' paths and sizes, and of the side."""
         return f"{self._digest}-{self.side}"
 
     def _read(self, path: Path) -> Tensor:
         try:
             with Image.open(path) as image:
-                if image.mode[0] in "IF":  # to which Pillow would give 255 wherever they are above
+                if image.mode[0] in "IF":  # Pillow would clip these at 255
                     raise ValueError("more than 8 bits a channel")
                 return _square(image.convert("RGB"), self.side)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise LocalError(f"cannot read the image {path} ({error}); mend it or take it away") from error
+            raise LocalError(f"cannot read the image {path} ({error}); repair it or remove it") from error
 
 
 def _square(image: Image.Image, side: int) -> Tensor:
-    """uint8 (channels, side, side): the largest square in the middle, scaled with antialiasing."""
+    """Returns the largest square in the middle, scaled with antialiasing, uint8 (channels, side, side)."""
     pixels = torch.from_numpy(np.array(ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)))
     return pixels.view(side, side, -1).permute(2, 0, 1)
 
@@ -151,6 +153,6 @@ def _digest(folder: Path, files: Sequence[str]) -> str:
                 f"the image {folder / file} is not there ({error.strerror}); fetch it again"
             ) from error
         if not size:
-            raise ConfigurationError(f"the image {folder / file} is empty; fetch it again or take it away")
+            raise ConfigurationError(f"the image {folder / file} is empty; fetch it again or remove it")
         digest.update(f"{file}\0{size}\0".encode())
     return digest.hexdigest()

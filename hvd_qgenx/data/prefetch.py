@@ -1,4 +1,4 @@
-"""Processes that read images ahead of training."""
+"""Processes that prefetch images for training."""
 
 import atexit
 import multiprocessing
@@ -16,8 +16,8 @@ from hvd_qgenx.data.images import ImageSet
 from hvd_qgenx.errors import LocalError
 
 
-class ReadAhead:
-    """Takes what ``indices`` lists from ``images``, two lists a process ahead.
+class Prefetcher:
+    """Iterates over the images that lists of indices name; each process reads two lists ahead.
 
     The processes are forked from a server that has neither this process's threads nor its MPI and
     CUDA. They end with this object, and with this process, however it ends.
@@ -32,7 +32,7 @@ class ReadAhead:
             sampler=indices,
             num_workers=processes,
             multiprocessing_context=context,
-            worker_init_fn=_belong_to_parent,
+            worker_init_fn=_end_with_rank,
             generator=torch.Generator(),  # from which the loader draws, in place of the global one
         )
         others = set(multiprocessing.active_children())
@@ -40,7 +40,7 @@ class ReadAhead:
         _readers.update(set(multiprocessing.active_children()) - others)
 
     def __next__(self) -> tuple[Tensor, Tensor]:
-        """What ``ImageSet.take`` returns for the next list.
+        """Returns what ``ImageSet.take`` returns for the next list.
 
         Raises:
             LocalError: an image cannot be read, or a process has died.
@@ -61,13 +61,16 @@ _readers: weakref.WeakSet[multiprocessing.process.BaseProcess] = weakref.WeakSet
 
 @atexit.register
 def _end_readers() -> None:
-    """Before multiprocessing, at its own end, would ask them with a SIGTERM that they ignore, and wait for ever."""
+    """Kills readers that are left: multiprocessing would send them a SIGTERM, which they ignore, and wait for ever."""
     for reader in _readers:
         reader.kill()
 
 
 class _Taking(Dataset[tuple[Tensor, Tensor] | LocalError]):
-    """Returns errors instead of raising them, which would wrap their sentence in a traceback."""
+    """Takes images by lists of indices.
+
+    Errors are returned, because DataLoader would wrap the sentence of a raised one in a traceback.
+    """
 
     def __init__(self, images: ImageSet) -> None:
         self.images = images
@@ -79,10 +82,11 @@ class _Taking(Dataset[tuple[Tensor, Tensor] | LocalError]):
             return error
 
 
-def _belong_to_parent(_: int) -> None:
-    """Leaves signals to the rank, which may want to read on when one comes; ends when the rank does.
+def _end_with_rank(_: int) -> None:
+    """Makes this process ignore signals, after which its rank may want to read on, and end when its rank ends.
 
-    The loader's own processes look for a new parent process, but theirs is the server, which lasts as they do.
+    DataLoader's own watchdog looks for a change of the parent process, but the parent is the fork server here, which
+    lasts as long as its children.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -1,26 +1,38 @@
-"""What a random number of a run is for: the word beside the seed in ``generator(seed, PURPOSE, ...)``."""
+"""Independent streams of random numbers: the word beside the seed in ``generator(seed, stream, ...)``."""
 
 from enum import IntEnum
 
 
-class Purpose(IntEnum):
-    """A random number is a function of the seed, its purpose, and what the comment says; so no state needs storing."""
+class RandomStream(IntEnum):
+    """Names every use of randomness in a run, with the further words that select its numbers.
+
+    A random number is a function of the seed, its stream and these words, so a run stores no random state. The
+    numbers of the members are part of every run's bits: new ones go to the end.
+    """
 
     ORDER = 0
-    """Of the images; epoch."""
+    """The order of all images in an epoch; epoch."""
     LATENTS = 1
-    """Rank, move."""
+    """Latents that a GAN is trained on; rank, move."""
     INTERPOLATION = 2
-    """Where the penalty is taken; rank, move."""
+    """Points where the gradient penalty is taken; rank, move."""
     SAMPLES = 3
     """Latents of sample pictures."""
     GENERATOR = 4
-    """Weights at the start."""
+    """Initial weights of the generator."""
     DISCRIMINATOR = 5
-    """Weights at the start."""
+    """Initial weights of the discriminator."""
     FLIP = 6
-    """Mirrored images; draw."""
+    """Images to mirror; draw."""
     SCORE = 7
     """Latents and labels of scored images; block."""
     NORMALIZATION = 8
-    """Latents and labels from which batch norm's statistics are estimated."""
+    """Latents and labels that batch norm's statistics are estimated from."""
+    CROP = 9
+    """Offsets of random crops; draw."""
+    SHARES = 10
+    """The order in which samples are dealt to ranks that keep fixed shares."""
+    SHARE_ORDER = 11
+    """The order of a rank's fixed share in an epoch; rank, epoch."""
+    DIRICHLET = 12
+    """Proportions of a class over the ranks; class."""

@@ -1,4 +1,4 @@
-"""torchvision, however it was built."""
+"""Imports torchvision, also where its build does not match torch's."""
 
 import importlib
 import threading
@@ -8,7 +8,7 @@ import torch
 
 
 def torchvision() -> types.ModuleType:
-    """torchvision, also where a build for CUDA stands beside a torch for CPU.
+    """Returns torchvision, also where a build for CUDA stands beside a torch for CPU.
 
     There its operators are not registered, and declaring them is all that the import lacks. Packages that
     import torchvision themselves can be imported once this has been called.

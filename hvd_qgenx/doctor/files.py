@@ -10,6 +10,8 @@ DATA = {
     "mnist": ("MNIST/raw/train-images-idx3-ubyte", "MNIST/raw/train-images-idx3-ubyte.gz"),
     "fashion-mnist": ("FashionMNIST/raw/train-images-idx3-ubyte", "FashionMNIST/raw/train-images-idx3-ubyte.gz"),
     "cifar10": ("cifar-10-batches-py/data_batch_1",),
+    "cifar100": ("cifar-100-python/train",),
+    "svhn": ("train_32x32.mat",),
     "celeba": ("celeba/list_eval_partition.txt",),
 }
 """Files of the data sets, any of which shows that it is there, in torchvision's layout."""

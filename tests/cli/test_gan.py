@@ -114,7 +114,7 @@ def test_the_whole_configuration_is_resumed(tmp_path):
 
 
 def test_the_data_folder_is_remembered_and_may_move(tmp_path, monkeypatch):
-    monkeypatch.setattr(sets, "_from_torchvision", lambda name, folder, download: seen.append(folder) or IMAGES)
+    monkeypatch.setattr(sets, "read", lambda name, folder, part: seen.append(folder) or IMAGES)
     seen: list[Path] = []
     train(tmp_path / "run", "--updates", 1, "--dataset", "cifar10", "--data-dir", "/here")
     for arguments in ((), ("--data-dir", "/there"), ()):

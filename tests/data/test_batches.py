@@ -1,11 +1,11 @@
-"""Shards without loss or overlap, the same bits however they are read."""
+"""Batches are the same bits however they are read, and tests see every image once."""
 
+import hashlib
 import multiprocessing
 import os
 import random
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,50 +17,31 @@ from PIL import Image
 from torch import Tensor
 
 from compressors.random import generator
-from hvd_qgenx.data import Batches, ImageFiles, InMemory
-from hvd_qgenx.data.streams import Purpose
+from hvd_qgenx.data import Augmentation, Batches, ImageFiles, ImageSet, InMemory, evaluation_batches, make_split
+from hvd_qgenx.data.registry import AUGMENTATIONS, SPLITS
+from hvd_qgenx.data.splits import FixedShares
 from hvd_qgenx.errors import LocalError
 
 
-def streams(count: int, batch: int, ranks: int, seed: int = 0) -> list[Batches]:
-    images = torch.arange(count, dtype=torch.uint8).view(count, 1, 1, 1)
-    images = InMemory("counted", images, torch.zeros(count))
-    return [Batches(images, batch, seed, rank, ranks) for rank in range(ranks)]
+def stream(
+    images: ImageSet,
+    batch_size: int,
+    seed: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+    *,
+    augmentation: str = "none",
+    split: str = "reshuffled",
+    workers: int = 0,
+) -> Batches:
+    """One rank's batches."""
+    shared = make_split(split, images, batch_size, seed, rank, ranks)
+    return Batches(images, shared, Augmentation(augmentation, seed), workers=workers)
 
 
-@pytest.mark.parametrize(("count", "batch", "ranks"), [(30, 6, 3), (30, 7, 3), (10, 4, 4), (7, 16, 3), (50, 1, 1)])
-def test_every_image_is_drawn_once_in_every_epoch(count, batch, ranks):
-    shards = streams(count, batch, ranks)
-    epochs = 4
-    drawn = [index for draw in range(epochs * count // batch + 1) for shard in shards for index in shard.indices(draw)]
-    for epoch in range(epochs):
-        assert Counter(drawn[epoch * count : (epoch + 1) * count]) == Counter(range(count))
-
-
-def test_the_order_is_that_of_the_epochs_permutations():
-    orders = [torch.randperm(10, generator=generator(5, Purpose.ORDER, epoch)) for epoch in range(4)]
-    laid_out = torch.cat(orders).tolist()
-    (whole,), shards = streams(10, 13, 1, seed=5), streams(10, 13, 3, seed=5)
-    for draw in (2, 0, 1):  # as after a resumption
-        assert whole.indices(draw) == laid_out[13 * draw : 13 * (draw + 1)]
-        assert [index for shard in shards for index in shard.indices(draw)] == whole.indices(draw)
-
-
-@pytest.mark.parametrize(("batch", "ranks", "sizes"), [(96, 3, [32, 32, 32]), (7, 3, [2, 2, 3]), (4, 4, [1, 1, 1, 1])])
-def test_the_whole_batch_is_shared_out(batch, ranks, sizes):
-    assert [len(shard) for shard in streams(100, batch, ranks)] == sizes
-    assert [len(shard.indices(3)) for shard in streams(100, batch, ranks)] == sizes
-
-
-def test_epochs_and_seeds_have_orders_of_their_own():
-    (shard,), (other,) = streams(100, 100, 1), streams(100, 100, 1, seed=1)
-    assert shard.indices(0) != shard.indices(1)
-    assert shard.indices(0) != other.indices(0)
-
-
-def test_images_are_scaled():
-    (shard,) = streams(256, 256, 1)
-    batch, _ = shard(0)
+def test_pixels_lie_between_minus_one_and_one():
+    images = InMemory("counted", torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1), torch.zeros(256))
+    batch, _ = stream(images, 256)(0)
     assert (batch.min(), batch.max(), batch.dtype) == (-1, 1, torch.float32)
 
 
@@ -76,7 +57,7 @@ def files(tmp_path_factory) -> ImageFiles:
 
 
 def test_half_of_the_images_are_mirrored(files):
-    plain, flipped = (Batches(files, 200, 0, 0, 1, flip=flip) for flip in (False, True))
+    plain, flipped = (stream(files, 200, augmentation=name) for name in ("none", "flip"))
     mirrored = []
     for draw in range(2):
         (images, labels), (changed, same_labels) = plain(draw), flipped(draw)
@@ -87,12 +68,92 @@ def test_half_of_the_images_are_mirrored(files):
     assert not torch.equal(*mirrored)
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_the_number_of_ranks_changes_no_image_of_a_batch(flip, files):
-    (whole,), shards = ([Batches(files, 7, 3, rank, ranks, flip=flip) for rank in range(ranks)] for ranks in (1, 3))
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_the_number_of_ranks_changes_no_image_of_a_batch(augmentation, files):
+    whole, *shards = (
+        stream(files, 7, 3, rank, ranks, augmentation=augmentation) for rank, ranks in ((0, 1), (0, 3), (1, 3), (2, 3))
+    )
     for draw in (0, 4):
         parts = zip(*(shard(draw) for shard in shards), strict=True)
         assert all(map(torch.equal, whole(draw), map(torch.cat, parts)))
+
+
+GOLDEN = {
+    (0, 0, 1, False, 7): "4c570f309fb6004c",
+    (0, 2, 3, False, 64): "4a4288205cd1d7e5",
+    (0, 0, 3, True, 7): "a7993a2ac9efe494",
+    (7, 0, 1, True, 64): "2aad2ed5eca8bb1c",
+    (7, 2, 3, True, 7): "827c98580669e70d",
+}
+"""SHA-256, cut, of ten draws by seed, rank, ranks, flip and batch size, as they were before splits had names."""
+
+
+@pytest.mark.parametrize(
+    ("case", "expected", "workers"),
+    [*((case, digest, 0) for case, digest in GOLDEN.items()), (*list(GOLDEN.items())[-1], 1)],
+)
+def test_draws_have_the_bits_that_earlier_runs_had(case, expected, workers, tmp_path):
+    seed, rank, ranks, flip, batch_size = case
+    pixels = torch.randint(256, (30, 3, 8, 8), dtype=torch.uint8, generator=generator(30))
+    labels = torch.arange(30) % 4
+    images: ImageSet = InMemory("noise", pixels, labels)
+    if workers:
+        names = [f"{index}.png" for index in range(30)]
+        for name, image in zip(names, pixels, strict=True):
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / name)
+        images = ImageFiles("noise", tmp_path, names, labels.tolist(), 4, side=8)
+    augmentation = "flip" if flip else "none"
+    digest = hashlib.sha256()
+    with closing(stream(images, batch_size, seed, rank, ranks, augmentation=augmentation, workers=workers)) as batches:
+        for draw in range(10):
+            for part in batches(draw):
+                digest.update(part.numpy().tobytes())
+    assert digest.hexdigest()[:16] == expected
+
+
+def test_a_batch_is_what_the_split_selects(files):
+    for rank in range(3):
+        batches = stream(files, 5, 1, rank, 3, split="sorted")
+        for draw in range(4):
+            images, labels = batches(draw)
+            expected, same_labels = files.take(batches.split.indices(draw))
+            assert torch.equal(images, expected.float() / 127.5 - 1)
+            assert torch.equal(labels, same_labels)
+            assert len(labels) == batches.counts(draw)[rank]
+
+
+@pytest.mark.parametrize(("augmentation", "workers"), [("none", 0), ("crop-flip", 0), ("crop-flip", 1)])
+def test_a_rank_without_images_in_a_draw_gets_empty_tensors(augmentation, workers, files):
+    images = ImageFiles("skewed", files.folder, files.files, [0] * 19 + [1], 2, side=8)
+    split = FixedShares([torch.arange(19), torch.tensor([19])], 2, 0, rank=1)
+    with closing(Batches(images, split, Augmentation(augmentation), workers=workers)) as batches:
+        drawn = [batches(draw) for draw in range(10)]
+    assert [len(labels) for _, labels in drawn] == [0] * 9 + [1]
+    assert all((found.shape, found.dtype) == ((len(labels), 3, 8, 8), torch.float32) for found, labels in drawn)
+    assert drawn[-1][1].tolist() == [1]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("augmentation", ["none", "crop-flip"])
+def test_weighted_means_of_ranks_average_to_the_mean_of_the_batch(split, augmentation, files):
+    ranks = [stream(files, 7, 0, rank, 3, split=split, augmentation=augmentation) for rank in range(3)]
+    for draw in range(5):
+        parts = [batches(draw)[0] for batches in ranks]
+        counts = ranks[0].counts(draw)
+        weighted = [part.mean() * count * 3 / sum(counts) for part, count in zip(parts, counts, strict=True) if count]
+        torch.testing.assert_close(sum(weighted) / 3, torch.cat(parts).mean())
+
+
+@pytest.mark.parametrize(("ranks", "size"), [(1, 6), (3, 4), (4, 100), (25, 2)])
+def test_ranks_evaluate_every_image_once(ranks, size, files):
+    everything = [list(evaluation_batches(files, rank, ranks, size)) for rank in range(ranks)]
+    batches = [batch for share in everything for batch in share]
+    images, labels = files.take(range(20))
+    assert torch.equal(torch.cat([found for found, _ in batches]), images.float() / 127.5 - 1)
+    assert torch.equal(torch.cat([found for _, found in batches]), labels)
+    assert all(0 < len(found) <= size for _, found in batches)
+    counts = [sum(len(found) for _, found in share) for share in everything]
+    assert max(counts) - min(counts) <= 1
 
 
 @contextmanager
@@ -108,8 +169,8 @@ def untouched() -> Iterator[None]:
 
 
 def test_workers_read_the_same_bits(files):
-    with untouched(), closing(Batches(files, 9, 1, 1, 2, flip=True, workers=2)) as ahead:
-        alone = Batches(files, 9, 1, 1, 2, flip=True)
+    with untouched(), closing(stream(files, 9, 1, 1, 2, augmentation="crop-flip", workers=2)) as ahead:
+        alone = stream(files, 9, 1, 1, 2, augmentation="crop-flip")
         for draw in (0, 1, 2, 7, 8):  # a jump as after a resumption, in the middle of an epoch
             assert all(map(torch.equal, ahead(draw), alone(draw)))
         assert len(multiprocessing.active_children()) == 2
@@ -118,8 +179,8 @@ def test_workers_read_the_same_bits(files):
 
 def test_images_in_memory_need_no_workers(files):
     images = InMemory("memory", *files.take(range(20)))
-    batches = Batches(images, 9, 0, 0, 1, workers=2)
-    assert torch.equal(batches(0)[0], Batches(files, 9, 0, 0, 1)(0)[0])
+    batches = stream(images, 9, workers=2)
+    assert torch.equal(batches(0)[0], stream(files, 9)(0)[0])
     assert not multiprocessing.active_children()
 
 
@@ -128,8 +189,8 @@ def test_an_unreadable_image_is_one_sentence(workers, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
     files = ImageFiles("broken", tmp_path, ["a.png"], [0], 1, side=8)
     with (
-        closing(Batches(files, 1, 0, 0, 1, workers=workers)) as batches,
-        pytest.raises(LocalError, match=r"^cannot read the image .*a\.png \(.*\); mend it or take it away$"),
+        closing(stream(files, 1, workers=workers)) as batches,
+        pytest.raises(LocalError, match=r"^cannot read the image .*a\.png \(.*\); repair it or remove it$"),
     ):
         batches(0)
 
@@ -154,7 +215,7 @@ class Dying(Spy):
 
 def test_a_dead_worker_is_one_sentence():
     with (
-        closing(Batches(Dying(), 1, 0, 0, 1, workers=1)) as batches,
+        closing(stream(Dying(), 1, workers=1)) as batches,
         pytest.raises(LocalError, match=r"^a process that reads images has failed \(.* exited unexpectedly\); try"),
     ):
         batches(0)
@@ -164,8 +225,8 @@ def read_in_a_process(how_it_ends: str, **environment: str) -> subprocess.Comple
     """A program that has started a worker, and has not closed its batches."""
     program = f"""if True:
         import os, signal
-        from tests.data.test_batches import Batches, Spy
-        batches = Batches(Spy(), 4, 0, 0, 1, workers=1)
+        from tests.data.test_batches import Spy, stream
+        batches = stream(Spy(), 4, workers=1)
         print("imported", batches(0)[1].tolist(), flush=True)
         {how_it_ends}
     """

@@ -1,6 +1,7 @@
-"""Data sets as they come."""
+"""Data sets and their parts, as they come."""
 
 import gzip
+import pickle
 import struct
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from PIL import Image
 
@@ -19,6 +21,7 @@ from hvd_qgenx.transport import inprocess
 from hvd_qgenx.transport.agreement import DisagreementError
 
 ALONE = inprocess.InProcess()
+PARTS = ("all", "train", "test")
 
 
 def save(path: Path, mode: str = "RGB", size: tuple[int, int] = (8, 8), colour: object = 100) -> None:
@@ -38,6 +41,20 @@ def test_digits_need_no_folder():
     assert labels.unique().tolist() == list(range(images.classes)) == list(range(10))
 
 
+def test_every_fifth_digit_of_each_class_is_for_testing():
+    everything, train, test = (data.load("digits", Path("/nowhere"), False, ALONE, part=part) for part in PARTS)
+    pixels, labels = everything.take(range(1797))
+    place_in_class = torch.empty(1797, dtype=torch.int64)
+    for label in range(10):
+        members = (labels == label).nonzero().flatten()
+        place_in_class[members] = torch.arange(len(members))
+    tested = place_in_class % 5 == 4
+    for part, chosen in ((train, ~tested), (test, tested)):
+        assert all(map(torch.equal, part.take(range(len(part))), (pixels[chosen], labels[chosen])))
+        assert part.classes == 10
+    assert test.labels.bincount().tolist() == (labels.bincount() // 5).tolist()
+
+
 def test_images_in_memory_are_scaled_once():
     images = data.load("digits", Path("/nowhere"), False, ALONE, side=16)
     pixels, labels = images.take(range(1797))
@@ -48,10 +65,16 @@ def test_images_in_memory_are_scaled_once():
     assert torch.corrcoef(torch.stack([means.flatten(), small.flatten().float()]))[0, 1] > 0.95
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10"])
-def test_missing_data_says_what_to_do(name, tmp_path):
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar100", "svhn"])
+def test_missing_data_says_what_to_do(name, part, tmp_path):
     with pytest.raises(ConfigurationError, match=f"no {name} in .*add --download.*--data-dir.*--dataset digits"):
-        data.load(name, tmp_path, False, ALONE)
+        data.load(name, tmp_path, False, ALONE, part=part)
+
+
+def test_an_unknown_data_set_is_answered_with_the_nearest(tmp_path):
+    with pytest.raises(ConfigurationError, match="unknown dataset 'cifar'; did you mean 'cifar10'"):
+        data.load("cifar", tmp_path, True, ALONE)
 
 
 def test_one_rank_of_a_host_downloads_before_any_loads(tmp_path, monkeypatch):
@@ -94,25 +117,79 @@ def test_ranks_that_find_other_images_do_not_start(tmp_path):
     inprocess.run(2, load)
 
 
-def test_archives_of_fashion_mnist_are_read(tmp_path):
-    raw = tmp_path / "FashionMNIST" / "raw"
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(("name", "dataset"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])
+def test_idx_files_are_read_packed_or_not(name, dataset, packed, tmp_path):
+    raw = tmp_path / dataset / "raw"
     raw.mkdir(parents=True)
-    pixels, labels = np.arange(3 * 28 * 28, dtype=np.uint8), np.array([2, 0, 1], np.uint8)
-    heads = struct.pack(">4I", 0x803, 3, 28, 28), struct.pack(">2I", 0x801, 3)
-    for kind, head, body in zip(("images-idx3", "labels-idx1"), heads, (pixels, labels), strict=True):
-        (raw / f"train-{kind}-ubyte.gz").write_bytes(gzip.compress(head + body.tobytes()))
-    images, found = data.load("fashion-mnist", tmp_path, False, ALONE).take(range(3))
-    assert images.flatten().tolist() == pixels.tolist()
-    assert found.tolist() == labels.tolist()
+    stored = {}
+    for prefix, count in (("train", 5), ("t10k", 3)):
+        pixels = np.random.default_rng(count).integers(256, size=(count, 28, 28), dtype=np.uint8)
+        labels = np.arange(count, dtype=np.uint8)[::-1]
+        stored[prefix] = torch.from_numpy(pixels).unsqueeze(1), labels.tolist()
+        for kind, head, body in (
+            ("images-idx3", struct.pack(">4I", 0x803, count, 28, 28), pixels),
+            ("labels-idx1", struct.pack(">2I", 0x801, count), labels),
+        ):
+            content = head + body.tobytes()
+            path = raw / f"{prefix}-{kind}-ubyte{'.gz' if packed else ''}"
+            path.write_bytes(gzip.compress(content) if packed else content)
+    before = sorted(raw.iterdir())
+    for part, prefix in zip(PARTS, ("train", "train", "t10k"), strict=True):
+        images = data.load(name, tmp_path, False, ALONE, part=part)
+        expected, labels = stored[prefix]
+        assert torch.equal(images.take(range(len(images)))[0], expected)
+        assert images.labels.tolist() == labels
+    assert sorted(raw.iterdir()) == before
+
+
+def test_cifar100_has_fine_labels(tmp_path, monkeypatch):
+    cifar100 = torchvision().datasets.CIFAR100
+    folder = tmp_path / cifar100.base_folder
+    folder.mkdir()
+    stored = {}
+    for file, count in (("train", 4), ("test", 2)):
+        rows = np.random.default_rng(count).integers(256, size=(count, 3 * 32 * 32), dtype=np.uint8)
+        labels = list(range(100 - count, 100))
+        stored[file] = torch.from_numpy(rows).view(count, 3, 32, 32), labels
+        entry = {"data": rows, "fine_labels": labels, "coarse_labels": [0] * count}
+        (folder / file).write_bytes(pickle.dumps(entry))
+        monkeypatch.setattr(cifar100, f"{file}_list", [[file, None]])  # None: of any content
+    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": [str(label) for label in range(100)]}))
+    monkeypatch.setattr(cifar100, "meta", {**cifar100.meta, "md5": None})
+    for part, file in zip(PARTS, ("train", "train", "test"), strict=True):
+        images = data.load("cifar100", tmp_path, False, ALONE, part=part)
+        expected, labels = stored[file]
+        assert (images.classes, images.channels, images.side) == (100, 3, 32)
+        assert torch.equal(images.take(range(len(images)))[0], expected)
+        assert images.labels.tolist() == labels
+
+
+def test_svhn_is_read_from_its_matrices(tmp_path, monkeypatch):
+    svhn = torchvision().datasets.SVHN
+    stored = {}
+    for split, count in (("train", 12), ("test", 10)):
+        pixels = np.random.default_rng(count).integers(256, size=(32, 32, 3, count), dtype=np.uint8)
+        labels = np.arange(count) % 10 + 1  # 10 stands for the digit 0
+        stored[split] = torch.from_numpy(pixels).permute(3, 2, 0, 1), (labels % 10).tolist()
+        scipy.io.savemat(tmp_path / f"{split}_32x32.mat", {"X": pixels, "y": labels[:, None]})
+    listed = {split: ["", f"{split}_32x32.mat", None] for split in stored}
+    monkeypatch.setattr(svhn, "split_list", listed)
+    for part, split in zip(PARTS, ("train", "train", "test"), strict=True):
+        images = data.load("svhn", tmp_path, False, ALONE, part=part)
+        expected, labels = stored[split]
+        assert (images.classes, images.channels, images.side) == (10, 3, 32)
+        assert torch.equal(images.take(range(len(images)))[0], expected)
+        assert images.labels.tolist() == labels
 
 
 def celeba(folder: Path) -> None:
-    """Four pictures in CelebA's layout, of which the first three are for training."""
+    """Five pictures in CelebA's layout: three for training, one for validation, one for testing."""
     lines = []
-    for number in range(4):
+    for number in range(5):
         name = f"{number + 1:06d}.jpg"
         save(folder / "celeba" / "img_align_celeba" / name, size=(178, 218), colour=(60 * number, 0, 0))
-        lines.append(f"{name} {int(number == 3)}")
+        lines.append(f"{name} {max(0, number - 2)}")
     (folder / "celeba" / "list_eval_partition.txt").write_text("\n".join(lines))
 
 
@@ -124,6 +201,10 @@ def test_celeba_is_read_from_its_files(tmp_path):
     assert pixels[:, 0, 32, 32].tolist() == pytest.approx([120, 0], abs=2)
     assert labels.tolist() == [0, 0]
     assert data.load("celeba", tmp_path, False, ALONE, side=32).take([1])[0].shape == (1, 3, 32, 32)
+    train, test = (data.load("celeba", tmp_path, False, ALONE, part=part) for part in ("train", "test"))
+    assert train.fingerprint() == images.fingerprint()
+    assert (len(test), test.classes) == (1, 0)
+    assert test.take([0])[0][0, 0, 32, 32].item() == pytest.approx(240, abs=2)
 
 
 def test_celeba_is_fetched_by_torchvision(tmp_path, monkeypatch):
@@ -168,6 +249,42 @@ def test_a_folder_has_a_class_for_every_folder_in_it(tmp_path):
     torch.testing.assert_close(
         pixels[:, 1, 4, 4].int(), torch.tensor([20, 30, 10, 40], dtype=torch.int), atol=2, rtol=0
     )
+
+
+@pytest.mark.parametrize("name", ["test", "val", "valid"])
+def test_a_folder_may_have_a_part_for_testing(name, tmp_path):
+    for place, colour in (("train/a/1.png", 10), ("train/b/1.png", 20), ("train/b/2.png", 30), (f"{name}/b/1.png", 40)):
+        save(tmp_path / place, "L", colour=colour)
+    save(tmp_path / name / "a" / "3.png", "L", colour=50)
+    train, test = (data.load("folder", tmp_path, False, ALONE, part=part, side=8) for part in ("train", "test"))
+    for images, colours, labels in ((train, [10, 20, 30], [0, 1, 1]), (test, [50, 40], [0, 1])):
+        assert images.take(range(len(images)))[0][:, 0, 4, 4].tolist() == colours
+        assert (images.labels.tolist(), images.classes) == (labels, 2)
+    assert folder(tmp_path).classes == 2  # as it always was: the folders in it are the classes
+
+
+def test_the_part_called_test_is_taken_before_others(tmp_path):
+    for place in ("train", "val", "test", "valid"):
+        for image in range(1 + (place == "test")):
+            save(tmp_path / place / "a" / f"{image}.png")
+    assert len(data.load("folder", tmp_path, False, ALONE, part="test")) == 2
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize(
+    ("places", "sentence"),
+    [
+        (("a/1.png", "b/1.png"), r"does not tell .*; lay them out as train/CLASS/\* and test/CLASS/\* there"),
+        (("train/a/1.png",), r"does not tell training images from test images; lay them out as train/CLASS"),
+        (("test/a/1.png",), r"does not tell training images from test images; lay them out as train/CLASS"),
+        (("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/c/1.png"), r"different classes \(not in both: b, c\)"),
+    ],
+)
+def test_a_folder_without_parts_says_how_to_lay_it_out(places, sentence, part, tmp_path):
+    for place in places:
+        save(tmp_path / place)
+    with pytest.raises(ConfigurationError, match=sentence):
+        data.load("folder", tmp_path, False, ALONE, part=part)
 
 
 def test_one_class_will_do(tmp_path):
@@ -259,10 +376,17 @@ def test_files_are_known_by_name_size_and_side(tmp_path):
     assert len({here.fingerprint(), *others}) == 4
 
 
-@pytest.mark.parametrize(("name", "shape"), [("mnist", (60000, 1, 28, 28)), ("cifar10", (50000, 3, 32, 32))])
-def test_real_data(name, shape, data_dir):
-    images = data.load(name, data_dir, False, ALONE)
-    assert (len(images), images.channels, images.side, images.side) == shape
-    pixels, labels = images.take(range(0, len(images), 50))
+@pytest.mark.parametrize(("name", "channels", "side"), [("mnist", 1, 28), ("cifar10", 3, 32)])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_real_data(name, channels, side, part, data_dir):
+    images = data.load(name, data_dir, False, ALONE, part=part)
+    count = 10000 if part == "test" else {"mnist": 60000, "cifar10": 50000}[name]
+    assert (len(images), images.channels, images.side, images.classes) == (count, channels, side, 10)
+    pixels, labels = images.take(range(0, count, 10))
     assert 30 < pixels.float().mean() < 140
-    assert labels.bincount(minlength=10).min() > 70
+    assert labels.bincount(minlength=10).min() > count / 150
+
+
+def test_real_parts_differ_and_all_is_the_training_part(data_dir):
+    everything, train, test = (data.load("cifar10", data_dir, False, ALONE, part=part) for part in PARTS)
+    assert everything.fingerprint() == train.fingerprint() != test.fingerprint()

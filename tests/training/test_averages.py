@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hvd_qgenx.data.streams import Purpose
+from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.tasks.gan import models
 from hvd_qgenx.tasks.gan.generation import ESTIMATE_BATCHES, ESTIMATE_SIZE, draw, with_statistics
 from hvd_qgenx.training.averages import Averages
@@ -65,7 +65,7 @@ def test_statistics_are_those_of_the_weights():
     before = copy.deepcopy(model.state_dict())
     found = with_statistics(model, 6, 0, seed=3)
     norm = next(module for module in found.modules() if isinstance(module, nn.BatchNorm1d))
-    batches = [draw(ESTIMATE_SIZE, 6, 0, 3, Purpose.NORMALIZATION, batch)[0] for batch in range(ESTIMATE_BATCHES)]
+    batches = [draw(ESTIMATE_SIZE, 6, 0, 3, RandomStream.NORMALIZATION, batch)[0] for batch in range(ESTIMATE_BATCHES)]
     linear = next(module for module in found.modules() if isinstance(module, nn.Linear))
     outputs = torch.stack([linear(batch) for batch in batches]).double()
     torch.testing.assert_close(norm.running_mean.double(), outputs.mean((0, 1)), rtol=1e-5, atol=1e-7)

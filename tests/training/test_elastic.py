@@ -26,11 +26,8 @@ def trained(ranks: int, updates: int, state: dict | None = None, **changes) -> l
             run.load_state_dict(resized(copy.deepcopy(state), transport.size))
         while run.updates < updates:
             run.advance()
-        return {
-            **run.state_dict(),
-            "hash": run.replica_hash(),
-            "shares": [run.task.batches.first, run.task.batches.last],
-        }
+        places = run.task.batches.split.places(0)
+        return {**run.state_dict(), "hash": run.replica_hash(), "shares": [places.start, places.stop]}
 
     return inprocess.run(ranks, work)
 

@@ -62,7 +62,8 @@ def test_uneven_shares_weigh_by_their_size(batch_size):
     def gradients(transport):
         run = trainer(transport, batch_size=batch_size, compressor="none", loss="wgan")
         everything = torch.randn(batch_size, 8, generator=torch.Generator().manual_seed(1))
-        mine = everything[run.task.batches.first : run.task.batches.last]
+        places = run.task.batches.split.places(0)
+        mine = everything[places.start : places.stop]
         share = len(run.task.batches) * transport.size / batch_size
         batch = Batch(run.task.batches(0)[0], None, mine, torch.zeros(len(mine), 1, 1, 1))
         fill_gradients(run.task.pair, LOSSES["wgan"], batch, 0.0, share)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from compressors.random import generator as random_numbers
-from hvd_qgenx.data.streams import Purpose
+from hvd_qgenx.data.streams import RandomStream
 
 ESTIMATE_BATCHES, ESTIMATE_SIZE = 10, 100
 
@@ -26,7 +26,7 @@ def with_statistics(generator: nn.Module, latent: int, classes: int, seed: int) 
             norm.momentum = None  # the plain mean
         model.train()
         for batch in range(ESTIMATE_BATCHES):
-            model(*draw(ESTIMATE_SIZE, latent, classes, seed, Purpose.NORMALIZATION, batch, device=_device(model)))
+            model(*draw(ESTIMATE_SIZE, latent, classes, seed, RandomStream.NORMALIZATION, batch, device=_device(model)))
     return model.eval().requires_grad_(False)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hvd_qgenx.data import ImageSet
-from hvd_qgenx.data.streams import Purpose
+from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.runs.figures import to_bytes
 from hvd_qgenx.scores import Scorer, make_extractor
 from hvd_qgenx.tasks.gan.generation import draw
@@ -49,7 +49,7 @@ def images_of(generator: nn.Module, latent: int, classes: int, seed: int) -> Cal
 
     @torch.inference_mode()
     def make(samples: range) -> Tensor:
-        latents, labels = draw(len(samples), latent, classes, seed, Purpose.SCORE, samples.start, device=device)
+        latents, labels = draw(len(samples), latent, classes, seed, RandomStream.SCORE, samples.start, device=device)
         return to_bytes(generator(latents, labels))
 
     return make

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from compressors.random import generator as random_numbers
 from hvd_qgenx import data
-from hvd_qgenx.data import Batches, ImageSet
-from hvd_qgenx.data.streams import Purpose
+from hvd_qgenx.data import Augmentation, Batches, ImageSet
+from hvd_qgenx.data.splits import Reshuffled
+from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import figures
 from hvd_qgenx.scores import Scorer, samples_note
@@ -44,18 +45,15 @@ class GanTask(Task):
         self.updates = config.updates
         self.batches = Batches(
             images,
-            config.batch_size,
-            config.seed,
-            transport.rank,
-            transport.size,
-            flip=config.augmentation == "flip",
+            Reshuffled(len(images), config.batch_size, config.seed, transport.rank, transport.size),
+            Augmentation(config.augmentation, config.seed),
             workers=config.workers,
             pinned=self.device.type == "cuda",
         )
         self.classes = images.classes if config.conditional else 0
         self.pair = make_players(config, images.channels, images.side, self.classes)
-        models.initialize(self.pair.generator, config.seed, Purpose.GENERATOR)
-        models.initialize(self.pair.discriminator, config.seed, Purpose.DISCRIMINATOR)
+        models.initialize(self.pair.generator, config.seed, RandomStream.GENERATOR)
+        models.initialize(self.pair.discriminator, config.seed, RandomStream.DISCRIMINATOR)
         for player in self.pair:
             player.to(self.device)
         self.players = self.pair._asdict()
@@ -125,8 +123,10 @@ class GanTask(Task):
     def _draw_batch(self, move: int) -> losses.Batch:
         count, rank, seed = len(self.batches), self.transport.rank, self.config.seed
         real, labels = self.batches(move)
-        latents = torch.randn(count, self.config.latent, generator=random_numbers(seed, Purpose.LATENTS, rank, move))
-        mixing = torch.rand(count, 1, 1, 1, generator=random_numbers(seed, Purpose.INTERPOLATION, rank, move))
+        latents = torch.randn(
+            count, self.config.latent, generator=random_numbers(seed, RandomStream.LATENTS, rank, move)
+        )
+        mixing = torch.rand(count, 1, 1, 1, generator=random_numbers(seed, RandomStream.INTERPOLATION, rank, move))
         return losses.Batch(
             real.to(self.device, non_blocking=True),
             labels.to(self.device, non_blocking=True) if self.classes else None,
@@ -167,7 +167,9 @@ class GanTask(Task):
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
         """Images (count, channels, side, side) from latents that are the same at every call."""
-        drawn = draw(count, self.config.latent, self.classes, self.config.seed, Purpose.SAMPLES, device=self.device)
+        drawn = draw(
+            count, self.config.latent, self.classes, self.config.seed, RandomStream.SAMPLES, device=self.device
+        )
         images: Tensor = self.weighted_generator("raw")(*drawn).float().cpu()
         return images
 

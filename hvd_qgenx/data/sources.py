@@ -1,0 +1,163 @@
+"""Readers of the data sets in ``registry.DATASETS``."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hvd_qgenx.data.images import ImageFiles, ImageSet, InMemory
+from hvd_qgenx.data.vision import torchvision
+from hvd_qgenx.errors import ConfigurationError
+
+FILES_SIDE = 64
+"""Height and width of images that have no size of their own."""
+TEST_FOLDERS = ("test", "val", "valid")
+"""Where a folder of images keeps test images; the first that is there counts."""
+
+Part = Literal["all", "train", "test"]
+"""The part of a data set to read.
+
+``train`` and ``test`` are the publishers' own, and made here for a set that comes in one piece. ``all`` is everything
+that may be trained on where nothing is tested: ``train``, or the whole of a set in one piece.
+"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """How to read a data set.
+
+    Attributes:
+        read: reads a part of it, from this folder of data sets, having fetched what is missing if the last argument
+            is true. Called with the data set's name first.
+        advice: what to do where the data set is missing.
+        downloads: whether it can be fetched.
+    """
+
+    read: Callable[[str, Path, Part, bool], ImageSet]
+    advice: str
+    downloads: bool = False
+
+
+def _digits(name: str, _folder: Path, part: Part, _download: bool) -> ImageSet:
+    """Scikit-learn's digits; every fifth image of each class is for testing."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = (torch.from_numpy(digits.images) * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
+    labels = torch.from_numpy(digits.target)
+    if part != "all":
+        chosen = _every_fifth(labels) == (part == "test")
+        images, labels = images[chosen], labels[chosen]
+    return InMemory(name, images, labels)
+
+
+def _every_fifth(labels: Tensor) -> Tensor:
+    """Marks the 5th, 10th, ... sample of each class, bool (n,)."""
+    number_in_class = torch.nn.functional.one_hot(labels).cumsum(0).gather(1, labels[:, None]).squeeze(1)
+    return number_in_class % 5 == 0
+
+
+def _cifar(dataset: str) -> Callable[[str, Path, Part, bool], ImageSet]:
+    def read(name: str, data_dir: Path, part: Part, download: bool) -> ImageSet:
+        found = getattr(torchvision().datasets, dataset)(str(data_dir), train=part != "test", download=download)
+        images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
+        return InMemory(name, images, torch.tensor(found.targets))
+
+    return read
+
+
+def _svhn(name: str, data_dir: Path, part: Part, download: bool) -> ImageSet:
+    split = "test" if part == "test" else "train"
+    found = torchvision().datasets.SVHN(str(data_dir), split=split, download=download)
+    return InMemory(name, torch.from_numpy(found.data).contiguous(), torch.from_numpy(found.labels))
+
+
+def _idx(dataset: str) -> Callable[[str, Path, Part, bool], ImageSet]:
+    """MNIST and data sets in its file format."""
+
+    def read(name: str, data_dir: Path, part: Part, download: bool) -> ImageSet:
+        with tempfile.TemporaryDirectory() as scratch:
+            root = data_dir if download else _unpacked(data_dir, dataset, part, Path(scratch))
+            found = getattr(torchvision().datasets, dataset)(str(root), train=part != "test", download=download)
+        return InMemory(name, found.data.unsqueeze(1), found.targets)
+
+    return read
+
+
+def _unpacked(data_dir: Path, dataset: str, part: Part, scratch: Path) -> Path:
+    """Returns a folder with the part's files unpacked: ``data_dir``, or ``scratch`` if only archives are there."""
+    prefixes = ("t10k", "train") if part == "test" else ("train", "t10k")
+    packed = sorted((data_dir / dataset / "raw").glob(f"{prefixes[0]}-*.gz"))
+    if not packed or all(archive.with_suffix("").exists() for archive in packed):
+        return data_dir
+    raw = scratch / dataset / "raw"
+    raw.mkdir(parents=True)
+    for archive in packed:
+        torchvision().datasets.utils.extract_archive(str(archive), str(raw))
+    for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
+        (raw / f"{prefixes[1]}-{kind}").touch()  # torchvision looks for the other part too, without reading it
+    return scratch
+
+
+def _celeba(name: str, data_dir: Path, part: Part, download: bool) -> ImageSet:
+    celeba = torchvision().datasets.CelebA
+    if download:
+        celeba(str(data_dir), download=True)
+    folder = data_dir / celeba.base_folder
+    # torchvision itself would parse all of CelebA's lists, which takes 20 s and 0.9 GB in every rank
+    words = (folder / "list_eval_partition.txt").read_text().split()
+    wanted = "2" if part == "test" else "0"  # 1 is for validation
+    files = [file for file, code in zip(words[::2], words[1::2], strict=True) if code == wanted]
+    return ImageFiles(name, folder / "img_align_celeba", files, [0] * len(files), classes=0, side=FILES_SIDE)
+
+
+def _folder(name: str, data_dir: Path, part: Part, _download: bool) -> ImageSet:
+    folder = data_dir if part == "all" else _part_folders(data_dir)[part]
+    found = torchvision().datasets.ImageFolder(str(folder))
+    files, labels = zip(*found.samples, strict=True)
+    relative = [Path(file).relative_to(folder).as_posix() for file in files]
+    return ImageFiles(name, folder, relative, labels, len(found.classes), FILES_SIDE)
+
+
+def _part_folders(data_dir: Path) -> dict[Part, Path]:
+    """Returns the folders of training and of test images.
+
+    Raises:
+        ConfigurationError: one is missing, or they hold other classes.
+    """
+    train = data_dir / "train"
+    test = next((data_dir / each for each in TEST_FOLDERS if (data_dir / each).is_dir()), None)
+    if test is None or not train.is_dir():
+        raise ConfigurationError(
+            f"{data_dir} does not tell training images from test images; "
+            f"lay them out as train/CLASS/* and test/CLASS/* there ({' and '.join(TEST_FOLDERS[1:])} will do for test)"
+        )
+    classes = {folder: {each.name for each in folder.iterdir() if each.is_dir()} for folder in (train, test)}
+    if different := classes[train] ^ classes[test]:
+        raise ConfigurationError(
+            f"{train} and {test} have different classes (not in both: {', '.join(sorted(different))}); "
+            "give both the same class folders"
+        )
+    return {"train": train, "test": test}
+
+
+_ELSE = "name its folder with --data-dir, or take --dataset digits, which needs none"
+_DOWNLOAD = f"add --download, {_ELSE}"
+
+DIGITS = Source(_digits, "install scikit-learn again, which brings it")
+MNIST = Source(_idx("MNIST"), _DOWNLOAD, downloads=True)
+FASHION_MNIST = Source(_idx("FashionMNIST"), _DOWNLOAD, downloads=True)
+CIFAR10 = Source(_cifar("CIFAR10"), _DOWNLOAD, downloads=True)
+CIFAR100 = Source(_cifar("CIFAR100"), _DOWNLOAD, downloads=True)
+SVHN = Source(_svhn, _DOWNLOAD, downloads=True)
+CELEBA = Source(
+    _celeba,
+    "add --download, which needs the package gdown and Google Drive's leave; where either fails, unpack "
+    f"img_align_celeba.zip in celeba/ there and put list_eval_partition.txt beside it; {_ELSE}",
+    downloads=True,
+)
+FOLDER = Source(_folder, "name with --data-dir a folder that holds a folder of images for every class")
