@@ -4,6 +4,7 @@ import click
 
 from hvd_qgenx.cli.bench import bench
 from hvd_qgenx.cli.bilinear import bilinear
+from hvd_qgenx.cli.classify import classify
 from hvd_qgenx.cli.doctor import doctor
 from hvd_qgenx.cli.evaluate import evaluate_command
 from hvd_qgenx.cli.game import game
@@ -28,6 +29,7 @@ def main() -> None:
 
 
 main.add_command(gan)
+main.add_command(classify)
 main.add_command(sweep)
 main.add_command(report_command)
 main.add_command(evaluate_command)

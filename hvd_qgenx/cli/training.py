@@ -166,7 +166,7 @@ def asked(context: click.Context, task: type[Config]) -> Settings:
     layers = [presets.load(task, preset).merged()] if preset else []
     if not resume:  # which keeps what it had
         layers.append(_given(context, task, ParameterSource.ENVIRONMENT))
-    return merge([*layers, _given(context, task, ParameterSource.COMMANDLINE)])
+    return merge(task, [*layers, _given(context, task, ParameterSource.COMMANDLINE)])
 
 
 def _given(context: click.Context, task: type[Config], source: ParameterSource) -> Settings:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hvd_qgenx.data.augment import Augmentation
-    from hvd_qgenx.data.batches import Batches, evaluation_batches
+    from hvd_qgenx.data.batches import Batches, evaluation_blocks, normalized
     from hvd_qgenx.data.images import ImageFiles, ImageSet, InMemory
     from hvd_qgenx.data.registry import AUGMENTATIONS, DATASETS, SPLITS
     from hvd_qgenx.data.sets import load
@@ -23,14 +23,15 @@ __all__ = [
     "Split",
     "class_counts",
     "describe",
-    "evaluation_batches",
+    "evaluation_blocks",
     "load",
     "make_split",
+    "normalized",
 ]
 
 _MODULES = {
     "augment": ("Augmentation",),
-    "batches": ("Batches", "evaluation_batches"),
+    "batches": ("Batches", "evaluation_blocks", "normalized"),
     "images": ("ImageFiles", "ImageSet", "InMemory"),
     "registry": ("AUGMENTATIONS", "DATASETS", "SPLITS"),
     "sets": ("load",),

@@ -8,7 +8,7 @@ from torch import Tensor
 from hvd_qgenx.data.augment import Augmentation
 from hvd_qgenx.data.images import ImageSet
 from hvd_qgenx.data.prefetch import Prefetcher
-from hvd_qgenx.data.splits import Split, share_of
+from hvd_qgenx.data.splits import Split
 
 
 class Batches:
@@ -79,19 +79,16 @@ class Batches:
         return next(self._prefetcher)
 
 
-def evaluation_batches(images: ImageSet, rank: int, ranks: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields a rank's contiguous share of all images in batches of at most ``size``, as ``Batches`` returns them.
+def evaluation_blocks(count: int, rank: int, ranks: int, size: int) -> Iterator[tuple[int, range]]:
+    """Yields the numbers and places of the blocks of ``size`` samples that a rank evaluates.
 
-    Over all ranks every image comes exactly once. Ranks may have different numbers of batches, and some none, so
-    nothing collective belongs into the loop: add sums up, and reduce them after it.
-
-    Raises:
-        LocalError: on this rank alone, if an image cannot be read.
+    Blocks are dealt to ranks in turn, so every sample is in one block of one rank, and what is computed of a block
+    does not depend on the number of ranks. Ranks may have different numbers of blocks, and some none, so
+    nothing collective belongs into the loop: collect, and gather after it.
     """
-    share = share_of(len(images), rank, ranks)
-    for start in range(share.start, share.stop, size):
-        found, labels = images.take(range(start, min(start + size, share.stop)))
-        yield normalized(found), labels
+    for number, start in enumerate(range(0, count, size)):
+        if number % ranks == rank:
+            yield number, range(start, min(start + size, count))
 
 
 def normalized(images: Tensor) -> Tensor:

@@ -36,3 +36,7 @@ class RandomStream(IntEnum):
     """The order of a rank's fixed share in an epoch; rank, epoch."""
     DIRICHLET = 12
     """Proportions of a class over the ranks; class."""
+    STATISTICS = 13
+    """Images that a classifier's batch norm statistics are estimated from."""
+    CLASSIFIER = 14
+    """Initial weights of a classifier."""

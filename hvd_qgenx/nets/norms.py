@@ -2,7 +2,6 @@
 
 from torch import nn
 
-NORMS = ("batch", "group", "layer")
 NORM_LAYERS = (nn.BatchNorm2d, nn.GroupNorm)
 
 GROUPS = 32
@@ -10,7 +9,7 @@ GROUPS = 32
 
 
 def normalization(norm: str, channels: int) -> nn.Module:
-    """Returns one of ``NORMS`` for feature maps (N, channels, H, W), with a gain and a bias for every channel.
+    """Returns one of ``registry.NORMS`` for feature maps (N, channels, H, W), with a gain and a bias for every channel.
 
     ``group`` makes as many groups as divide the channels, at most 32: up to 32 channels are normalized one by one.
     ``layer`` takes mean and variance over all channels and pixels of an image.

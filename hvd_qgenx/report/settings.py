@@ -14,7 +14,7 @@ NOTHING = "-"
 Settings = dict[str, Any]
 """A configuration without nesting, by dotted name."""
 
-NOTES = {"preset", "command", "hosts", "link", "extractor", "versions"}
+NOTES = {"preset", "command", "hosts", "link", "extractor", "class_counts", "versions"}
 """Keys of config.json beside the settings that change no update and no score."""
 
 

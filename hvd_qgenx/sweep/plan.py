@@ -43,7 +43,7 @@ def _config(task: type[Config], asked: Mapping[str, Any]) -> Config:
             raise ConfigurationError(f"{name} cannot be {asked[name]!r}")
     preset = [presets.load(task, asked["preset"]).merged()] if "preset" in asked else []
     own = read(task, {name: value for name, value in asked.items() if name not in OTHERS}, "sweep")
-    config = configure(task, merge([*preset, own]))
+    config = configure(task, merge(task, [*preset, own]))
     config.check(ranks=1)
     return config
 

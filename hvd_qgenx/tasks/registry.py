@@ -7,6 +7,7 @@ TASKS: Registry[type[Config]] = Registry(
     "task",
     {
         "gan": "hvd_qgenx.tasks.gan.settings:GanConfig",
+        "classify": "hvd_qgenx.tasks.classify.settings:ClassifyConfig",
     },
 )
 Config.tasks = TASKS

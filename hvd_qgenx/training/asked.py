@@ -39,16 +39,20 @@ def read(config: type[Config], values: Mapping[str, Any], origin: str) -> Settin
     return {name: Setting(settings[name].converted(value), origin) for name, value in values.items()}
 
 
-def merge(layers: Iterable[Settings]) -> Settings:
+def merge(config: type[Config], layers: Iterable[Settings]) -> Settings:
     """All settings; of those with the same name the last.
 
-    Where a layer names a compressor, parameters from layers before it that this compressor has not are left out.
+    Where a layer names a compressor, parameters from layers before it that this compressor has not are left out;
+    so are settings that one in the layer takes the place of.
 
     Raises:
         ConfigurationError: there is no such compressor.
     """
     merged: Settings = {}
+    settings = declared(config)
     for layer in layers:
+        replaced = {old for name in layer if name in settings for old in settings[name].declaration.replaces}
+        merged = {name: each for name, each in merged.items() if name not in replaced}
         if "compressor" in layer:
             dropped = compressor_parameters().keys() - set(_parameters_of(layer["compressor"].value))
             merged = {name: each for name, each in merged.items() if name not in dropped}

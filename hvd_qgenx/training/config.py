@@ -255,7 +255,11 @@ class Config:
         return replace(self, compressor_parameters=spelled_out)
 
     def replaced(self, changes: Mapping[str, Any]) -> Self:
-        """The configuration with these settings changed."""
+        """The configuration with these settings changed, as for a run that goes on.
+
+        Raises:
+            ConfigurationError: the run could not go on so.
+        """
         return replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Preset:
     settings: Settings
     """Its own."""
     parent: "Preset | None"
+    task: type[Config]
 
     def lineage(self) -> "list[Preset]":
         """This preset, the one that it extends, and so on."""
@@ -38,7 +39,7 @@ class Preset:
 
     def merged(self) -> Settings:
         """Its settings and those that it takes over."""
-        return merge(preset.settings for preset in reversed(self.lineage()))
+        return merge(self.task, (preset.settings for preset in reversed(self.lineage())))
 
 
 def names(task: type[Config]) -> tuple[str, ...]:
@@ -81,7 +82,7 @@ def _load(task: type[Config], name: str, folder: Path, seen: tuple[Path, ...]) -
         above = _load(task, parent, place.parent, (*seen, place)) if parent is not None else None
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: {error}") from error
-    return Preset(name, _first_comment(text), own, above)
+    return Preset(name, _first_comment(text), own, above, task)
 
 
 def _find(task: type[Config], name: str, folder: Path) -> Traversable:

@@ -206,7 +206,7 @@ class Run:
 
     def _score(self) -> None:
         start = time.perf_counter()
-        self.scores = self.task.evaluate()
+        self.scores = self.task.evaluate(self.trainer.updates)
         spent = (self.trainer.report.bytes_sent / 1e6, self._seconds()["total"], time.perf_counter() - start)
         if self._score_log:
             self._score_log.write(int(self.trainer.updates), {**dict(zip(SPENT, spent, strict=True)), **self.scores})

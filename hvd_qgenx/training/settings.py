@@ -82,6 +82,8 @@ class Declaration:
     """A variable of the environment that sets it."""
     otherwise: str | None = None
     """What stands for a default that the program works out."""
+    replaces: tuple[str, ...] = ()
+    """Settings that it takes the place of, where a preset or the like gives them."""
 
     @property
     def choices(self) -> Collection[str] | None:
@@ -104,6 +106,7 @@ def setting(
     per_host: bool = False,
     environment: str | None = None,
     otherwise: str | None = None,
+    replaces: tuple[str, ...] = (),
 ) -> Any:
     """A dataclass field with its declaration; see ``Declaration``.
 
@@ -118,6 +121,7 @@ def setting(
         per_host: whether hosts may differ in it.
         environment: a variable that sets it.
         otherwise: words for a default that the program works out.
+        replaces: settings that it takes the place of.
     """
     declaration = Declaration(
         help,
@@ -129,6 +133,7 @@ def setting(
         per_host,
         environment,
         otherwise,
+        replaces,
     )
     return dataclasses.field(default=default, metadata={KEY: declaration})
 
@@ -172,9 +177,11 @@ class Declared:
     def check(self, value: Any) -> None:
         """Raises ConfigurationError, in one sentence, if the setting cannot have this value."""
         declaration = self.declaration
+        if value is None:
+            return
         if declaration.choices is not None and value not in declaration.choices:
             raise ConfigurationError(unknown(self.name.replace("_", " "), value, declaration.choices))
-        if declaration.limits is not None and value is not None and value not in declaration.limits:
+        if declaration.limits is not None and value not in declaration.limits:
             raise ConfigurationError(f"{self.name} must be {declaration.limits}, not {value}")
 
 

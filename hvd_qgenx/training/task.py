@@ -126,8 +126,8 @@ class Task(ABC):
         """Names of the values of ``evaluate``; none: the run evaluates nothing."""
         return ()
 
-    def evaluate(self) -> dict[str, float]:
-        """The scores of the players by name. Collective; the same on all ranks."""
+    def evaluate(self, update: float) -> dict[str, float]:
+        """The scores of the players after an update, by name. Collective; the same on all ranks."""
         return {}
 
     def draws(self, update: float) -> bool:

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from compressors.random import generator
-from hvd_qgenx.data import Augmentation, Batches, ImageFiles, ImageSet, InMemory, evaluation_batches, make_split
+from hvd_qgenx.data import Augmentation, Batches, ImageFiles, ImageSet, InMemory, evaluation_blocks, make_split
 from hvd_qgenx.data.registry import AUGMENTATIONS, SPLITS
 from hvd_qgenx.data.splits import FixedShares
 from hvd_qgenx.errors import LocalError
@@ -145,15 +145,13 @@ def test_weighted_means_of_ranks_average_to_the_mean_of_the_batch(split, augment
 
 
 @pytest.mark.parametrize(("ranks", "size"), [(1, 6), (3, 4), (4, 100), (25, 2)])
-def test_ranks_evaluate_every_image_once(ranks, size, files):
-    everything = [list(evaluation_batches(files, rank, ranks, size)) for rank in range(ranks)]
-    batches = [batch for share in everything for batch in share]
-    images, labels = files.take(range(20))
-    assert torch.equal(torch.cat([found for found, _ in batches]), images.float() / 127.5 - 1)
-    assert torch.equal(torch.cat([found for _, found in batches]), labels)
-    assert all(0 < len(found) <= size for _, found in batches)
-    counts = [sum(len(found) for _, found in share) for share in everything]
-    assert max(counts) - min(counts) <= 1
+def test_every_sample_is_in_one_block_of_one_rank(ranks, size):
+    dealt = [list(evaluation_blocks(20, rank, ranks, size)) for rank in range(ranks)]
+    blocks = dict(block for share in dealt for block in share)
+    assert list(blocks) == sorted(blocks) or ranks > 1
+    assert [place for number in sorted(blocks) for place in blocks[number]] == list(range(20))
+    assert blocks == dict(evaluation_blocks(20, 0, 1, size))
+    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from hvd_qgenx.nets.norms import NORMS, normalization
+from hvd_qgenx.nets.norms import normalization
+from hvd_qgenx.nets.registry import NORMS
 
 
 @pytest.mark.parametrize(("norm", "together"), [("batch", (0, 2, 3)), ("layer", (1, 2, 3))])

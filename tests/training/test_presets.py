@@ -10,6 +10,7 @@ from hvd_qgenx.data import InMemory
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.tasks.gan.task import GanTask
+from hvd_qgenx.tasks.registry import TASKS
 from hvd_qgenx.training import presets
 from hvd_qgenx.training.asked import Setting, configure, merge, read, values
 from hvd_qgenx.training.settings import compressor_parameters, declared
@@ -240,7 +241,9 @@ class TestFiles:
 
 class TestMerging:
     def test_the_last_wins(self):
-        merged = merge([read(GanConfig, {"seed": 1, "filters": 8}, "first"), read(GanConfig, {"seed": 2}, "second")])
+        merged = merge(
+            GanConfig, [read(GanConfig, {"seed": 1, "filters": 8}, "first"), read(GanConfig, {"seed": 2}, "second")]
+        )
         assert merged == {"seed": Setting(2, "second"), "filters": Setting(8, "first")}
 
     def test_another_compressor_keeps_the_parameters_that_it_has(self):
@@ -250,14 +253,15 @@ class TestMerging:
             "dither": {"bits", "bucket_size"},
             "minmax": {"bits", "bucket_size"},
         }.items():
-            merged = merge([before, read(GanConfig, {"compressor": other}, "second")])
+            merged = merge(GanConfig, [before, read(GanConfig, {"compressor": other}, "second")])
             assert merged.keys() - {"compressor"} == kept, other
 
     def test_parameters_beside_a_compressor_are_not_taken_from_it(self):
-        merged = merge([read(GanConfig, {"compressor": "none", "bits": 4}, "one")])
+        merged = merge(GanConfig, [read(GanConfig, {"compressor": "none", "bits": 4}, "one")])
         with pytest.raises(ConfigurationError, match="none has no parameter 'bits'"):
             configure(GanConfig, merged)
 
 
 def test_fields_and_parameters_have_different_names():
-    assert not declared(GanConfig).keys() & compressor_parameters().keys()
+    for task in TASKS.values():
+        assert not declared(task).keys() & compressor_parameters().keys()

@@ -198,7 +198,7 @@ class GanTask(Task):
         names = (f"{name}/{weights}" for weights in self.config.scored_weights for name in self.scorer.names)
         return (*names, *(f"bias/{name}" for name in self.scorer.bias))
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self, update: float) -> dict[str, float]:
         assert self.scorer is not None
         generators = {weights: self.weighted_generator(weights) for weights in self.config.scored_weights}
         return score(self.scorer, generators, self.config.latent, self.classes, self.config.seed)

@@ -12,7 +12,7 @@ from torch import nn
 from compressors.random import generator
 from hvd_qgenx.data.vision import torchvision
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.nets.norms import NORMS
+from hvd_qgenx.nets.registry import NORMS
 from hvd_qgenx.scores.weights import read
 from hvd_qgenx.tasks.classify.models.architecture import Shape
 from hvd_qgenx.tasks.classify.models.build import check, initialize, make
@@ -24,7 +24,7 @@ PLAIN = ("mlp", "lenet")
 """Models without norms."""
 CHOICES = [(model, norm) for model in MODELS for norm in (NORMS if model not in PLAIN else (None,))]
 SMALL = [(model, norm) for model, norm in CHOICES if model not in GIANTS]
-FAMILIES = ("mlp", "lenet", "resnet8", "resnet8-b", "resnet18", "wrn-16-4", "densenet-bc-40-12", "vgg11")
+FAMILIES = ("mlp", "lenet", "resnet8-a", "resnet8", "resnet18", "wrn-16-4", "densenet-bc-40-12", "vgg11")
 """A small model of every kind of network."""
 IMAGES = ((1, 8, 10), (1, 28, 10), (3, 32, 100), (3, 64, 2))
 """Channels, side, classes."""
@@ -114,15 +114,15 @@ def vgg(imagenet: int) -> int:
     [
         # He et al., table 6: 0.27, 0.85 and 1.7 million. The tensors: 1 for each convolution, 2 for each norm
         # (6 n + 1 of both), 2 for the linear layer
-        ("resnet8", 75_290, cifar(1), 3 * 7 + 2),
-        ("resnet20", 269_722, cifar(3), 3 * 19 + 2),
-        ("resnet56", 853_018, cifar(9), 3 * 55 + 2),
-        ("resnet110", 1_727_962, cifar(18), 3 * 109 + 2),
+        ("resnet8-a", 75_290, cifar(1), 3 * 7 + 2),
+        ("resnet20-a", 269_722, cifar(3), 3 * 19 + 2),
+        ("resnet56-a", 853_018, cifar(9), 3 * 55 + 2),
+        ("resnet110-a", 1_727_962, cifar(18), 3 * 109 + 2),
         # CHOCO-SGD (Koloskova et al., ICLR 2020): ResNet-8 of 78 thousand, ResNet-20 of 1.04 MiB in float32
-        ("resnet8-b", 78_042, cifar(1, projections=True), 3 * 9 + 2),
-        ("resnet20-b", 272_474, cifar(3, projections=True), 65),
-        ("resnet56-b", 855_770, cifar(9, projections=True), 3 * 57 + 2),
-        ("resnet110-b", 1_730_714, cifar(18, projections=True), 3 * 111 + 2),
+        ("resnet8", 78_042, cifar(1, projections=True), 3 * 9 + 2),
+        ("resnet20", 272_474, cifar(3, projections=True), 65),
+        ("resnet56", 855_770, cifar(9, projections=True), 3 * 57 + 2),
+        ("resnet110", 1_730_714, cifar(18, projections=True), 3 * 111 + 2),
         # from the counts that torchvision's documentation gives for ImageNet
         ("resnet18", 11_173_962, residual(11_689_512, 512), 62),
         ("resnet34", 21_282_122, residual(21_797_672, 512), 3 * 36 + 2),
@@ -166,7 +166,7 @@ def test_images_become_logits(model, norm, shape):
     assert network(torch.empty(5, channels, side, side, device="meta")).shape == (5, classes)
 
 
-@pytest.mark.parametrize("model", ["mlp", "lenet", "resnet8", "resnet20", "wrn-16-4", "densenet-bc-40-12"])
+@pytest.mark.parametrize("model", ["mlp", "lenet", "resnet8-a", "resnet20-a", "wrn-16-4", "densenet-bc-40-12"])
 def test_digits_are_large_enough(model):
     check(model, 8)
 
@@ -265,7 +265,7 @@ def test_the_norm_is_the_one_asked_for(model):
 
 
 def test_the_default_norm_is_batch():
-    default, batch = (make("resnet8", channels=1, side=8, classes=3, norm=norm) for norm in (None, "batch"))
+    default, batch = (make("resnet8-a", channels=1, side=8, classes=3, norm=norm) for norm in (None, "batch"))
     assert str(default) == str(batch)
     assert "BatchNorm2d" in str(default)
 
@@ -279,7 +279,7 @@ def test_a_norm_for_a_model_without_norms_is_refused(model, norm):
 
 def test_an_unknown_norm_is_answered_with_the_nearest():
     with pytest.raises(ConfigurationError, match="unknown norm 'batsh'; did you mean 'batch'"):
-        check("resnet8", 8, "batsh")
+        check("resnet8-a", 8, "batsh")
 
 
 # Start
@@ -328,7 +328,7 @@ def test_first_logits_are_of_sensible_scale_and_gradients_reach_every_parameter(
         assert parameter.grad.any() or vanishes, name  # batch norm takes the bias of a convolution away
 
 
-@pytest.mark.parametrize("model", ["mlp", "lenet", "resnet8", "resnet8-b"])
+@pytest.mark.parametrize("model", ["mlp", "lenet", "resnet8-a", "resnet8"])
 def test_digits_are_learned(model):
     digits = load_digits()
     pixels, labels = torch.tensor(digits.images[:96] / 16).float().unsqueeze(1), torch.tensor(digits.target[:96])
@@ -349,7 +349,7 @@ def test_digits_are_learned(model):
 
 
 @pytest.mark.parametrize(
-    ("model", "file"), [("resnet20", "resnet20-12fca82f.th"), ("resnet56", "resnet56-4bfd9763.th")]
+    ("model", "file"), [("resnet20-a", "resnet20-12fca82f.th"), ("resnet56-a", "resnet56-4bfd9763.th")]
 )
 def test_public_weights_recognize_cifar10(data_dir, model, file):
     network = make(model, channels=3, side=32, classes=10).eval()

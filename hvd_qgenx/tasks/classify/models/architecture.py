@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from hvd_qgenx.nets.norms import NORMS
+from hvd_qgenx.nets.registry import NORMS
 
 
 class Shape(NamedTuple):

@@ -6,7 +6,8 @@ from torch import nn
 from compressors.naming import unknown
 from compressors.random import generator
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.nets.norms import NORM_LAYERS, NORMS
+from hvd_qgenx.nets.norms import NORM_LAYERS
+from hvd_qgenx.nets.registry import NORMS
 from hvd_qgenx.tasks.classify.models.architecture import Shape
 from hvd_qgenx.tasks.classify.models.registry import MODELS
 

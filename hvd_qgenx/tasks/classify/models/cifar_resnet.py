@@ -1,7 +1,7 @@
 """ResNets of 6 n + 2 layers (He et al., CVPR 2016, section 4.2).
 
-Shortcuts are of option A, as in the paper, or in those called ``b`` of option B, as in the experiments of CHOCO-SGD
-(Koloskova et al., ICLR 2020).
+Shortcuts are projections (option B), as in the experiments of CHOCO-SGD (Koloskova et al., ICLR 2020), or in those
+called ``a`` have no parameters (option A), as in the paper and its public weights.
 """
 
 from torch import nn
@@ -19,5 +19,5 @@ def _architecture(depth: int, projections: bool) -> Architecture:
     return Architecture(build, smallest=5)  # 5, 3, 2
 
 
-resnet8, resnet20, resnet56, resnet110 = (_architecture(depth, projections=False) for depth in DEPTHS)
-resnet8b, resnet20b, resnet56b, resnet110b = (_architecture(depth, projections=True) for depth in DEPTHS)
+resnet8, resnet20, resnet56, resnet110 = (_architecture(depth, projections=True) for depth in DEPTHS)
+resnet8a, resnet20a, resnet56a, resnet110a = (_architecture(depth, projections=False) for depth in DEPTHS)

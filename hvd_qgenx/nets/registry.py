@@ -1,0 +1,3 @@
+"""The names of norms of feature maps."""
+
+NORMS = ("batch", "group", "layer")
