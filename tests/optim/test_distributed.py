@@ -427,13 +427,13 @@ class TestOverlap:
         def work(transport):
             net, started = wide(), threading.Event()
             optimizer = self.make(transport, net)
-            carry = optimizer.exchange.carry
+            reduce = optimizer.exchange.reduce
 
             def watched(*arguments):
                 started.set()
-                yield from carry(*arguments)
+                yield from reduce(*arguments)
 
-            optimizer.exchange.carry = watched
+            optimizer.exchange.reduce = watched
             net[0].weight.register_hook(lambda gradient: seen.append(started.wait(60)))
             seen = []
             loss(net, batch(transport.rank, 0)).backward()
@@ -452,13 +452,13 @@ class TestOverlap:
             optimizer = DistributedOptimizer(
                 torch.optim.SGD(groups, lr=0.1), None, compressors.make("minmax", bucket_size=64), exchange=how
             )
-            carry = how.carry
+            reduce = how.reduce
 
-            def recorded(shipment, start, stop, name):
+            def recorded(transfer, start, stop, name):
                 names.append(name)
-                return carry(shipment, start, stop, name)
+                return reduce(transfer, start, stop, name)
 
-            how.carry = recorded
+            how.reduce = recorded
             for net in nets if transport.rank else nets[::-1]:
                 loss(net, batch(transport.rank, 0)).backward()
             optimizer.step()
@@ -536,9 +536,9 @@ def test_exempt_parameters_share_the_collectives():
 
     def work(transport):
         net, names = wide(), []
-        scatter, reduce = transport.all_to_all, transport.all_reduce_mean
+        scatter, all_reduce = transport.all_to_all, transport.all_reduce_mean
         transport.all_to_all = lambda *arguments: names.append("all-to-all") or scatter(*arguments)
-        transport.all_reduce_mean = lambda *arguments: names.append("all-reduce") or reduce(*arguments)
+        transport.all_reduce_mean = lambda *arguments: names.append("all-reduce") or all_reduce(*arguments)
         optimizer = DistributedOptimizer(
             torch.optim.SGD(net.parameters(), lr=1.0),
             None,
