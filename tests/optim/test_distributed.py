@@ -187,6 +187,17 @@ def test_zero_grad_forgets_the_passes_it_drops():
         loss(net, batch(0, step)).backward()
 
 
+def test_exchanges_are_counted():
+    net = model()
+    optimizer = DistributedOptimizer(ExtraSGD(net.parameters(), lr=0.1), transport=inprocess.InProcess())
+    optimizer.synchronize()
+    with optimizer.skip_synchronize():
+        optimizer.extrapolation()
+    assert optimizer.exchange_count == 1
+    optimizer.step()
+    assert optimizer.exchange_count == 2
+
+
 def test_clipping_between_exchange_and_step():
     def work(transport):
         x = torch.zeros(2, requires_grad=True)
@@ -491,6 +502,17 @@ class TestOverlap:
             return unused.grad.tolist()
 
         assert inprocess.run(2, work) == [[0.0] * 5] * 2
+
+    def test_a_buffer_that_backward_leaves_out_has_not_changed(self):
+        """Zeroed since an earlier backward pass, it takes no part in this one."""
+        x, y = torch.ones(3, requires_grad=True), torch.ones(3, dtype=torch.float64, requires_grad=True)
+        optimizer = DistributedOptimizer(torch.optim.SGD([x, y], lr=1.0), transport=inprocess.InProcess())
+        (x.sum() + y.sum()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        x.sum().backward()
+        optimizer.step()
+        assert (x.tolist(), y.tolist()) == ([-1.0] * 3, [0.0] * 3)
 
     def test_zero_grad_ends_what_was_begun(self):
         def work(transport):
