@@ -3,16 +3,9 @@
 >>> from hvd_qgenx import DistributedOptimizer, ExtraAdam
 """
 
-from hvd_qgenx.optim import (
-    DistributedOptimizer,
-    ExtraAdam,
-    ExtraSGD,
-    OptimisticAdam,
-    OptimisticSGD,
-    PastExtraAdam,
-    PastExtraSGD,
-    QGenX,
-)
+from typing import TYPE_CHECKING
+
+from hvd_qgenx.exports import lazy
 
 __all__ = [
     "DistributedOptimizer",
@@ -24,3 +17,17 @@ __all__ = [
     "PastExtraSGD",
     "QGenX",
 ]
+
+if TYPE_CHECKING:
+    from hvd_qgenx.optim import (
+        DistributedOptimizer,
+        ExtraAdam,
+        ExtraSGD,
+        OptimisticAdam,
+        OptimisticSGD,
+        PastExtraAdam,
+        PastExtraSGD,
+        QGenX,
+    )
+else:
+    __getattr__ = lazy(__name__, dict.fromkeys(__all__, "hvd_qgenx.optim"))

@@ -19,8 +19,9 @@ from hvd_qgenx.bench import machine
 from hvd_qgenx.bench.codec import MismatchError, configuration
 from hvd_qgenx.bench.timing import Times
 from hvd_qgenx.bench.workloads import Workload
-from hvd_qgenx.exchange import NAMES, Auto, Codec, Exchange, Report, get
-from hvd_qgenx.exchange.base import SLICE_BYTES
+from hvd_qgenx.exchange import Codec, Exchange, Report
+from hvd_qgenx.exchange.registry import concrete
+from hvd_qgenx.exchange.slices import SLICE_BYTES
 from hvd_qgenx.optim import DistributedOptimizer
 from hvd_qgenx.transport import Transport
 
@@ -119,9 +120,9 @@ class Ours(System):
         )
         self.configuration = configuration(compressor)
         codec = Codec([(compressor, workload.numel)], torch.float32)
-        chosen = exchange.choose(codec) if isinstance(exchange, Auto) else exchange
-        self.pattern = next(name for name in NAMES if get(name) is type(chosen))
-        self.slices = len(exchange.slices(codec)) - 1
+        chosen = exchange.resolve(codec)
+        self.pattern = next(name for name, found in concrete().items() if found is type(chosen))
+        self.slices = len(chosen.slices(codec)) - 1
 
     def synchronize(self) -> None:
         self.optimizer.report = Report()

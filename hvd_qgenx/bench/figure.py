@@ -8,13 +8,18 @@ import matplotlib
 import numpy as np
 
 from hvd_qgenx.bench.codec import ACTIONS
+from hvd_qgenx.bench.model import best_slices
 from hvd_qgenx.bench.tables import Row, exchange_tables, group, label, setting
-from hvd_qgenx.exchange.cost import PATTERNS, Codec, Machine, Ranks, best_slices
+from hvd_qgenx.exchange import ConcreteExchange
+from hvd_qgenx.exchange.cost import CodecSpeed, Machine, Ranks
+from hvd_qgenx.exchange.registry import concrete
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 MARKERS = "os^vDP*X<>dph"
+LINES = {"allgather": ":", "hierarchical": "o--"}
+"""Of exchanges in the picture of the model; all others are drawn solid."""
 COLORS = {"encode": "tab:blue", "wire": "0.75", "decode": "tab:orange"}
 
 
@@ -72,10 +77,10 @@ def draw_exchange(rows: Sequence[Row], path: Path) -> None:
     plt.close(figure)
 
 
-def draw_model(machine: Machine, codecs: Mapping[str, Codec], numel: int, path: Path, per_host: int = 8) -> None:
-    """Writes a PNG: seconds of an exchange against ranks up to 1,024, a line for every codec and pattern.
+def draw_model(machine: Machine, codecs: Mapping[str, CodecSpeed], numel: int, path: Path, per_host: int = 8) -> None:
+    """Writes a PNG: seconds of an exchange against ranks up to 1,024, a line for every codec and exchange.
 
-    Codecs of 16 bits and more are all-reduced, the others not.
+    Payloads of 16 bits and more are added, others are not.
     Left: one rank on each host; right: ``per_host`` on each.
     """
     figure, panels = plt.subplots(1, 2, figsize=(13, 5.2), sharey=True, layout="constrained")
@@ -84,14 +89,14 @@ def draw_model(machine: Machine, codecs: Mapping[str, Codec], numel: int, path: 
         for (name, codec), color in zip(
             codecs.items(), itertools.cycle(matplotlib.color_sequences["tab10"]), strict=False
         ):
-            for pattern, style in _patterns(codec, local).items():
-                cost = PATTERNS[pattern]
+            for exchange, found in _exchanges(codec, local).items():
                 seconds = [
-                    cost(machine, ranks, numel, codec, best_slices(machine, ranks, numel, codec, pattern=cost))
+                    found.cost(machine, ranks, numel, codec, best_slices(found, machine, ranks, numel, codec))
                     for ranks in places
                 ]
                 totals = [ranks.total for ranks in places]
-                panel.plot(totals, seconds, style, color=color, label=f"{name}, {pattern}", markersize=4)
+                style = LINES.get(exchange, "-")
+                panel.plot(totals, seconds, style, color=color, label=f"{name}, {exchange}", markersize=4)
         panel.set(xscale="log", yscale="log", xlabel="ranks", title=f"{local} on each host")
         panel.set_xscale("log", base=2)
         panel.grid(alpha=0.3)
@@ -102,7 +107,9 @@ def draw_model(machine: Machine, codecs: Mapping[str, Codec], numel: int, path: 
     plt.close(figure)
 
 
-def _patterns(codec: Codec, per_host: int) -> dict[str, str]:
-    if codec.bits >= 16:
-        return {"allreduce": "-"}
-    return {"allgather": ":", "two-phase": "-", **({"hierarchical": "o--"} if per_host > 1 else {})}
+def _exchanges(codec: CodecSpeed, per_host: int) -> dict[str, type[ConcreteExchange]]:
+    return {
+        name: found
+        for name, found in concrete().items()
+        if found.adds_payloads == (codec.bits >= 16) and (per_host > 1 or not found.needs_hosts)
+    }

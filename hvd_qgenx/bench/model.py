@@ -4,11 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hvd_qgenx.bench.calibration import Observation, calibrate
 from hvd_qgenx.bench.exchange import FP32 as HOROVOD
 from hvd_qgenx.bench.files import Measured
 from hvd_qgenx.bench.tables import Row, Table, group, milliseconds, where
-from hvd_qgenx.exchange.base import IN_FLIGHT
-from hvd_qgenx.exchange.cost import FLOAT_BYTES, FP32, Codec, Machine, Observation, Ranks, calibrate
+from hvd_qgenx.exchange import ConcreteExchange
+from hvd_qgenx.exchange.cost import FLOAT_BYTES, FP32, CodecSpeed, Machine, Ranks
+from hvd_qgenx.exchange.pipeline import IN_FLIGHT
+from hvd_qgenx.exchange.registry import concrete
 
 SMALL, LARGE = 10_000, 1_000_000
 """Exchanges of so few coordinates tell of latency, of so many of bandwidth."""
@@ -75,9 +78,9 @@ def observation(row: Row, speeds: Sequence[Row], cores: int) -> Observation | No
     return Observation(row["pattern"], ranks, row["numel"], shared, seconds, row["slices"], IN_FLIGHT)
 
 
-def codec_of(row: Row, speeds: Sequence[Row]) -> Codec | None:
+def codec_of(row: Row, speeds: Sequence[Row]) -> CodecSpeed | None:
     """The compressor of an exchange, at the measured size nearest to that of a slice; sums need none."""
-    if row["system"] == HOROVOD or (row["system"], row["pattern"]) == ("none", "allreduce"):
+    if row["system"] == HOROVOD or (row["system"] == "none" and concrete()[row["pattern"]].adds_payloads):
         return FP32
     known = [
         one
@@ -90,7 +93,20 @@ def codec_of(row: Row, speeds: Sequence[Row]) -> Codec | None:
     length = math.log(row["numel"] / row["slices"])
     nearest = min(known, key=lambda one: abs(math.log(one["size"]) - length))
     size, taken = FLOAT_BYTES * nearest["size"], (nearest[f"{action}_seconds"] for action in ("encode", "accumulate"))
-    return Codec(nearest["bits"], *(size / seconds["median"] for seconds in taken))
+    return CodecSpeed(nearest["bits"], *(size / seconds["median"] for seconds in taken))
+
+
+def best_slices(
+    exchange: type[ConcreteExchange],
+    machine: Machine,
+    ranks: Ranks,
+    numel: float,
+    codec: CodecSpeed,
+    depth: int = IN_FLIGHT,
+    most: int = 256,
+) -> int:
+    """Returns the number of slices, at most ``most``, that costs least; the fewest of those that cost the same."""
+    return min(range(1, most + 1), key=lambda slices: exchange.cost(machine, ranks, numel, codec, slices, depth))
 
 
 def tells_of_machine(row: Row) -> bool:

@@ -1,5 +1,6 @@
 """The page of results: docs/performance.md."""
 
+import inspect
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -13,7 +14,8 @@ from hvd_qgenx.bench.model import Check
 from hvd_qgenx.bench.tables import Row, Table, group, label
 from hvd_qgenx.bench.workloads import MODELS, Workload
 from hvd_qgenx.exchange import cost
-from hvd_qgenx.exchange.cost import FP32, Codec, Machine
+from hvd_qgenx.exchange.cost import FP32, CodecSpeed, Machine
+from hvd_qgenx.exchange.registry import concrete
 from hvd_qgenx.runs.folder import write_atomically
 
 KEEP = "<!-- hvd-qgenx bench report writes what is above this line, and keeps what is below. -->\n"
@@ -160,7 +162,7 @@ def _model(checks: Sequence[Check], codecs: Sequence[Row], images: Path) -> str:
     text = MODEL.format(formulas=_formulas(), small=model.SMALL, large=model.LARGE)
     text += "".join(_section(one.table()) for one in checks)
     machine = _combined(checks)
-    curves = {"fp32": FP32, "fp16": Codec(16), **_curves(checks, codecs)}
+    curves = {"fp32": FP32, "fp16": CodecSpeed(16), **_curves(checks, codecs)}
     workload = Workload("resnet18", MODELS["resnet18"]())
     figure.draw_model(machine, curves, workload.numel, images / "bench-model.png")
     return text + f"\nUp to 1,024 ranks, with {model.constants(machine)}:\n\n![by the model](images/bench-model.png)\n"
@@ -173,16 +175,24 @@ def _combined(checks: Sequence[Check]) -> Machine:
     return replace(max(linked, key=lambda one: one.bandwidth), **({"local_bandwidth": local[0]} if local else {}))
 
 
-def _curves(checks: Sequence[Check], codecs: Sequence[Row]) -> dict[str, Codec]:
+def _curves(checks: Sequence[Check], codecs: Sequence[Row]) -> dict[str, CodecSpeed]:
     """Compressed systems of the checks, at the speed of a core of one's own."""
-    rows = {row["system"]: row for one in checks for row in one.rows if row["pattern"] != "allreduce"}
+    rows = {row["system"]: row for one in checks for row in one.rows if not concrete()[row["pattern"]].adds_payloads}
     found = {name: model.codec_of(row, codecs) for name, row in rows.items()}
     return {name: codec for name, codec in found.items() if codec is not None}
 
 
 def _formulas() -> str:
-    """Those of the module's documentation, without its first line."""
-    return (cost.__doc__ or "").partition("\n\n")[2].strip()
+    """The formulas in the documentation of the model and of every exchange's cost, without the first sentences."""
+    rows = [("exchange", f"{'codec':33}collectives")]
+    for name, found in concrete().items():
+        first, *more = _formula(found.slice_cost).splitlines()
+        rows += [(name, first), *(("", line) for line in more)]
+    return f"{_formula(cost)}\n\n" + "\n".join(f"    {name:15}{formula}" for name, formula in rows)
+
+
+def _formula(documented: object) -> str:
+    return (inspect.getdoc(documented) or "").partition("\n\n")[2].strip()
 
 
 def _section(table: Table) -> str:

@@ -9,6 +9,7 @@ import compressors
 from compressors import Compressor
 from compressors.random import generator
 from compressors.spec import Spec
+from hvd_qgenx.exchange.registry import concrete
 
 PROBE = 1 << 16
 """Normal numbers on which errors are measured."""
@@ -47,17 +48,15 @@ class Candidate:
 
 
 def candidates(made: Mapping[str, Compressor], hierarchical: bool) -> list[Candidate]:
-    """``none`` first, then every compressor by every exchange that suits it.
+    """Returns ``none`` first, then every compressor with every exchange that suits it.
 
     Args:
         made: compressors by their texts.
         hierarchical: whether several hosts hold several ranks each.
     """
-    found = []
-    for text, compressor in {"none": compressors.make("none"), **made}.items():
-        if compressor.summable:
-            ways = ["allreduce"]
-        else:
-            ways = ["allgather", "two-phase", *(["hierarchical"] if hierarchical else [])]
-        found += [Candidate(text, way, compressor) for way in ways]
-    return found
+    return [
+        Candidate(text, name, compressor)
+        for text, compressor in {"none": compressors.make("none"), **made}.items()
+        for name, exchange in concrete().items()
+        if exchange.suits(compressor) and (hierarchical or not exchange.needs_hosts)
+    ]

@@ -7,7 +7,7 @@ import torch
 from compressors import Compressor
 from compressors.random import generator
 from hvd_qgenx.bench.timing import interleaved
-from hvd_qgenx.exchange.cost import FLOAT_BYTES, Codec
+from hvd_qgenx.exchange.cost import FLOAT_BYTES, CodecSpeed
 from hvd_qgenx.transport import Transport
 
 NUMEL = 1 << 20
@@ -21,7 +21,7 @@ def load(made: Mapping[str, Compressor]) -> None:
         compressor.decompress(*compressor.for_rank(0).compress(torch.ones(1 << 12)))
 
 
-def measure(made: Mapping[str, Compressor], transport: Transport) -> dict[str, list[Codec]]:
+def measure(made: Mapping[str, Compressor], transport: Transport) -> dict[str, list[CodecSpeed]]:
     """The speeds of every compressor on every rank, in rank order. Collective; a fraction of a second."""
     vector = torch.randn(NUMEL, generator=generator(transport.rank))
     mine = {text: _speeds(compressor.for_rank(transport.rank), vector, transport) for text, compressor in made.items()}
@@ -29,12 +29,12 @@ def measure(made: Mapping[str, Compressor], transport: Transport) -> dict[str, l
     return {text: [theirs[text] for theirs in everyone] for text in made}
 
 
-def slowest(codecs: list[Codec]) -> Codec:
+def slowest(codecs: list[CodecSpeed]) -> CodecSpeed:
     """What all ranks wait for."""
-    return Codec(codecs[0].bits, min(c.encode for c in codecs), min(c.decode for c in codecs))
+    return CodecSpeed(codecs[0].bits, min(c.encode for c in codecs), min(c.decode for c in codecs))
 
 
-def _speeds(compressor: Compressor, vector: torch.Tensor, transport: Transport) -> Codec:
+def _speeds(compressor: Compressor, vector: torch.Tensor, transport: Transport) -> CodecSpeed:
     compressor.lay_out([NUMEL])
     payload = torch.empty(compressor.payload_bytes(NUMEL), dtype=torch.uint8)
     used = compressor.encode(vector, payload, 1)
@@ -48,4 +48,4 @@ def _speeds(compressor: Compressor, vector: torch.Tensor, transport: Transport) 
         ROUNDS,
     )
     size = FLOAT_BYTES * NUMEL
-    return Codec(8 * used / NUMEL, size / times["encode"].median, size / times["decode"].median)
+    return CodecSpeed(8 * used / NUMEL, size / times["encode"].median, size / times["decode"].median)

@@ -7,9 +7,9 @@ from functools import partial
 from hvd_qgenx.doctor.candidates import Candidate
 from hvd_qgenx.doctor.links import Links
 from hvd_qgenx.doctor.rehearsal import Rehearsal
-from hvd_qgenx.exchange.allreduce import LONGER
-from hvd_qgenx.exchange.base import MOST_SLICES, SLICE_BYTES
-from hvd_qgenx.exchange.cost import PATTERNS, Codec, Machine, Ranks
+from hvd_qgenx.exchange.cost import CodecSpeed, Machine, Ranks
+from hvd_qgenx.exchange.registry import concrete
+from hvd_qgenx.exchange.slices import MOST_SLICES, SLICE_BYTES
 
 NEAR = 1.05
 """Of candidates whose times are within this factor the more exact one is better."""
@@ -59,18 +59,18 @@ def seconds(rehearsal: Rehearsal | None, numel: int, model: Callable[[int], floa
     return taken + min(max(rise, least), taken / largest) * (numel - largest), EXTRAPOLATED
 
 
-def modelled(links: Links, codec: Codec, pattern: str, ranks: Ranks, numel: int) -> float:
-    """Seconds by the cost model, from what was measured of links and codecs."""
-    sums = pattern == "allreduce"
+def modelled(links: Links, codec: CodecSpeed, exchange: str, ranks: Ranks, numel: int) -> float:
+    """Returns the seconds by the cost model, from what was measured of links and codecs."""
+    chosen = concrete()[exchange]
     machine = Machine(
         bandwidth=links.least_bandwidth(),
         latency=links.typical_latency(),
-        negotiation=links.start if sums else 0.0,  # payloads travel over MPI directly
+        negotiation=links.start if chosen.negotiates else 0.0,
         local_bandwidth=links.least_bandwidth() * (ranks.per_host // 2 * 2 if links.one_host else 1),
     )
-    slice_bytes = SLICE_BYTES * (LONGER if sums else 1)
+    slice_bytes = SLICE_BYTES * chosen.slice_factor
     slices = min(max(1, round(codec.payload_bytes(numel) / slice_bytes)), MOST_SLICES)
-    return PATTERNS[pattern](machine, ranks, numel, codec, slices)
+    return chosen.cost(machine, ranks, numel, codec, slices)
 
 
 def best(forecasts: Sequence[Forecast], most_error: float) -> Forecast:

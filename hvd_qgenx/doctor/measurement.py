@@ -11,7 +11,7 @@ from hvd_qgenx.doctor.candidates import Candidate, candidates
 from hvd_qgenx.doctor.forecast import Forecast
 from hvd_qgenx.doctor.links import Links
 from hvd_qgenx.doctor.rehearsal import Budget, rehearse
-from hvd_qgenx.exchange.cost import FP32, Codec, Ranks
+from hvd_qgenx.exchange.cost import FP32, CodecSpeed, Ranks
 from hvd_qgenx.transport import Transport
 
 LINKS_SHARE = 0.2
@@ -25,7 +25,7 @@ class Measurement:
     workload: Workload
     ranks: Ranks
     links: Links
-    codecs: dict[str, list[Codec]]
+    codecs: dict[str, list[CodecSpeed]]
     """Of every rank, by compressor; all worked at once."""
     forecasts: list[Forecast]
     """Uncompressed first."""

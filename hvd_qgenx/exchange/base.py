@@ -1,7 +1,6 @@
-"""What an exchange is."""
+"""The interface of exchanges."""
 
 from abc import ABC, abstractmethod
-from itertools import pairwise
 from typing import ClassVar
 
 from torch import Tensor
@@ -9,33 +8,23 @@ from torch import Tensor
 from compressors import Compressor
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange.codec import Codec
-from hvd_qgenx.exchange.conveyor import Conveyor, Journey
-from hvd_qgenx.exchange.shipment import Shipment
+from hvd_qgenx.exchange.cost import FP32, CodecSpeed, Machine, Ranks, SliceCost
+from hvd_qgenx.exchange.pipeline import IN_FLIGHT, Pipeline, Steps
+from hvd_qgenx.exchange.slices import SLICE_BYTES, cut
+from hvd_qgenx.exchange.transfer import PLAIN, ExchangeOptions, Transfer
 from hvd_qgenx.transport import Transport
-
-SLICE_BYTES = 3 << 18
-"""Payload of a slice, unless told otherwise; see docs/performance.md for the measurements."""
-MOST_SLICES = 16
-IN_FLIGHT = 2
-"""Collectives under way at most: while one is waited for, or its payload coded, the other keeps the wire busy."""
 
 
 class Exchange(ABC):
-    """Replaces flat vectors by their means over ranks, through compressors.
-
-    All ranks get the same bits. A vector travels in slices, a few at a time, so that coding and
-    wire overlap; where it is cut depends on its length and compressors alone.
+    """Replaces flat vectors by their means over ranks, through compressors. All ranks get the same bits.
 
     Args:
-        transport: who carries.
-        slice_bytes: payload of a slice, nearly; a vector has at most ``MOST_SLICES``.
+        transport: carries the payloads.
+        slice_bytes: approximate payload of a slice; a vector is exchanged in ``MOST_SLICES`` slices at most.
 
     Raises:
-        ConfigurationError: such slices cannot be.
+        ConfigurationError: ``slice_bytes`` is not positive.
     """
-
-    adds_payloads: ClassVar[bool] = False
-    """Are payloads added before they are decoded?"""
 
     def __init__(self, transport: Transport, slice_bytes: int = SLICE_BYTES) -> None:
         if slice_bytes < 1:
@@ -43,49 +32,109 @@ class Exchange(ABC):
         self.transport, self.slice_bytes = transport, slice_bytes
 
     @classmethod
+    @abstractmethod
     def check(cls, compressor: Compressor) -> None:
         """Raises ConfigurationError unless this exchange can carry the compressor's payloads."""
+
+    @abstractmethod
+    def resolve(self, codec: Codec, keep_own: bool = False) -> "ConcreteExchange":
+        """Returns the exchange that serves vectors of a codec; to be asked once for every buffer.
+
+        Args:
+            codec: encodes and decodes the vectors.
+            keep_own: whether the vectors' transfers are to keep this rank's own vector (``ExchangeOptions.keep_own``).
+        """
+
+    def mean(self, vector: Tensor, compressor: Compressor, name: str) -> Tensor:
+        """Returns the mean over ranks of a flat vector, which stays as it is.
+
+        Raises:
+            ConfigurationError: this exchange cannot carry the compressor's payloads.
+        """
+        codec = Codec([(compressor, len(vector))], vector.dtype)
+        exchange = self.resolve(codec)
+        return exchange.mean_(exchange.begin(vector.clone(), codec, name))
+
+
+class ConcreteExchange(Exchange):
+    """An exchange that does the work itself, instead of choosing one that does.
+
+    A vector is exchanged in slices, a few at a time, so that coding and communication overlap. Where it is cut depends
+    on its length and compressors alone, so that all ranks and runs cut it alike.
+
+    A subclass brings its coroutine (``reduce``), the cost of a slice, and facts for those who choose an exchange.
+    """
+
+    adds_payloads: ClassVar[bool] = False
+    """Are payloads added before they are decoded?"""
+    needs_hosts: ClassVar[bool] = False
+    """Does it need several hosts with several ranks on each?"""
+    negotiates: ClassVar[bool] = False
+    """Does Horovod negotiate the start of its collectives, which otherwise go over MPI directly?"""
+    slice_factor: ClassVar[int] = 1
+    """Slices have so many times ``slice_bytes``."""
+
+    @classmethod
+    def check(cls, compressor: Compressor) -> None:
         if cls.adds_payloads and not compressor.summable:
             raise ConfigurationError(f"payloads of {compressor.name} cannot be added; use allgather or two-phase")
 
-    def ship(self, vector: Tensor, codec: Codec, name: str, measure: bool = False, own: bool = False) -> Shipment:
-        """Takes a vector over, to be replaced by its mean; ``carry`` then takes its slices there."""
-        for segment in codec.segments:
-            self.check(segment.compressor)
-        return Shipment(vector, codec, name, measure, own)
+    @classmethod
+    def suits(cls, compressor: Compressor) -> bool:
+        """Tells if it is a candidate for the compressor: summable payloads are best added, others cannot be."""
+        return cls.adds_payloads == compressor.summable
+
+    def resolve(self, codec: Codec, keep_own: bool = False) -> "ConcreteExchange":
+        return self
 
     def slices(self, codec: Codec) -> list[int]:
-        """Bounds of the ranges that travel by themselves."""
-        return self.cut(codec, self.slice_bytes)
+        """Returns the bounds of the slices in which a vector is exchanged."""
+        return cut(codec, self.slice_factor * self.slice_bytes)
 
-    @staticmethod
-    def cut(codec: Codec, slice_bytes: int) -> list[int]:
-        """Bounds of ranges of nearly so many bytes of payload; ``MOST_SLICES`` at most."""
-        wanted = -(-codec.payload_bytes(0, codec.numel) // slice_bytes)
-        return codec.cut(0, codec.numel, min(max(wanted, 1), MOST_SLICES))
+    def begin(self, vector: Tensor, codec: Codec, name: str, options: ExchangeOptions = PLAIN) -> Transfer:
+        """Returns the transfer of a vector, which is to be replaced by its mean.
+
+        Raises:
+            ConfigurationError: this exchange cannot carry the compressors' payloads, or keep what ``options`` ask for.
+        """
+        for segment in codec.segments:
+            self.check(segment.compressor)
+        return Transfer(vector, codec, name, options)
 
     @abstractmethod
-    def carry(self, shipment: Shipment, start: int, stop: int, name: str) -> Journey:
-        """The journey of the coordinates from ``start`` to ``stop``; ``name`` names its collectives."""
+    def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
+        """Replaces the coordinates from ``start`` to ``stop`` by their mean; ``name`` names the collectives."""
 
-    def mean_(self, shipment: Shipment) -> Tensor:
-        """Replaces the whole vector by its mean, at once; returns it."""
-        conveyor = Conveyor(IN_FLIGHT)
-        for index, (start, stop) in enumerate(pairwise(self.slices(shipment.codec))):
-            conveyor.put(self.carry(shipment, start, stop, f"{shipment.name}.{index}"), shipment.report)
-        conveyor.drain()
-        return shipment.vector
+    def mean_(self, transfer: Transfer) -> Tensor:
+        """Replaces the whole vector of a transfer by its mean, at once; returns it."""
+        pipeline = Pipeline()
+        pipeline.add(transfer, self.slices(transfer.codec), self.reduce)
+        pipeline.finish()
+        return transfer.vector
 
-    def mean(self, vector: Tensor, compressor: Compressor, name: str) -> Tensor:
-        """The mean over ranks of a flat vector, a new one."""
-        codec = Codec([(compressor, len(vector))], vector.dtype)
-        return self.mean_(self.ship(vector.clone(), codec, name))
+    @classmethod
+    @abstractmethod
+    def slice_cost(cls, machine: Machine, ranks: Ranks, numel: float, codec: CodecSpeed) -> SliceCost:
+        """Returns the seconds that one slice of ``numel`` coordinates costs, by the model of ``exchange.cost``."""
+
+    @classmethod
+    def cost(
+        cls,
+        machine: Machine,
+        ranks: Ranks,
+        numel: float,
+        codec: CodecSpeed = FP32,
+        slices: int = 1,
+        depth: int = IN_FLIGHT,
+    ) -> float:
+        """Returns the seconds of an exchange of ``numel`` coordinates in slices, ``depth`` of them under way."""
+        return cls.slice_cost(machine, ranks, numel / slices, codec).pipelined(slices, depth)
 
 
-class PayloadExchange(Exchange):
+class PayloadExchange(ConcreteExchange):
     """An exchange whose payloads are decoded before they are averaged."""
 
     def __init__(self, transport: Transport, slice_bytes: int = SLICE_BYTES) -> None:
         super().__init__(transport, slice_bytes)
-        self.carrier = transport.ordered(transport.unique("exchange"))
+        self.channel = transport.ordered(transport.unique("exchange"))
         """Carries payloads; used in one order on all ranks, so an exchange serves one optimizer."""

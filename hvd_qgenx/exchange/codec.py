@@ -22,12 +22,12 @@ class Segment(NamedTuple):
 class Codec:
     """Encodes and decodes ranges of a flat vector, each segment by a compressor of its own.
 
-    The payload of a range holds those of the segments it meets, in order. All ranks must know its
-    pieces, so a compressor whose payloads vary in length has its vector alone.
+    The payload of a range holds the payloads of all segments that overlap it, in order. All ranks must know its
+    pieces, so a compressor whose payloads vary in length has a vector to itself.
 
     Args:
         members: compressors and their numbers of coordinates, end to end.
-        dtype: of the vector.
+        dtype: dtype of the vector.
     """
 
     def __init__(self, members: Sequence[tuple[Compressor, int]], dtype: torch.dtype) -> None:
@@ -42,23 +42,23 @@ class Codec:
 
     @property
     def alone(self) -> Compressor | None:
-        """The compressor of the whole vector, if there is but one."""
+        """The compressor of the whole vector; None if there are several."""
         return self.segments[0].compressor if len(self.segments) == 1 else None
 
     def next_keys(self) -> list[int]:
-        """Random keys for one exchange, one for every segment."""
+        """Returns random keys for one exchange, one for every segment."""
         return [segment.compressor.stream.next_key() for segment in self.segments]
 
     def payload_bytes(self, start: int, stop: int) -> int:
-        """Of a range; exact, or an upper bound, as ``exact_size`` says."""
+        """Returns the size of a range's payload in bytes: exact, or an upper bound, as ``exact_size`` says."""
         return sum(
-            segment.compressor.payload_bytes(hi - lo, self.dtype) for _, segment, lo, hi in self._meet(start, stop)
+            segment.compressor.payload_bytes(hi - lo, self.dtype) for _, segment, lo, hi in self._overlaps(start, stop)
         )
 
     def encode(self, part: Tensor, start: int, keys: Sequence[int], payload: Tensor) -> int:
         """Writes the payload of the coordinates from ``start`` on; returns its number of bytes."""
         used = 0
-        for index, (compressor, first, _), lo, hi in self._meet(start, start + len(part)):
+        for index, (compressor, first, _), lo, hi in self._overlaps(start, start + len(part)):
             piece = part[lo - start : hi - start]
             used += compressor.encode(piece, payload[used:], derive(keys[index], lo), lo - first)
         return used
@@ -73,13 +73,16 @@ class Codec:
         return all(c.is_finite(piece, hi - lo) for c, piece, lo, hi in self._pieces(payload, start, stop))
 
     def cut(self, start: int, stop: int, parts: int) -> list[int]:
-        """``parts + 1`` bounds of ranges with nearly equal payloads, which leave buckets whole; some may be empty."""
-        met = list(self._meet(start, stop))
-        sizes = [self._units(segment, lo, hi) * self._unit_bytes(segment) for _, segment, lo, hi in met]
+        """Returns ``parts + 1`` bounds of ranges with nearly equal payloads, which leave buckets whole.
+
+        Some ranges may be empty.
+        """
+        overlaps = list(self._overlaps(start, stop))
+        sizes = [self._units(segment, lo, hi) * self._unit_bytes(segment) for _, segment, lo, hi in overlaps]
         bounds = [start]
         for part in range(1, parts):
             goal = sum(sizes) * part // parts
-            for (_, segment, lo, hi), size in zip(met, sizes, strict=True):
+            for (_, segment, lo, hi), size in zip(overlaps, sizes, strict=True):
                 if goal < size:
                     bounds.append(min(hi, lo + goal // self._unit_bytes(segment) * segment.compressor.alignment))
                     break
@@ -90,16 +93,16 @@ class Codec:
 
     @staticmethod
     def _units(segment: Segment, lo: int, hi: int) -> int:
-        """Number of pieces that must stay whole."""
+        """Returns the number of pieces that must stay whole."""
         return -(-(hi - lo) // segment.compressor.alignment)
 
     def _unit_bytes(self, segment: Segment) -> int:
-        """What a piece of full length adds to a payload, in 2^-20 bytes, to count fractions too."""
+        """Returns the size of a whole piece's payload in units of 2^-20 bytes, to count fractions too."""
         alignment = segment.compressor.alignment
         return segment.compressor.payload_bytes(alignment << 20, self.dtype)
 
-    def _meet(self, start: int, stop: int) -> Iterator[tuple[int, Segment, int, int]]:
-        """Every segment that a range meets: its number, itself, and where they begin and end to overlap."""
+    def _overlaps(self, start: int, stop: int) -> Iterator[tuple[int, Segment, int, int]]:
+        """Yields every segment that overlaps a range: its number, the segment, and the bounds of the overlap."""
         for index, segment in enumerate(self.segments):
             lo, hi = max(start, segment.start), min(stop, segment.stop)
             if lo < hi:
@@ -107,7 +110,7 @@ class Codec:
 
     def _pieces(self, payload: Tensor, start: int, stop: int) -> Iterator[tuple[Compressor, Tensor, int, int]]:
         used = 0
-        for _, (compressor, _, _), lo, hi in self._meet(start, stop):
+        for _, (compressor, _, _), lo, hi in self._overlaps(start, stop):
             size = compressor.payload_bytes(hi - lo, self.dtype) if self.exact_size else len(payload)
             yield compressor, payload[used : used + size], lo, hi
             used += size

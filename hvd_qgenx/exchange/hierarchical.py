@@ -8,63 +8,98 @@ import torch
 from torch import Tensor
 
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.exchange.base import SLICE_BYTES, Exchange
+from hvd_qgenx.exchange.base import ConcreteExchange
 from hvd_qgenx.exchange.codec import Codec
-from hvd_qgenx.exchange.conveyor import Journey
-from hvd_qgenx.exchange.flat import for_ranks
-from hvd_qgenx.exchange.shipment import Shipment
+from hvd_qgenx.exchange.cost import (
+    FLOAT_BYTES,
+    CodecSpeed,
+    Machine,
+    Ranks,
+    SliceCost,
+    all_gather,
+    all_reduce,
+    all_to_all,
+)
+from hvd_qgenx.exchange.pipeline import Steps
+from hvd_qgenx.exchange.single_level import single_level
+from hvd_qgenx.exchange.slices import SLICE_BYTES
+from hvd_qgenx.exchange.transfer import PLAIN, ExchangeOptions, Transfer
+from hvd_qgenx.exchange.twophase import TwoPhase
 from hvd_qgenx.transport import Transport, Work
 
 
-class HostMeans(Shipment):
-    """A vector that also travels as the mean of its host."""
+class HostTransfer(Transfer):
+    """A vector that is first replaced by the mean of its host."""
 
-    between: Shipment
-    """The same vector once it holds the host's mean; its codec, and the report, are shared."""
+    between: Transfer
+    """The exchange of that mean between hosts: the same vector, codec and report."""
 
 
-class Hierarchical(Exchange):
+class Hierarchical(ConcreteExchange):
     """Ranks of one host take their mean uncompressed; each then exchanges its share of it with the
-    ranks of its number on the other hosts, compressed; and the shares are spread inside the host.
+    ranks of its number on the other hosts, compressed; and the shares are gathered inside the host.
 
     Over the network a host sends 2 (H - 1) / H payloads for H hosts, whatever the number of its ranks.
-    What is quantized is the mean of a host, so there is no vector of a rank ``as the others decode it``.
+    What is quantized is the mean of a host, so there is no vector of a rank as the others decode it.
 
     Raises:
         ConfigurationError: hosts hold different numbers of ranks, or their ranks cannot form groups.
     """
+
+    needs_hosts = True
 
     def __init__(self, transport: Transport, slice_bytes: int = SLICE_BYTES) -> None:
         super().__init__(transport, slice_bytes)
         local, across = transport.local(), transport.across()
         if local is None or across is None:
             raise ConfigurationError("hierarchical needs hosts with equal numbers of ranks, and Horovod's process sets")
-        self.local, self.inner = local, for_ranks(across.size)(across, slice_bytes)
+        self.local, self.inner = local, single_level(across.size)(across, slice_bytes)
 
-    def ship(self, vector: Tensor, codec: Codec, name: str, measure: bool = False, own: bool = False) -> HostMeans:
-        if own:
+    def begin(self, vector: Tensor, codec: Codec, name: str, options: ExchangeOptions = PLAIN) -> HostTransfer:
+        if options.keep_own:
             raise ConfigurationError("this optimizer needs every rank's own quantized gradient; hierarchical has none")
-        shipment = HostMeans(vector, codec, name)
-        shipment.between = self.inner.ship(vector, codec, name, measure)
-        shipment.between.report = shipment.report
-        return shipment
+        transfer = HostTransfer(vector, codec, name, options)
+        transfer.between = self.inner.begin(vector, codec, name, replace(options, scale=1.0))
+        transfer.between.report = transfer.report
+        return transfer
 
-    def carry(self, shipment: Shipment, start: int, stop: int, name: str) -> Journey:
-        assert isinstance(shipment, HostMeans)
-        part, local = shipment.vector[start:stop], self.local
-        shipment.find_not_finite(start, stop)
+    def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
+        assert isinstance(transfer, HostTransfer)
+        part, local = transfer.vector[start:stop], self.local
+        transfer.find_not_finite(start, stop)
         mean = yield _inside(local.all_reduce_mean(_addable(part), f"{name}.host"))
         part.copy_(mean)
 
-        bounds = shipment.codec.cut(start, stop, local.size)
+        bounds = transfer.codec.cut(start, stop, local.size)
         first, last = bounds[local.rank : local.rank + 2]
-        yield from self.inner.carry(shipment.between, first, last, f"{name}.between")
+        yield from self.inner.reduce(transfer.between, first, last, f"{name}.between")
 
-        share = shipment.vector[first:last].view(torch.uint8)
+        share = transfer.vector[first:last].view(torch.uint8)
         sizes = [(hi - lo) * part.element_size() for lo, hi in pairwise(bounds)]
         shares = yield _inside(local.all_gather(share, sizes, f"{name}.share"))
         part.view(torch.uint8).copy_(torch.cat(shares))
-        shipment.finite &= bool(torch.isfinite(part).all())
+        transfer.finite &= bool(torch.isfinite(part).all())
+
+    @classmethod
+    def slice_cost(cls, machine: Machine, ranks: Ranks, numel: float, codec: CodecSpeed) -> SliceCost:
+        """Every rank exchanges its share of the host's mean in two phases, whatever the number of hosts.
+
+        two-phase of H ranks   within each host, all-reduce of 4 d and all-gather of 4 d / L;
+        with d / L             between hosts, all-to-all of P/H, all-gather of P/H
+        """
+        if ranks.per_host == 1:
+            return TwoPhase.slice_cost(machine, ranks, numel, codec)
+        hosts, inside = Ranks(ranks.hosts), Ranks(1, ranks.per_host)
+        own = numel / ranks.per_host
+        work = codec.encode_seconds(own * (1 + 1 / ranks.hosts)) + codec.decode_seconds(2 * own)
+        host_bytes, chunk = FLOAT_BYTES * numel, codec.payload_bytes(numel) / ranks.hosts
+        wire = (
+            all_reduce(machine, inside, host_bytes)
+            + all_to_all(machine, hosts, chunk)
+            + all_gather(machine, hosts, chunk)
+            + all_gather(machine, inside, host_bytes / ranks.per_host)
+        )
+        return SliceCost(work, wire, 4 * machine.negotiation)
 
 
 def _inside(work: Work[Any]) -> Work[Any]:
@@ -73,5 +108,5 @@ def _inside(work: Work[Any]) -> Work[Any]:
 
 
 def _addable(part: Tensor) -> Tensor:
-    """Horovod adds no bf16."""
+    """The part in a dtype that Horovod adds; bf16 it does not."""
     return part.float() if part.dtype == torch.bfloat16 else part

@@ -1,4 +1,4 @@
-"""What exchanges cost."""
+"""Bytes, seconds and errors of exchanges."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass
 class Report:
-    """What this rank spent on one exchange, or on several added up."""
+    """Cost of one exchange on this rank, or of several added up."""
 
     bytes_sent: int = 0
     """Bytes sent over the network, from the sizes of the payloads sent."""
@@ -22,7 +22,7 @@ class Report:
     """Waiting for collectives, and in them for slower ranks."""
     decode_seconds: float = 0.0
     exposed_seconds: float = 0.0
-    """What training waited for exchanges: the seconds above, less what passed meanwhile."""
+    """Seconds that training waited for exchanges: the seconds above, less those that overlapped with training."""
     squared_error: float = 0.0
     """||Q(x) - x||^2 of this rank's first compression, where measured."""
     squared_norm: float = 0.0
@@ -33,7 +33,7 @@ class Report:
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
     def since(self, earlier: "Report") -> "Report":
-        """What was spent after ``earlier``, a copy of this report as it was then."""
+        """Returns the cost since ``earlier``, a copy of this report as it was then."""
         return Report(*(getattr(self, field.name) - getattr(earlier, field.name) for field in fields(self)))
 
     @property
@@ -52,7 +52,7 @@ class Report:
             setattr(self, name, getattr(self, name) + time.perf_counter() - start)
 
     def wait(self, work: Work[T]) -> T:
-        """Waits for a collective, on the wire's clock, and counts its bytes."""
+        """Waits for a collective and returns its result; counts its bytes and seconds."""
         self.bytes_sent += work.bytes_sent
         with self.clock("wire"):
             return work.wait()

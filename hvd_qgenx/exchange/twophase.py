@@ -3,8 +3,9 @@
 from itertools import pairwise
 
 from hvd_qgenx.exchange.base import PayloadExchange
-from hvd_qgenx.exchange.conveyor import Journey
-from hvd_qgenx.exchange.shipment import Shipment
+from hvd_qgenx.exchange.cost import CodecSpeed, Machine, Ranks, SliceCost, all_gather, all_to_all
+from hvd_qgenx.exchange.pipeline import Steps
+from hvd_qgenx.exchange.transfer import Transfer
 
 
 class TwoPhase(PayloadExchange):
@@ -16,17 +17,28 @@ class TwoPhase(PayloadExchange):
     Alistarh et al. (QSGD) and Markov et al. (CGX), there called scatter-reduce-all-gather.
     """
 
-    def carry(self, shipment: Shipment, start: int, stop: int, name: str) -> Journey:
-        transport, codec = self.carrier, shipment.codec
-        bounds = codec.cut(start, stop, transport.size)
-        first, last = bounds[transport.rank : transport.rank + 2]
+    def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
+        channel, codec = self.channel, transfer.codec
+        bounds = codec.cut(start, stop, channel.size)
+        first, last = bounds[channel.rank : channel.rank + 2]
 
-        payload, sizes = shipment.encode(bounds)
-        expected = [sizes[transport.rank]] * transport.size if codec.exact_size else None
-        payloads = yield transport.all_to_all(payload, sizes, f"{name}.scatter", expected)
+        payload, sizes = transfer.encode(bounds)
+        expected = [sizes[channel.rank]] * channel.size if codec.exact_size else None
+        payloads = yield channel.all_to_all(payload, sizes, f"{name}.scatter", expected)
 
-        mean = shipment.encode_mean(shipment.average(payloads, first, last), first)
-        payloads = yield transport.all_gather(mean, sizes if codec.exact_size else None, f"{name}.gather")
+        mean = transfer.encode_mean(transfer.average(payloads, first, last), first)
+        payloads = yield channel.all_gather(mean, sizes if codec.exact_size else None, f"{name}.gather")
 
         for payload, (first, last) in zip(payloads, pairwise(bounds), strict=True):
-            shipment.deliver(payload, first, last)
+            transfer.put_payload(payload, first, last)
+
+    @classmethod
+    def slice_cost(cls, machine: Machine, ranks: Ranks, numel: float, codec: CodecSpeed) -> SliceCost:
+        """A rank encodes its vector and the mean of its chunk; it decodes a chunk of all ranks, then all chunks.
+
+        4 d (1 + 1/K) / E + 8 d / D      all-to-all of P/K, all-gather of P/K
+        """
+        work = codec.encode_seconds(numel * (1 + 1 / ranks.total)) + codec.decode_seconds(2 * numel)
+        chunk = codec.payload_bytes(numel) / ranks.total
+        wire = all_to_all(machine, ranks, chunk) + all_gather(machine, ranks, chunk)
+        return SliceCost(work, wire, 2 * machine.negotiation)

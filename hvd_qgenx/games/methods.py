@@ -6,11 +6,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from compressors import Compressor
-from hvd_qgenx.exchange import Codec, Exchange, Shipment
-from hvd_qgenx.exchange.conveyor import Journey
+from hvd_qgenx.exchange import Exchange
 from hvd_qgenx.games.base import Game
 from hvd_qgenx.games.noise import Noise
 from hvd_qgenx.optim import DistributedOptimizer, ExtraAdam, ExtraSGD, OptimisticAdam, OptimisticSGD, QGenX
@@ -24,7 +22,7 @@ class Players:
 
     def __init__(self, game: Game, noise: Noise, seed: int, compressor: Compressor, exchange: Exchange) -> None:
         self.game, self.compressor = game, compressor
-        self.exchange = CountingExchange(exchange)
+        self.exchange = exchange
         self.point = game.start.clone()
         """The stacked point, where the optimizers have moved it."""
         self.asked = game.start.clone()
@@ -53,25 +51,6 @@ class Players:
 
     def project(self) -> None:
         self.game.project(self.point)
-
-
-class CountingExchange(Exchange):
-    """Another exchange, and how often it was used."""
-
-    def __init__(self, inner: Exchange) -> None:
-        super().__init__(inner.transport)
-        self.inner = inner
-        self.count = 0
-
-    def ship(self, vector: Tensor, codec: Codec, name: str, measure: bool = False, own: bool = False) -> Shipment:
-        self.count += 1
-        return self.inner.ship(vector, codec, name, measure, own)
-
-    def slices(self, codec: Codec) -> list[int]:
-        return self.inner.slices(codec)
-
-    def carry(self, shipment: Shipment, start: int, stop: int, name: str) -> Journey:
-        return self.inner.carry(shipment, start, stop, name)
 
 
 Iteration = Callable[[], None]

@@ -107,7 +107,7 @@ def _moment(t: int, players: Players, mean: Tensor, optimizers: list[Any]) -> Mo
         game.distance(point),
         sum(optimizer.report.bytes_sent for optimizer in optimizers) / 1e6,
         players.oracle_calls,
-        players.exchange.count,
+        sum(optimizer.exchange_count for optimizer in optimizers),
         getattr(optimizers[0], "gamma", None) or optimizers[0].param_groups[0]["lr"],
         (float(point[0]), float(point[-list(game.players.values())[-1]])),
     )

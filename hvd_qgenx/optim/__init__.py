@@ -1,10 +1,8 @@
 """Optimizers for games, and any optimizer made distributed with compressed exchanges."""
 
-from hvd_qgenx.optim.distributed import DistributedOptimizer
-from hvd_qgenx.optim.extragradient import ExtraAdam, Extragradient, ExtraSGD
-from hvd_qgenx.optim.optimistic import Optimistic, OptimisticAdam, OptimisticSGD
-from hvd_qgenx.optim.past import PastExtraAdam, PastExtragradient, PastExtraSGD
-from hvd_qgenx.optim.qgenx import QGenX
+from typing import TYPE_CHECKING
+
+from hvd_qgenx.exports import lazy
 
 __all__ = [
     "DistributedOptimizer",
@@ -19,3 +17,27 @@ __all__ = [
     "PastExtragradient",
     "QGenX",
 ]
+
+if TYPE_CHECKING:
+    from hvd_qgenx.optim.distributed import DistributedOptimizer
+    from hvd_qgenx.optim.extragradient import ExtraAdam, Extragradient, ExtraSGD
+    from hvd_qgenx.optim.optimistic import Optimistic, OptimisticAdam, OptimisticSGD
+    from hvd_qgenx.optim.past import PastExtraAdam, PastExtragradient, PastExtraSGD
+    from hvd_qgenx.optim.qgenx import QGenX
+else:
+    __getattr__ = lazy(
+        __name__,
+        {
+            "DistributedOptimizer": "hvd_qgenx.optim.distributed",
+            "ExtraAdam": "hvd_qgenx.optim.extragradient",
+            "ExtraSGD": "hvd_qgenx.optim.extragradient",
+            "Extragradient": "hvd_qgenx.optim.extragradient",
+            "Optimistic": "hvd_qgenx.optim.optimistic",
+            "OptimisticAdam": "hvd_qgenx.optim.optimistic",
+            "OptimisticSGD": "hvd_qgenx.optim.optimistic",
+            "PastExtraAdam": "hvd_qgenx.optim.past",
+            "PastExtraSGD": "hvd_qgenx.optim.past",
+            "PastExtragradient": "hvd_qgenx.optim.past",
+            "QGenX": "hvd_qgenx.optim.qgenx",
+        },
+    )

@@ -1,25 +1,29 @@
 """Any torch optimizer, with gradients averaged over ranks through a compressor."""
 
-import math
 import warnings
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from compressors import Compressor, Half, Identity, Learner, LevelUpdate, fingerprint
+from compressors import Compressor, Half, Identity, LevelUpdate
 from hvd_qgenx import exchange as exchanges
-from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
-from hvd_qgenx.exchange import Exchange, Report, Shipment
-from hvd_qgenx.optim.flat import flatten
-from hvd_qgenx.optim.round import Inline, Round
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.exchange import Exchange, ExchangeOptions, Pipeline, Report
+from hvd_qgenx.optim.agreement import check_agreement
+from hvd_qgenx.optim.buffers import flatten
+from hvd_qgenx.optim.hooks import BackwardHooks
+from hvd_qgenx.optim.level_updates import update_levels
+from hvd_qgenx.optim.not_finite import raise_not_finite
+from hvd_qgenx.optim.parameters import in_backward_order, name_parameters
+from hvd_qgenx.optim.state import join, separate
+from hvd_qgenx.optim.worker_sums import WorkerSum
 from hvd_qgenx.optim.workers import WorkerAware
-from hvd_qgenx.transport import Transport, Work
+from hvd_qgenx.optim.wrapping import Wrapper, wrap
+from hvd_qgenx.transport import Transport
 
 
 def DistributedOptimizer(  # noqa: N802 (Horovod's name)
@@ -64,108 +68,86 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
         raise ConfigurationError("make learning-rate schedulers after DistributedOptimizer, for what it returns")
     if isinstance(exchange, str):
         exchange = exchanges.make(exchange, transport or _horovod())
-    base = type(optimizer)
-    bases = (_Distributed, *exchange.transport.optimizer_bases(), base)
-    made: type[_Distributed] = type(base.__name__, bases, {"_base": base})
-    wrapped = made.__new__(made)
-    wrapped.__dict__.update(optimizer.__dict__)
-    wrapped._wrap(named_parameters, _as_compressor(compression), backward_passes_per_step, exchange)
+    wrapped = wrap(optimizer, _Distributed, *exchange.transport.optimizer_bases())
+    wrapped._distribute(named_parameters, _as_compressor(compression), backward_passes_per_step, exchange)
     return wrapped
 
 
-class _Distributed(Optimizer):
-    """What every distributed optimizer adds to the class it is made for.
+class _Distributed(Wrapper):
+    """Exchanges gradients before the optimizer moves.
 
     The methods stand before those of Horovod's class, which sends one collective for every
     tensor, refuses ``zero_grad(set_to_none=True)`` and steps a closure without averaging.
     """
 
-    _base: type[Optimizer]
-
-    def _wrap(
+    def _distribute(
         self,
         named_parameters: Iterable[tuple[str, Tensor]] | None,
         compression: Compressor,
         backward_passes_per_step: int,
         exchange: Exchange,
     ) -> None:
+        transport = exchange.transport
         self.exchange = exchange
-        self.compression = compression.for_rank(exchange.transport.rank)
-        self.backward_passes_per_step = backward_passes_per_step
+        self.compression = compression.for_rank(transport.rank)
         self.measure_error = False
         """Measure the compressor's error at every exchange (costs one more decode)."""
         self.overlap = True
         """Exchange gradients as backward computes them; otherwise, when ``step`` or the like is called."""
         self.update_levels_next = False
-        """Let a compressor that learns do so from the next gradients, before they are exchanged; once."""
+        """Let a compressor that learns fit its levels to the next gradients, before they are exchanged; once."""
         self.level_update: LevelUpdate | None = None
-        """What the compressor learned last; equal on all ranks."""
+        """The last level update; equal on all ranks."""
         self.report = Report()
         """Bytes and seconds of all exchanges so far; reset by assigning a new ``Report``."""
-        self._names = self._name_parameters(named_parameters)
-        self._buffers = flatten(self._as_they_appear(), self.compression)
+        self.exchange_count = 0
+        """Exchanges of all gradients so far."""
+        self._name = transport.unique("optimizer")
+        self._names = name_parameters(self.param_groups, named_parameters)
+        self._buffers = flatten(in_backward_order(self.param_groups), self.compression)
         self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
+        self._exchanges = [exchange.resolve(buffer.codec, isinstance(self, WorkerAware)) for buffer in self._buffers]
         self._background = ThreadPoolExecutor(1, "exchange")
-        self._round: Round | None = None
+        self._pipeline: Pipeline | None = None
         self._own: dict[Tensor, Tensor] = {}
-        self._sum: Work[list[Tensor]] | None = None
-        self._passes: dict[Tensor, int] = {}
-        self._prefix = exchange.transport.unique("optimizer")
+        self._sum = WorkerSum(transport, f"{self._name}.sum")
         self._should_synchronize = True
         self._synchronized = False
-        self._check_agreement()
-        for parameter in self._names:
-            parameter.register_post_accumulate_grad_hook(_weakly(self._count_pass))
+        slices = [chosen.slices(buffer.codec) for chosen, buffer in zip(self._exchanges, self._buffers, strict=True)]
+        check_agreement(self._names, self.compression, self._buffers, slices, transport, f"{self._name}.layout")
+        self._hooks = BackwardHooks(self._names, self._gradient_computed, backward_passes_per_step)
 
-    def _name_parameters(self, named: Iterable[tuple[str, Tensor]] | None) -> dict[Tensor, str]:
-        given = {parameter: name for name, parameter in named or ()}
-        names: dict[Tensor, str] = {}
-        for index, group in enumerate(self.param_groups):
-            player = group.get("player")
-            for place, parameter in enumerate(group["params"]):
-                if given and parameter not in given:
-                    raise ConfigurationError(f"named_parameters leaves out parameter {place} of group {index}")
-                if parameter.requires_grad:
-                    name = repr(given.get(parameter, f"{index}.{place}"))
-                    names[parameter] = f"{player} parameter {name}" if player else f"parameter {name}"
-        return names
+    @property
+    def backward_passes_per_step(self) -> int:
+        """Backward passes accumulated before an exchange."""
+        return self._hooks.passes
 
-    def _as_they_appear(self) -> Iterator[Tensor]:
-        """Parameters in the order in which backward is expected to reach them: every group from its end."""
-        for group in self.param_groups:
-            yield from (parameter for parameter in reversed(group["params"]) if parameter in self._names)
+    @backward_passes_per_step.setter
+    def backward_passes_per_step(self, passes: int) -> None:
+        self._hooks.passes = passes
 
-    def _check_agreement(self) -> None:
-        """All ranks must lay the same parameters end to end, and make the same bits of the same numbers."""
-        codecs = [(buffer.codec, buffer.buffer.device) for buffer in self._buffers]
-        compressors = [(s.compressor, codec.dtype, device) for codec, device in codecs for s in codec.segments]
-        mine = {
-            "given different parameters": [(name, tuple(p.shape), str(p.dtype)) for p, name in self._names.items()],
-            "given different compression": repr(self.compression),
-            "given different exchanges": repr([self.exchange.slices(codec) for codec, _ in codecs]),
-            "found to compress the same numbers to different bits; all need the same versions of the same packages, "
-            "numba or triton among them, or none has them": [fingerprint(*each) for each in compressors],
-        }
-        everyone = self.exchange.transport.all_gather_object(mine, f"{self._prefix}.layout")
-        for problem in mine:
-            for rank, theirs in enumerate(everyone):
-                if theirs[problem] != everyone[0][problem]:
-                    raise ConfigurationError(f"ranks 0 and {rank} were {problem}")
+    def set_backward_passes_per_step(self, passes: int) -> None:
+        """Changes the number of backward passes accumulated before an exchange."""
+        self.backward_passes_per_step = passes
 
-    def _count_pass(self, parameter: Tensor) -> None:
-        """After every backward pass over a parameter."""
-        self._passes[parameter] = self._passes.get(parameter, 0) + 1
-        if self._passes[parameter] > self.backward_passes_per_step:
-            raise RuntimeError(
-                f"the gradient of {self._names[parameter]} was computed {self._passes[parameter]} times before an "
-                f"exchange; call step() or extrapolation() in between, or set backward_passes_per_step"
-            )
+    def _gradient_computed(self, parameter: Tensor, complete: bool) -> None:
+        """Takes a gradient into its buffer after a backward pass; starts its exchange once it is complete."""
         buffer = self._buffer_of[parameter]
         buffer.collect(parameter)
-        if self.overlap and not self.update_levels_next and self._passes[parameter] == self.backward_passes_per_step:
-            self._round = self._round or self._begin(self._background)
-            self._round.ready(parameter)
-        buffer.seen = buffer.changes
+        if self.overlap and not self.update_levels_next and complete:
+            self._pipeline = self._pipeline or self._begin(self._background)
+            self._pipeline.ready(parameter)
+        buffer.watch()
+
+    def _begin(self, background: Executor | None) -> Pipeline:
+        """Prepares the exchange of all gradients; none is sent yet."""
+        options = ExchangeOptions(1 / self.backward_passes_per_step, self.measure_error, isinstance(self, WorkerAware))
+        pipeline = Pipeline(background)
+        for number, (buffer, exchange) in enumerate(zip(self._buffers, self._exchanges, strict=True)):
+            buffer.unwatch()
+            transfer = exchange.begin(buffer.unwatched, buffer.codec, f"{self._name}.{number}", options)
+            pipeline.add(transfer, exchange.slices(buffer.codec), exchange.reduce, buffer.spans)
+        return pipeline
 
     def synchronize(self) -> None:
         """Replaces the gradients by their means over all ranks, the same bits on each.
@@ -178,31 +160,26 @@ class _Distributed(Optimizer):
             self._collect()
             if self.update_levels_next:
                 self._update_levels()
-            current, self._round = self._round or self._begin(Inline()), None
-            current.send_all()
-            for buffer, shipment in zip(self._buffers, current.shipments, strict=True):
-                if shipment.own is not None:
-                    self._own.update(zip(buffer.parameters, buffer.split(shipment.own), strict=True))
-            self._sum = self._start_sum()
-            current.finish()
-        self._passes.clear()
-        for shipment in current.shipments:
-            self.report.add(shipment.report)
-        if not all(shipment.finite for shipment in current.shipments):
-            self._report_non_finite(current.shipments)
+            pipeline, self._pipeline = self._pipeline or self._begin(None), None
+            pipeline.start_all()
+            for buffer, transfer in zip(self._buffers, pipeline.transfers, strict=True):
+                if transfer.own is not None:
+                    self._own.update(buffer.split(transfer.own))
+            self._start_sum()
+            pipeline.finish()
+        self._hooks.reset()
+        self.exchange_count += 1
+        for transfer in pipeline.transfers:
+            self.report.add(transfer.report)
+        if not all(transfer.finite for transfer in pipeline.transfers):
+            self._raise_not_finite(pipeline)
         self._synchronized = True
 
-    def _begin(self, background: Executor) -> Round:
-        scale, own = 1 / self.backward_passes_per_step, isinstance(self, WorkerAware)
-        return Round(self._buffers, self.exchange, self._prefix, scale, background, self.measure_error, own)
-
     def _collect(self) -> None:
-        """All gradients into the buffers; those that backward made are there."""
+        """Takes gradients that backward did not compute into the buffers."""
         for buffer in self._buffers:
-            strays = [parameter for parameter in buffer.parameters if not buffer.holds(parameter)]
-            if self._round is not None and (
-                buffer.seen not in (None, buffer.changes) or not all(map(self._round.awaits, strays))
-            ):
+            strays = buffer.strays()
+            if self._pipeline is not None and (buffer.changed() or not all(map(self._pipeline.awaits, strays))):
                 raise RuntimeError(
                     "gradients were changed after backward, when their exchange had begun; "
                     "call synchronize() first and move inside skip_synchronize(), or set overlap = False"
@@ -211,28 +188,18 @@ class _Distributed(Optimizer):
                 buffer.collect(parameter)
 
     def _update_levels(self) -> None:
-        """Gathers the statistics of all ranks; rank 0 fits new levels, and all ranks apply them."""
-        if self._round is not None:
+        if self._pipeline is not None:
             raise RuntimeError("update_levels_next must be set before backward, whose gradients are on their way")
         self.update_levels_next = False
-        seen: dict[Learner, list[Tensor]] = {}
-        for buffer in self._buffers:
-            for compressor, start, stop in buffer.codec.segments:
-                if compressor.learner is not None:
-                    seen.setdefault(compressor.learner, []).append(buffer.buffer[start:stop])
-        transport, name = self.exchange.transport, f"{self._prefix}.level_update"
-        for learner, parts in seen.items():
-            mine = torch.from_numpy(learner.observe(torch.cat(parts) / self.backward_passes_per_step))
-            gathered = self.report.wait(transport.all_gather(mine, [len(mine)] * transport.size, f"{name}.statistics"))
-            level_update = learner.fit([statistics.numpy() for statistics in gathered]) if transport.rank == 0 else None
-            self.level_update = self._from_first(level_update, name)
-            learner.apply(self.level_update)
+        transport, name = self.exchange.transport, f"{self._name}.level_update"
+        found = update_levels(self._buffers, self.backward_passes_per_step, transport, name, self.report)
+        self.level_update = found or self.level_update
 
-    def _from_first(self, level_update: LevelUpdate | None, name: str) -> LevelUpdate:
-        """Rank 0's level update on all ranks: floating point may differ between hosts, and levels must not."""
-        sent = torch.tensor([] if level_update is None else list(level_update.to_bytes()), dtype=torch.uint8)
-        everyone = self.exchange.transport.all_gather(sent, None, name)
-        return LevelUpdate.from_bytes(bytes(self.report.wait(everyone)[0].tolist()))
+    def _raise_not_finite(self, pipeline: Pipeline) -> None:
+        found = zip(self._buffers, pipeline.transfers, strict=True)
+        bad = {parameter for buffer, transfer in found for parameter in buffer.owners(transfer.not_finite)}
+        names = [name for parameter, name in self._names.items() if parameter in bad]
+        raise_not_finite(names, self.compression, self.exchange.transport, f"{self._name}.non-finite")
 
     @contextmanager
     def skip_synchronize(self) -> Iterator[None]:
@@ -278,22 +245,17 @@ class _Distributed(Optimizer):
             self._forget_exchange()
 
     def _forget_exchange(self) -> None:
-        if self._round is not None:  # what all ranks have begun, all must end
-            self._round.send_all()
-            self._round.finish()
-            self._round = None
+        if self._pipeline is not None:  # all ranks have begun this exchange, so all must end it
+            self._pipeline.finish()
+            self._pipeline = None
         self._own.clear()
-        self._sum = None
+        self._sum.forget()
         self._synchronized = False
-
-    def set_backward_passes_per_step(self, passes: int) -> None:
-        """Changes the number of backward passes accumulated before an exchange."""
-        self.backward_passes_per_step = passes
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Sets gradients to zero, in place; ``set_to_none`` is accepted and means the same."""
         self._forget_exchange()
-        self._passes.clear()
+        self._hooks.reset()
         self._base.zero_grad(self, set_to_none)
         for buffer in self._buffers:
             buffer.zero()
@@ -312,63 +274,32 @@ class _Distributed(Optimizer):
 
     def sum_over_workers(self) -> float:
         """The sum of all ranks' ``worker_term``, rounded once: the same bits on each."""
-        work = self._sum or self._start_sum()
-        return math.fsum(term.item() for term in self.report.wait(work)) if work else 0.0
+        if not self._sum.started:
+            self._start_sum()
+        return self._sum.wait(self.report)
 
-    def _start_sum(self) -> Work[list[Tensor]] | None:
-        """Sends this rank's term, while gradients are under way."""
+    def _start_sum(self) -> None:
+        """Sends this rank's term, if the coming move needs the sum."""
         term = self.worker_term() if isinstance(self, WorkerAware) else None
-        if term is None:
-            return None
-        mine = torch.tensor([term], dtype=torch.float64)
-        return self.exchange.transport.all_gather(mine, [1] * self.workers, f"{self._prefix}.sum")
+        if term is not None:
+            self._sum.start(term)
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizer's, and ``local``: what is this rank's alone."""
-        state = self._base.state_dict(self)
-        local: dict[str, Any] = {"compression": self.compression.state_dict()}
-        if isinstance(self, WorkerAware):
-            state["state"], local["state"] = _split(state["state"], self.worker_state)
-        return {**state, "local": local}
+        """The optimizer's state, and ``local``: what is this rank's alone."""
+        worker_state = self.worker_state if isinstance(self, WorkerAware) else None
+        return separate(self._base.state_dict(self), self.compression, worker_state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Also takes the state of the optimizer alone; the compressor's state then stays."""
-        state_dict = dict(state_dict)
-        if local := state_dict.pop("local", None):
-            self.compression.load_state_dict(local["compression"])
-            own = local.get("state", {})
-            state_dict["state"] = {key: {**values, **own.get(key, {})} for key, values in state_dict["state"].items()}
-        self._base.load_state_dict(self, state_dict)
-        self._passes.clear()
+        self._base.load_state_dict(self, join(state_dict, self.compression))
+        self._hooks.reset()
         self._forget_exchange()
-
-    def _report_non_finite(self, shipments: Sequence[Shipment]) -> None:
-        bad = [buffer.owners(shipment.not_finite) for buffer, shipment in zip(self._buffers, shipments, strict=True)]
-        culprits = [name for parameter, name in self._names.items() if any(parameter in some for some in bad)]
-        everyone = self.exchange.transport.all_gather_object(culprits, f"{self._prefix}.non-finite")
-        found = [f"rank {rank}: {_listing(names)}" for rank, names in enumerate(everyone) if names]
-        if found:
-            raise NonFiniteGradientError("Inf or NaN in a gradient on " + "; ".join(found))
-        raise TrainingError(
-            f"a gradient is too large for compressor {self.compression!r}: finite on every rank, not after the exchange"
-        )
 
 
 def _horovod() -> Transport:
     from hvd_qgenx.transport.horovod import Horovod
 
     return Horovod()
-
-
-def _weakly(method: Callable[[Tensor], None]) -> Callable[[Tensor], None]:
-    """The bound method for as long as its object is in use: a parameter may be wrapped again."""
-    reference = weakref.WeakMethod(method)
-
-    def call(parameter: Tensor) -> None:
-        if (alive := reference()) is not None:
-            alive(parameter)
-
-    return call
 
 
 def _as_compressor(compression: Any) -> Compressor:
@@ -381,15 +312,3 @@ def _as_compressor(compression: Any) -> Compressor:
     if stock is None:
         raise ConfigurationError(f"compression must be a compressor, as compressors.make returns, not {compression!r}")
     return stock()
-
-
-def _split(state: dict[int, dict[str, Any]], names: frozenset[str]) -> tuple[dict[int, Any], dict[int, Any]]:
-    """The state of all parameters without the entries of these names, and those."""
-    without = {key: {name: values[name] for name in values if name not in names} for key, values in state.items()}
-    those = {key: {name: values[name] for name in values if name in names} for key, values in state.items()}
-    return without, those
-
-
-def _listing(names: list[str], most: int = 3) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -3,14 +3,15 @@
 import pytest
 
 from hvd_qgenx.bench.files import Measured
-from hvd_qgenx.bench.model import check
+from hvd_qgenx.bench.model import best_slices, check
 from hvd_qgenx.bench.report import KEEP, write
-from hvd_qgenx.exchange.cost import FP32, Codec, Machine, Ranks, all_reduce, two_phase
+from hvd_qgenx.exchange import AllReduce, TwoPhase
+from hvd_qgenx.exchange.cost import FP32, CodecSpeed, Machine, Ranks
 
 MACHINE = Machine(bandwidth=1.2e8, latency=1e-4, negotiation=1e-3)
 RANKS = Ranks(3)
-HALF = Codec(16, encode=5e9, decode=7e9)
-CODEC = Codec(4.0625, encode=6e9, decode=8e9)
+HALF = CodecSpeed(16, encode=5e9, decode=7e9)
+CODEC = CodecSpeed(4.0625, encode=6e9, decode=8e9)
 
 
 def times(seconds):
@@ -19,7 +20,7 @@ def times(seconds):
 
 def exchange_row(system, pattern, numel, seconds, slices=1):
     configuration = "minmax:bits=4" if system == "minmax" else "fp16:"
-    fp32 = all_reduce(MACHINE, RANKS, numel)
+    fp32 = AllReduce.cost(MACHINE, RANKS, numel)
     return {
         **{"model": "matrix", "tensors": 1, "numel": numel, "system": system, "configuration": configuration},
         **{"pattern": pattern, "slices": slices, "ranks": 3, "hosts": 3, "ranks_on_machine": 3, "rate": 1.25e8},
@@ -32,9 +33,9 @@ def exchange_row(system, pattern, numel, seconds, slices=1):
 def exchange_rows(numel, slices=1):
     shared = CODEC.shared(3, 2)
     return [
-        exchange_row("horovod fp32", "allreduce", numel, all_reduce(MACHINE, RANKS, numel, FP32)),
-        exchange_row("horovod fp16", "allreduce", numel, all_reduce(MACHINE, RANKS, numel, HALF.shared(3, 2))),
-        exchange_row("minmax", "two-phase", numel, two_phase(MACHINE, RANKS, numel, shared, slices), slices),
+        exchange_row("horovod fp32", "allreduce", numel, AllReduce.cost(MACHINE, RANKS, numel, FP32)),
+        exchange_row("horovod fp16", "allreduce", numel, AllReduce.cost(MACHINE, RANKS, numel, HALF.shared(3, 2))),
+        exchange_row("minmax", "two-phase", numel, TwoPhase.cost(MACHINE, RANKS, numel, shared, slices), slices),
     ]
 
 
@@ -85,12 +86,24 @@ def test_without_the_speed_of_a_compressor_it_is_left_out(found):
     assert {row["system"] for row in place.rows} == {"horovod fp32"}
 
 
+def test_best_slices():
+    gigabit = Machine(bandwidth=1.25e8)
+    codec = CodecSpeed(4, 2e9, 4e9)
+    assert best_slices(TwoPhase, Machine(1.25e8, latency=1), RANKS, 1e6, codec) == 1
+    assert best_slices(TwoPhase, gigabit, RANKS, 1e7, codec, most=16) == 16
+    machine = Machine(1.25e8, 1e-4, 1e-3)
+    best = best_slices(TwoPhase, machine, RANKS, 1e7, codec)
+    assert 1 < best < 256
+    least = TwoPhase.cost(machine, RANKS, 1e7, codec, best)
+    assert all(TwoPhase.cost(machine, RANKS, 1e7, codec, slices) >= least for slices in range(1, 257))
+
+
 def test_the_page(found, tmp_path):
     page = tmp_path / "page.md"
     write(found, page)
     text = page.read_text()
     assert "On chip (avx2), 2 cores, 8 GB." in text
-    assert "all-reduce     4 d / E + 4 d / D" in text
+    assert "allreduce      4 d / E + 4 d / D" in text
     assert "B = 120 MB/s, a = 100 us, g = 1e+03 us" in text
     assert text.endswith(KEEP)
     assert {path.name for path in (tmp_path / "images").iterdir()} == {

@@ -10,7 +10,8 @@ from hvd_qgenx.doctor.candidates import Candidate, candidates
 from hvd_qgenx.doctor.forecast import EXTRAPOLATED, MODELLED, REHEARSED, Forecast, best
 from hvd_qgenx.doctor.links import Links
 from hvd_qgenx.doctor.rehearsal import Rehearsal
-from hvd_qgenx.exchange.cost import PATTERNS, Codec, Machine, Ranks
+from hvd_qgenx.exchange import TwoPhase
+from hvd_qgenx.exchange.cost import CodecSpeed, Machine, Ranks
 
 TEXTS = ("fp16", "minmax:bits=8", "minmax:bits=4", "minmax:bits=2", "rotated:bits=2")
 BITS = {"none": 32, "fp16": 16, "minmax:bits=8": 8, "minmax:bits=4": 4, "minmax:bits=2": 2, "rotated:bits=2": 2}
@@ -80,17 +81,17 @@ def links(bandwidth, latency=1e-4, hosts=("a", "b", "c")):
 
 
 def test_the_model_takes_what_was_measured():
-    codec = Codec(4, 1e10, 2e10)
+    codec = CodecSpeed(4, 1e10, 2e10)
     found = forecast.modelled(links(1.25e8), codec, "two-phase", Ranks(3), 3_000_000)
     machine = Machine(1.25e8, 1e-4, 0.0, 1.25e8)
-    assert found == PATTERNS["two-phase"](machine, Ranks(3), 3_000_000, codec, slices=2)
-    sums = forecast.modelled(links(1.25e8), Codec(), "allreduce", Ranks(3), 3_000_000)
+    assert found == TwoPhase.cost(machine, Ranks(3), 3_000_000, codec, slices=2)
+    sums = forecast.modelled(links(1.25e8), CodecSpeed(), "allreduce", Ranks(3), 3_000_000)
     assert sums == pytest.approx(1e-3 + 4e-4 + 4 / 3 * 12e6 / 1.25e8)
 
 
 def test_on_one_host_pairs_share_its_memory():
     """Of three ranks one pair at a time exchanges, both ways at once."""
-    found = forecast.modelled(links(1e9, 0.0, ("a", "a", "a")), Codec(), "allreduce", Ranks(1, 3), 3_000_000)
+    found = forecast.modelled(links(1e9, 0.0, ("a", "a", "a")), CodecSpeed(), "allreduce", Ranks(1, 3), 3_000_000)
     assert found == pytest.approx(1e-3 + 3 * 4 / 3 * 12e6 / 2e9)
 
 
@@ -99,7 +100,7 @@ def choice(bandwidth, speed, most_error=0.2):
     numel, found = 10_000_000, links(bandwidth)
 
     def model(candidate, numel):
-        codec = Codec(BITS[candidate.text], speed, speed) if candidate.compresses else Codec()
+        codec = CodecSpeed(BITS[candidate.text], speed, speed) if candidate.compresses else CodecSpeed()
         return forecast.modelled(found, codec, candidate.exchange, Ranks(3), numel)
 
     everything = [forecast.forecast(one, numel, None, model) for one in candidates(made(), hierarchical=False)]

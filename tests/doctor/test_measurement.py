@@ -11,7 +11,7 @@ from hvd_qgenx.doctor.candidates import Candidate
 from hvd_qgenx.doctor.forecast import MODELLED, REHEARSED, Forecast
 from hvd_qgenx.doctor.links import Links
 from hvd_qgenx.doctor.measurement import Measurement, measure
-from hvd_qgenx.exchange.cost import Codec, Ranks
+from hvd_qgenx.exchange.cost import CodecSpeed, Ranks
 from hvd_qgenx.transport import inprocess
 
 NUMEL = 200_000
@@ -66,7 +66,7 @@ def measured(best, bandwidths=(1e8, 1e8, 1e8), encode=(1e9, 1e9, 1e9)):
     links = Links(
         (0, 1, 2), ("a", "b", "c"), dict.fromkeys(pairs, 4e-4), dict(zip(pairs, bandwidths, strict=True)), 1e-3, 100
     )
-    codecs = {"minmax:bits=4": [Codec(4, speed, 2e9) for speed in encode]}
+    codecs = {"minmax:bits=4": [CodecSpeed(4, speed, 2e9) for speed in encode]}
     return Measurement(
         workloads.vector(1000), Ranks(3), links, codecs, forecasts, forecasts[best], 0.2, seconds=9.0, bytes_sent=100
     )

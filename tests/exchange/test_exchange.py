@@ -8,10 +8,9 @@ import torch
 import compressors
 from hvd_qgenx import exchange
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.exchange import Codec
-from hvd_qgenx.exchange.base import MOST_SLICES, SLICE_BYTES
-from hvd_qgenx.exchange.conveyor import Conveyor
-from hvd_qgenx.transport import Work, inprocess
+from hvd_qgenx.exchange import Codec, ExchangeOptions
+from hvd_qgenx.exchange.slices import MOST_SLICES, SLICE_BYTES
+from hvd_qgenx.transport import inprocess
 
 EXCHANGES = ("allreduce", "allgather", "two-phase")
 COMBINATIONS = [
@@ -26,16 +25,14 @@ def vectors(ranks: int, numel: int) -> torch.Tensor:
     return torch.randn(ranks, numel, generator=torch.Generator().manual_seed(numel))
 
 
-def exchanged(
-    name: str, compressor: compressors.Compressor, rows: torch.Tensor, measure=False, slice_bytes=SLICE_BYTES
-):
+def exchanged(name: str, compressor: compressors.Compressor, rows: torch.Tensor, slice_bytes=SLICE_BYTES):
     """(mean, report) of every rank."""
 
     def work(transport):
         how, vector = exchange.make(name, transport, slice_bytes), rows[transport.rank].clone()
         codec = Codec([(compressor.for_rank(transport.rank), len(vector))], vector.dtype)
-        shipment = how.ship(vector, codec, "x", measure)
-        return how.mean_(shipment), shipment.report
+        transfer = how.begin(vector, codec, "x")
+        return how.mean_(transfer), transfer.report
 
     return inprocess.run(len(rows), work)
 
@@ -111,15 +108,15 @@ def test_measured_error_is_that_of_what_others_decode(name):
     def work(transport):
         codec = Codec([(compressors.make("minmax", bits=4), 4096)], torch.float32)
         how, vector = exchange.make(name, transport), rows[transport.rank].clone()
-        shipment = how.ship(vector, codec, "x", measure=True, own=True)
-        how.mean_(shipment)
-        return shipment
+        transfer = how.begin(vector, codec, "x", ExchangeOptions(measure_error=True, keep_own=True))
+        how.mean_(transfer)
+        return transfer
 
-    for row, shipment in zip(rows, inprocess.run(3, work), strict=True):
-        error = (shipment.own - row).double().square().sum()
-        assert shipment.report.relative_error == pytest.approx(float(error / row.double().square().sum()))
-        assert 0.02 < shipment.report.relative_error < 0.05
-        assert min(getattr(shipment.report, f"{phase}_seconds") for phase in ("encode", "wire", "decode")) > 0
+    for row, transfer in zip(rows, inprocess.run(3, work), strict=True):
+        error = (transfer.own - row).double().square().sum()
+        assert transfer.report.relative_error == pytest.approx(float(error / row.double().square().sum()))
+        assert 0.02 < transfer.report.relative_error < 0.05
+        assert min(getattr(transfer.report, f"{phase}_seconds") for phase in ("encode", "wire", "decode")) > 0
 
 
 @pytest.mark.parametrize(
@@ -153,7 +150,7 @@ def test_two_compressors_share_a_vector(name, dtype):
     def work(transport):
         codec = Codec([(compressors.make("dither", bits=8), 2000), (compressors.make("none"), 1000)], dtype)
         how, vector = exchange.make(name, transport, 500), rows[transport.rank].clone()
-        return how.mean_(how.ship(vector, codec, "x"))
+        return how.mean_(how.begin(vector, codec, "x"))
 
     means = inprocess.run(3, work)
     assert all(torch.equal(means[0], mean) for mean in means)
@@ -191,33 +188,6 @@ def test_slices_that_cannot_be(slice_bytes):
         exchange.make("two-phase", inprocess.InProcess(), slice_bytes)
 
 
-def test_conveyor_keeps_a_few_in_flight_in_one_order():
-    events, in_flight = [], [0]
-
-    def work(label):
-        in_flight[0] += 1
-        assert in_flight[0] <= 2
-
-        def wait():
-            in_flight[0] -= 1
-            events.append(label)
-            return label
-
-        return Work(wait, 10)
-
-    def journey(number):
-        assert (yield work(f"{number}a")) == f"{number}a"
-        assert (yield work(f"{number}b")) == f"{number}b"
-        events.append(f"{number} done")
-
-    conveyor, report = Conveyor(2), exchange.Report()
-    for number in range(3):
-        conveyor.put(journey(number), report)
-    conveyor.drain()
-    assert events == ["0a", "1a", "0b", "0 done", "1b", "1 done", "2a", "2b", "2 done"]
-    assert report.bytes_sent == 60
-
-
 @pytest.mark.parametrize("compressor", ["minmax", "rotated", "variable", "none"])
 def test_hierarchical_is_the_mean_of_the_means_of_hosts(compressor):
     """Four ranks on two hosts: what crosses hosts is half of each host's payloads for each of its ranks."""
@@ -226,8 +196,8 @@ def test_hierarchical_is_the_mean_of_the_means_of_hosts(compressor):
     def work(transport):
         codec = Codec([(leaf.for_rank(transport.rank), 20_000)], torch.float32)
         how, vector = exchange.make("hierarchical", transport), rows[transport.rank].clone()
-        shipment = how.ship(vector, codec, "x")
-        return how.mean_(shipment), shipment.report.bytes_sent
+        transfer = how.begin(vector, codec, "x")
+        return how.mean_(transfer), transfer.report.bytes_sent
 
     results = inprocess.run(4, work, hosts=2)
     means = [mean for mean, _ in results]
@@ -245,9 +215,9 @@ def test_hierarchical_finds_whose_gradient_is_not_finite():
         if transport.rank == 1:
             vector[1234] = torch.nan
         how = exchange.make("hierarchical", transport)
-        shipment = how.ship(vector, codec, "x")
-        how.mean_(shipment)
-        return shipment.finite, shipment.not_finite
+        transfer = how.begin(vector, codec, "x")
+        how.mean_(transfer)
+        return transfer.finite, transfer.not_finite
 
     assert inprocess.run(4, work, hosts=2) == [(False, [1234] if rank == 1 else []) for rank in range(4)]
 
@@ -258,33 +228,6 @@ def test_hierarchical_needs_hosts_that_are_alike():
 
     with pytest.raises(ConfigurationError, match="hosts with equal numbers of ranks"):
         inprocess.run(3, work, hosts=2)
-
-
-@pytest.mark.parametrize(
-    ("compressor", "ranks", "expected"),
-    [
-        ("none", 3, exchange.AllReduce),
-        ("fp16", 3, exchange.AllReduce),
-        ("minmax", 1, exchange.AllGather),
-        ("minmax", 2, exchange.AllGather),
-        ("minmax", 3, exchange.TwoPhase),
-    ],
-)
-def test_auto(compressor, ranks, expected):
-    codec = Codec([(compressors.make(compressor), 10)], torch.float32)
-    assert inprocess.run(ranks, lambda t: type(exchange.Auto(t).choose(codec))) == [expected] * ranks
-
-
-def test_auto_is_hierarchical_between_hosts_of_many_ranks():
-    def work(transport):
-        auto = exchange.Auto(transport)
-        codecs = [Codec([(compressors.make(name), 10)], torch.float32) for name in ("minmax", "none")]
-        return [type(auto.choose(codec, own)) for codec in codecs for own in (False, True)]
-
-    summed = [exchange.AllReduce] * 2
-    assert inprocess.run(8, work, hosts=2)[0] == [exchange.Hierarchical, exchange.TwoPhase, *summed]
-    for ranks, hosts in ((8, 1), (4, 2), (7, 2)):
-        assert inprocess.run(ranks, work, hosts)[0] == [exchange.TwoPhase, exchange.TwoPhase, *summed]
 
 
 def test_names_that_do_not_fit():

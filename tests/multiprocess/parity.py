@@ -31,9 +31,9 @@ def digests(transport: Transport) -> dict[str, list[object]]:
                     exchange.make(how, transport, slice_bytes=2000),
                     Codec([(compressor, numel)], vector.dtype),
                 )
-                shipment = method.ship(vector, codec, label)
-                digest = hashlib.sha256(method.mean_(shipment).numpy().tobytes()).hexdigest()
-                everyone = transport.all_gather_object((digest, shipment.report.bytes_sent), f"{label} digest")
+                transfer = method.begin(vector, codec, label)
+                digest = hashlib.sha256(method.mean_(transfer).numpy().tobytes()).hexdigest()
+                everyone = transport.all_gather_object((digest, transfer.report.bytes_sent), f"{label} digest")
                 assert len({theirs for theirs, _ in everyone}) == 1, f"{label} differs between ranks"
                 found[label] = [digest, [sent for _, sent in everyone]]
     return found

@@ -187,6 +187,17 @@ def test_zero_grad_forgets_the_passes_it_drops():
         loss(net, batch(0, step)).backward()
 
 
+def test_exchanges_are_counted():
+    net = model()
+    optimizer = DistributedOptimizer(ExtraSGD(net.parameters(), lr=0.1), transport=inprocess.InProcess())
+    optimizer.synchronize()
+    with optimizer.skip_synchronize():
+        optimizer.extrapolation()
+    assert optimizer.exchange_count == 1
+    optimizer.step()
+    assert optimizer.exchange_count == 2
+
+
 def test_clipping_between_exchange_and_step():
     def work(transport):
         x = torch.zeros(2, requires_grad=True)
@@ -427,13 +438,13 @@ class TestOverlap:
         def work(transport):
             net, started = wide(), threading.Event()
             optimizer = self.make(transport, net)
-            carry = optimizer.exchange.carry
+            reduce = optimizer.exchange.reduce
 
             def watched(*arguments):
                 started.set()
-                yield from carry(*arguments)
+                yield from reduce(*arguments)
 
-            optimizer.exchange.carry = watched
+            optimizer.exchange.reduce = watched
             net[0].weight.register_hook(lambda gradient: seen.append(started.wait(60)))
             seen = []
             loss(net, batch(transport.rank, 0)).backward()
@@ -452,13 +463,13 @@ class TestOverlap:
             optimizer = DistributedOptimizer(
                 torch.optim.SGD(groups, lr=0.1), None, compressors.make("minmax", bucket_size=64), exchange=how
             )
-            carry = how.carry
+            reduce = how.reduce
 
-            def recorded(shipment, start, stop, name):
+            def recorded(transfer, start, stop, name):
                 names.append(name)
-                return carry(shipment, start, stop, name)
+                return reduce(transfer, start, stop, name)
 
-            how.carry = recorded
+            how.reduce = recorded
             for net in nets if transport.rank else nets[::-1]:
                 loss(net, batch(transport.rank, 0)).backward()
             optimizer.step()
@@ -491,6 +502,17 @@ class TestOverlap:
             return unused.grad.tolist()
 
         assert inprocess.run(2, work) == [[0.0] * 5] * 2
+
+    def test_a_buffer_that_backward_leaves_out_has_not_changed(self):
+        """Zeroed since an earlier backward pass, it takes no part in this one."""
+        x, y = torch.ones(3, requires_grad=True), torch.ones(3, dtype=torch.float64, requires_grad=True)
+        optimizer = DistributedOptimizer(torch.optim.SGD([x, y], lr=1.0), transport=inprocess.InProcess())
+        (x.sum() + y.sum()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        x.sum().backward()
+        optimizer.step()
+        assert (x.tolist(), y.tolist()) == ([-1.0] * 3, [0.0] * 3)
 
     def test_zero_grad_ends_what_was_begun(self):
         def work(transport):
@@ -536,9 +558,9 @@ def test_exempt_parameters_share_the_collectives():
 
     def work(transport):
         net, names = wide(), []
-        scatter, reduce = transport.all_to_all, transport.all_reduce_mean
+        scatter, all_reduce = transport.all_to_all, transport.all_reduce_mean
         transport.all_to_all = lambda *arguments: names.append("all-to-all") or scatter(*arguments)
-        transport.all_reduce_mean = lambda *arguments: names.append("all-reduce") or reduce(*arguments)
+        transport.all_reduce_mean = lambda *arguments: names.append("all-reduce") or all_reduce(*arguments)
         optimizer = DistributedOptimizer(
             torch.optim.SGD(net.parameters(), lr=1.0),
             None,

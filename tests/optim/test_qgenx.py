@@ -118,10 +118,10 @@ class Recorded:
         super().__init__(transport)
         self.own, self.means = [], []
 
-    def carry(self, shipment, start, stop, name):
-        yield from super().carry(shipment, start, stop, name)
-        self.own.append(shipment.own.clone())
-        self.means.append(shipment.vector.clone())
+    def reduce(self, transfer, start, stop, name):
+        yield from super().reduce(transfer, start, stop, name)
+        self.own.append(transfer.own.clone())
+        self.means.append(transfer.vector.clone())
 
 
 EXCHANGES = {
@@ -208,11 +208,11 @@ def test_the_sum_travels_with_the_gradients_of_the_step(variant):
             events.append(name.rsplit(".")[-1])
             return gather(tensor, sizes, name)
 
-        def carry(*arguments):
-            yield from AllReduce.carry(how, *arguments)
+        def reduce(*arguments):
+            yield from AllReduce.reduce(how, *arguments)
             events.append("mean")
 
-        transport.all_gather, how.carry = recorded, carry
+        transport.all_gather, how.reduce = recorded, reduce
         game(transport, variant, how, iterations=2)
         return events
 

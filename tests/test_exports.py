@@ -1,0 +1,31 @@
+"""Names of packages that are imported when they are first used."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from hvd_qgenx.exports import lazy
+
+PACKAGES = ("hvd_qgenx", "hvd_qgenx.exchange", "hvd_qgenx.optim")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_is_there(package):
+    module = importlib.import_module(package)
+    assert all(hasattr(module, name) for name in module.__all__)
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
+        _ = module.nothing
+
+
+def test_importing_the_packages_imports_no_torch():
+    program = f"import sys, hvd_qgenx.errors, {', '.join(PACKAGES)}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_name_is_imported_from_its_module():
+    find = lazy("package", {"sqrt": "math"})
+    assert find("sqrt")(9.0) == 3
+    with pytest.raises(AttributeError, match="module 'package' has no attribute 'cube'"):
+        find("cube")
