@@ -1,5 +1,7 @@
 """The one interface every compressor has."""
 
+from __future__ import annotations
+
 import copy
 import math
 from abc import ABC, abstractmethod
@@ -7,14 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-import torch
-from torch import Tensor
-
 from compressors import parameters
+from compressors.deferred import Deferred
 from compressors.random import Stream
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from compressors.learning import Learner
+else:
+    torch = Deferred("torch")
 
 Shape = int | Sequence[int]
 """A number of elements, or the sizes of every dimension."""
@@ -59,7 +64,7 @@ class Compressor(ABC):
         self.stream = Stream()
 
     @property
-    def learner(self) -> "Learner | None":
+    def learner(self) -> Learner | None:
         """The part that learns from gradients, if there is one."""
         return None
 
@@ -119,8 +124,8 @@ class Compressor(ABC):
         return torch.uint8
 
     @abstractmethod
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
-        """The size in bytes of the payload of a tensor of this shape and dtype; see ``exact_size``."""
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
+        """The size in bytes of the payload of a tensor of this shape and dtype (None: float32); see ``exact_size``."""
 
     @abstractmethod
     def variance_bound(self, tensor: Tensor) -> float:
@@ -131,7 +136,7 @@ class Compressor(ABC):
         """Cutting a vector at multiples of this many elements leaves the buckets whole."""
         return 1
 
-    def route(self, shape: Sequence[int]) -> "Compressor":
+    def route(self, shape: Sequence[int]) -> Compressor:
         """The compressor that handles a tensor of this shape; combinators choose here.
 
         Tensors with the same route may be laid end to end and compressed as one vector.

@@ -1,7 +1,16 @@
 """Payloads that hold every coordinate as a number of some dtype."""
 
-import torch
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from compressors.deferred import Deferred
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = Deferred("torch")
 
 
 def encode_as(dtype: torch.dtype, vector: Tensor, payload: Tensor) -> int:

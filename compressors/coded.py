@@ -1,20 +1,30 @@
 """Entropy-coded payloads."""
 
+from __future__ import annotations
+
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Self
 
 from compressors import coding, kernels, parameters, registry
 from compressors.base import Compressor, Shape
-from compressors.coding import Bytes, CorruptPayloadError, SymbolCode
+from compressors.coding import CorruptPayloadError
+from compressors.deferred import Deferred
 from compressors.learning import Learner
 from compressors.quantizer import BucketQuantizer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+    from compressors.coding import prefix
+    from compressors.coding.prefix import Bytes
+    from compressors.coding.symbol_code import SymbolCode
+else:
+    np, torch, prefix = Deferred("numpy"), Deferred("torch"), Deferred("compressors.coding.prefix")
 
 _FRAME = struct.Struct("<QI")
 """Bytes of the whole payload; CRC-32 of those after the frame."""
@@ -85,9 +95,9 @@ class Coded(Compressor):
             raise CorruptPayloadError(f"the payload of {len(payload)} bytes does not hold {numel} coordinates")
         return self.inner.is_finite(head, numel)
 
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         """The most: that of symbols sent as they are."""
-        return _OVERHEAD + self.inner.payload_bytes(shape, dtype)
+        return _OVERHEAD + self.inner.payload_bytes(shape, dtype or torch.float32)
 
     def variance_bound(self, tensor: Tensor) -> float:
         return self.inner.variance_bound(tensor)
@@ -147,13 +157,13 @@ class Coded(Compressor):
             return codes
         packed, count = torch.from_numpy(codes), self.inner.symbol_count(size)
         symbols = kernels.for_device(packed.device).unpack(packed, self.inner.layout, count).numpy()
-        return symbols if code.block == 1 else coding.join(symbols, self.inner.bits)
+        return symbols if code.block == 1 else prefix.join(symbols, self.inner.bits)
 
     def _from_blocks(self, code: SymbolCode, data: Bytes, size: int) -> Bytes:
         count = self.inner.symbol_count(size)
         blocks = np.empty(-(-count // code.block), np.uint8)
         code.decode(data, blocks)
-        symbols = torch.from_numpy(blocks if code.block == 1 else coding.split(blocks, self.inner.bits, count))
+        symbols = torch.from_numpy(blocks if code.block == 1 else prefix.split(blocks, self.inner.bits, count))
         packed: Bytes = kernels.for_device(symbols.device).pack(symbols, self.inner.layout).numpy()
         return packed
 

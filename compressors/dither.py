@@ -1,14 +1,17 @@
 """Subtractive dither."""
 
+from __future__ import annotations
+
 import struct
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from compressors.kernels.layout import Layout
 from compressors.quantizer import BucketQuantizer
 from compressors.registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEY = struct.Struct("<Q")
 """A payload's random key on the wire."""

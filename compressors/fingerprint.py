@@ -1,10 +1,17 @@
 """What tells apart compressors, or kernels, that do not make the same bits."""
 
-import zlib
+from __future__ import annotations
 
-import torch
+import zlib
+from typing import TYPE_CHECKING
 
 from compressors.base import Compressor
+from compressors.deferred import Deferred
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = Deferred("torch")
 
 LENGTH = 2500
 

@@ -1,14 +1,21 @@
 """Compressors whose levels are fitted to the gradients of all ranks."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
+from compressors.deferred import Deferred
 
-Statistics = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+else:
+    np = Deferred("numpy")
+
+Statistics: TypeAlias = "NDArray[np.float64]"
 
 
 class LevelUpdate(NamedTuple):
@@ -26,7 +33,7 @@ class LevelUpdate(NamedTuple):
         return np.array([self.version, self.old_variance, self.new_variance, *self.levels], np.float64).tobytes()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "LevelUpdate":
+    def from_bytes(cls, data: bytes) -> LevelUpdate:
         version, old_variance, new_variance, *levels = np.frombuffer(data, np.float64).tolist()
         return cls(int(version), tuple(levels), old_variance, new_variance)
 

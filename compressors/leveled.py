@@ -1,21 +1,28 @@
 """The general level quantizer, and level sets that never change."""
 
+from __future__ import annotations
+
 import struct
 import zlib
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import torch
-from numpy.typing import ArrayLike
-from torch import Tensor
-
+from compressors.deferred import Deferred
 from compressors.kernels.layout import ORDERS, Layout
-from compressors.levels import sets
 from compressors.parameters import parameter
 from compressors.quantizer import BucketQuantizer
 from compressors.registry import register
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from compressors.levels import sets
+else:
+    np, torch, sets = Deferred("numpy"), Deferred("torch"), Deferred("compressors.levels.sets")
 
 _TAG = struct.Struct("<HH")
 

@@ -1,17 +1,20 @@
 """What the quantizers that round every coordinate to one of a bucket's values share."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from compressors import kernels
 from compressors.base import Compressor, Shape, byte_tensor, numel
 from compressors.kernels.layout import Layout
 from compressors.parameters import parameter
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(eq=False)
@@ -84,7 +87,7 @@ class BucketQuantizer(Compressor):
         body = payload[self.preamble_bytes :]
         return kernels.moderate(body[: self.layout.header_bytes(self.symbol_count(numel))])
 
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         return self.preamble_bytes + self.layout.payload_bytes(numel(shape))
 
     def split(self, payload: Tensor, numel: int) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,16 @@
 """Counter-based random numbers: a pure function of (seed, rank, step, position)."""
 
-from dataclasses import asdict, dataclass
+from __future__ import annotations
 
-import torch
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from compressors.deferred import Deferred
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = Deferred("torch")
 
 MASK64 = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15

@@ -1,5 +1,6 @@
-"""Compressors by name."""
+"""Compressors by name, and the parameters that they have."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,6 +11,9 @@ from compressors.naming import unknown
 _registry: dict[str, type[Compressor]] = {}
 
 C = TypeVar("C", bound=type[Compressor])
+
+Owner = tuple[str, "dataclasses.Field[Any]"]
+"""The name of a compressor, and its field for a parameter."""
 
 
 def register(name: str) -> Callable[[C], C]:
@@ -63,3 +67,18 @@ def make(name: str, *, seed: int = 0, rank: int = 0, **values: Any) -> Compresso
             raise ValueError(f"{name} has no parameter {key!r}; {takes}")
     compressor = cls(**values)
     return compressor.for_rank(rank, seed)
+
+
+def compressor_parameters() -> dict[str, list[Owner]]:
+    """Returns every parameter of any registered compressor by name, with the compressors that have it."""
+    found: dict[str, list[Owner]] = {}
+    for name in names():
+        for field in parameters.fields(get(name)):
+            found.setdefault(field.name, []).append((name, field))
+    return found
+
+
+def kind(owners: list[Owner]) -> type:
+    """Returns the type of a parameter: float if it is one for any compressor."""
+    kinds = {type(field.default) for _, field in owners}
+    return float if float in kinds else kinds.pop()

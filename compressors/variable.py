@@ -1,16 +1,15 @@
 """A width of its own for every bucket."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias
 
 from compressors import kernels
 from compressors.base import Compressor, Shape, byte_tensor, numel
+from compressors.deferred import Deferred
 from compressors.dither import KEY
 from compressors.kernels.blocks import padded
 from compressors.kernels.layout import Layout
@@ -19,7 +18,15 @@ from compressors.random import derive
 from compressors.registry import register
 from compressors.rotated import LENGTHS, RESIDUAL_BIAS, projection_layout, relative_error
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+else:
+    np, torch = Deferred("numpy"), Deferred("torch")
+
+Array: TypeAlias = "NDArray[np.float64]"
 
 WIDEST = 8
 NOT_FINITE = 15
@@ -109,7 +116,7 @@ class Variable(Compressor):
             start += layout.payload_bytes(coded)
         return not (widths == NOT_FINITE).any()
 
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         length, count = self._blocks(numel(shape))
         return self._head_bytes(count) + 4 * count + self._budget(numel(shape)) * length // 8
 

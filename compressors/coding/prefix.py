@@ -6,14 +6,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from compressors.coding.errors import CorruptPayloadError
+
 Bytes: TypeAlias = npt.NDArray[np.uint8]
-
-LOOK_UP_BITS = 12
-"""The decoder looks up so many bits at once; longer codewords take it several times as long."""
-
-
-class CorruptPayloadError(ValueError):
-    """Bytes that no encoder writes."""
 
 
 class PrefixCode(NamedTuple):

@@ -13,7 +13,7 @@ bit of the stream is the highest of the first byte, and zeros fill the last byte
 import numpy as np
 from numba import njit, uint8, uint64
 
-from compressors.coding.prefix import LOOK_UP_BITS
+from compressors.coding.limits import LOOK_UP_BITS
 
 _jit = njit(cache=True, nogil=True, error_model="numpy")
 

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.coding import elias, huffman
-from compressors.coding.prefix import LOOK_UP_BITS, Bytes, CorruptPayloadError, PrefixCode, count
+from compressors.coding.errors import CorruptPayloadError
+from compressors.coding.limits import LOOK_UP_BITS
+from compressors.coding.prefix import Bytes, PrefixCode, count
 
 Integers = npt.NDArray[np.int64]
 

@@ -28,22 +28,27 @@ With ``add`` values are added to what the vector holds and rounded once to its d
 ``reference`` (plain torch, any device) defines them; the others must agree with it bit for bit.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from compressors.kernels import reference
+from compressors.deferred import Deferred
 from compressors.kernels.layout import Layout
 from compressors.kernels.threads import set_threads as set_threads
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+else:
+    np, torch = Deferred("numpy"), Deferred("torch")
+
+Array: TypeAlias = "NDArray[np.float64]"
 
 
 class Kernel(Protocol):
@@ -99,7 +104,7 @@ def _kernel(device_type: str) -> tuple[Kernel, str]:
                 f"{language} cannot be imported ({error}): compressing on {device_type} takes many times as long",
                 stacklevel=3,
             )
-    return reference, "torch"
+    return cast("Kernel", import_module("compressors.kernels.reference")), "torch"
 
 
 def readable(vector: Tensor) -> Tensor:

@@ -1,6 +1,11 @@
 """How a vector is cut into the blocks that are rotated."""
 
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHORTEST = 256
 """Coordinates of the shortest block."""

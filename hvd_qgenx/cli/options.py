@@ -16,7 +16,7 @@ from compressors.kernels.threads import VARIABLE as THREADS
 from compressors.kernels.threads import set_threads, threads
 from compressors.spec import Spec
 from hvd_qgenx.errors import ConfigurationError, LocalError, TrainingError
-from hvd_qgenx.parameters import compressor_parameters, kind
+from compressors.registry import compressor_parameters, kind
 from hvd_qgenx.training import stopping
 from hvd_qgenx.training.stopping import Stopped
 from hvd_qgenx.transport import Transport, launched, launcher_rank

@@ -15,7 +15,7 @@ import compressors
 from compressors import parameters
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.parameters import compressor_parameters, kind
+from compressors.registry import compressor_parameters, kind
 from hvd_qgenx.tasks.gan.settings import GanConfig
 
 DEFAULT = "default"
