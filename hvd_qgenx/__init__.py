@@ -3,16 +3,20 @@
 >>> from hvd_qgenx import DistributedOptimizer, ExtraAdam
 """
 
-from hvd_qgenx.optim import (
-    DistributedOptimizer,
-    ExtraAdam,
-    ExtraSGD,
-    OptimisticAdam,
-    OptimisticSGD,
-    PastExtraAdam,
-    PastExtraSGD,
-    QGenX,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hvd_qgenx.optim import (
+        DistributedOptimizer,
+        ExtraAdam,
+        ExtraSGD,
+        OptimisticAdam,
+        OptimisticSGD,
+        PastExtraAdam,
+        PastExtraSGD,
+        QGenX,
+    )
 
 __all__ = [
     "DistributedOptimizer",
@@ -24,3 +28,9 @@ __all__ = [
     "PastExtraSGD",
     "QGenX",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("hvd_qgenx.optim"), name)
+    raise AttributeError(name)

@@ -27,7 +27,8 @@ from hvd_qgenx.training.launch import PLACES
 from hvd_qgenx.training.settings import DEVICES, Setting, values
 from hvd_qgenx.training.trainer import choose_device
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import from_first, require_same, together
+from hvd_qgenx.transport.agreement import from_rank_0, on_all_ranks, require_same
+from hvd_qgenx.transport.cores import share_cores
 
 COLUMNS = ("update", "samples", "score", "weights", "value", "bias")
 SHARED = attrgetter(
@@ -77,8 +78,8 @@ def evaluate_command(
     Ranks share the work; the scores do not depend on how many there are. Lines are added to RUN/evaluation.csv.
     """
     with options.exit_codes() as session:
-        transport = session.meet(expect_ranks, expect_hosts)
-        options.share_cores(transport)
+        transport = session.initialize(expect_ranks, expect_hosts)
+        share_cores(transport)
         rows = score_runs(transport, runs, asked, download)
         if transport.rank == 0:
             click.echo(json.dumps(rows, indent=2) if as_json else _table(rows), nl=as_json)
@@ -94,8 +95,8 @@ def score_runs(transport: Transport, runs: Sequence[Path], asked: Mapping[str, A
         download: fetch what is missing.
     """
     require_same(transport, {**asked, **dict.fromkeys(PLACES), "runs": runs, "download": download})
-    found = {run: from_first(transport, "run", functools.partial(SavedRun.read, run)) for run in runs}
-    wanted = together(transport, "settings", lambda: {run: _wanted(found[run].config, asked) for run in runs})
+    found = {run: from_rank_0(transport, "run", functools.partial(SavedRun.read, run)) for run in runs}
+    wanted = on_all_ranks(transport, "settings", lambda: {run: _wanted(found[run].config, asked) for run in runs})
     scorers = _scorers(wanted, transport, download)
     return [row for run in found for row in _score(run, found[run], wanted[run], scorers[run])]
 

@@ -27,7 +27,8 @@ from hvd_qgenx.training.run import EXCHANGE, Run
 from hvd_qgenx.training.settings import DEVICES, FIELDS, OWN, PARAMETERS, Setting, Settings, merge
 from hvd_qgenx.training.trainer import PHASES
 from hvd_qgenx.transport import Transport, launched_elastic
-from hvd_qgenx.transport.agreement import from_first
+from hvd_qgenx.transport.agreement import from_rank_0
+from hvd_qgenx.transport.cores import share_cores
 
 SECTIONS = {
     "preset": "Settings from elsewhere",
@@ -153,7 +154,7 @@ def gan(**values: Any) -> None:
     expected = values["expect_ranks"], values["expect_hosts"]
     with options.exit_codes() as session:
         if values["show_config"]:
-            transport = session.meet(*expected)
+            transport = session.initialize(*expected)
             plan = _plan(context, transport)
             if transport.rank == 0:
                 click.echo(_show(plan.explain(), values["preset"], values["as_json"]))
@@ -163,7 +164,7 @@ def gan(**values: Any) -> None:
             transport: Transport | None = None, folder: Path | None = None, stored: launch.Stored | None = None
         ) -> Run:
             ranks, hosts = expected if stored is None else (None, None)
-            transport = session.meet(ranks, hosts, transport)
+            transport = session.initialize(ranks, hosts, transport)
             return _begin(context, transport, _plan(context, transport, folder, stored))
 
         if values["elastic"]:
@@ -182,13 +183,13 @@ def _plan(
     values = context.params
     folder = folder or values["resume"]
     if values["continues"]:
-        folder = folder or from_first(transport, "continue", lambda: launch.interrupted(values["out"]))
+        folder = folder or from_rank_0(transport, "continue", lambda: launch.interrupted(values["out"]))
     return launch.plan(transport, lambda: asked(context), folder, stored, resize=values["elastic"])
 
 
 def _begin(context: click.Context, transport: Transport, plan: launch.Plan) -> Run:
     values = context.params
-    options.share_cores(transport)
+    share_cores(transport)
     out = values["out"] or Path(f"runs/gan-{datetime.now():%Y%m%d-%H%M%S}")
     notes = {"preset": values["preset"], "link": values["label"]}
     run = launch.start(transport, plan, out, notes, values["download"])

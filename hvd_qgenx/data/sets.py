@@ -12,7 +12,7 @@ from hvd_qgenx.data.images import ImageFiles, ImageSet, InMemory
 from hvd_qgenx.data.vision import torchvision
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import patiently, require_same, together
+from hvd_qgenx.transport.agreement import on_all_ranks, require_same, with_keep_alive
 
 FILES_SIDE = 64
 """Of images that have no size of their own."""
@@ -41,8 +41,8 @@ def load(name: str, data_dir: Path, download: bool, transport: Transport, side: 
     if download and name not in ("digits", "folder"):
         fetches = transport.local_rank == 0
         fetch = partial(_from_torchvision, name, data_dir, True) if fetches else lambda: None
-        together(transport, "download", lambda: patiently(transport, "downloading", fetch))
-    images = together(transport, "data", read)
+        on_all_ranks(transport, "download", lambda: with_keep_alive(transport, "downloading", fetch))
+    images = on_all_ranks(transport, "data", read)
     require_same(transport, {f"what {name} holds": f"{len(images)} images ({images.fingerprint()[:12]})"})
     return images
 

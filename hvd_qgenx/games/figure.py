@@ -29,7 +29,7 @@ Line = tuple[Curves, dict[str, Any]]
 def draw(results: Results, game: Game, path: Path) -> None:
     """Writes a PNG: one row of panels for every noise.
 
-    Lines are means over seeds, bands reach over all seeds. Trajectories are those of every method
+    Lines are means over seeds, bands reach over all seeds. Trajectories are drawn of every method
     with the first compressor, number of workers and seed, in the first coordinate of the first and
     of the last player.
     """

@@ -18,7 +18,7 @@ from hvd_qgenx.training.run import KIND, Run
 from hvd_qgenx.training.settings import FIELDS, Settings, configure, explain, values
 from hvd_qgenx.training.trainer import Trainer
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import require_same, together
+from hvd_qgenx.transport.agreement import on_all_ranks, require_same
 
 PLACES = ("data_dir", "inception_weights")
 """Settings that hosts may have each its own of."""
@@ -83,7 +83,7 @@ def plan(
         config.check(transport.size)
         return config, asked
 
-    config, asked = together(transport, "configure", decide)
+    config, asked = on_all_ranks(transport, "configure", decide)
     require_same(transport, {**config.as_dict(), **dict.fromkeys(PLACES)})
     return Plan(config, asked, resume, stored)
 
@@ -104,7 +104,7 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
     """
     config = plan.config
     images = data.load(config.dataset, Path(config.data_dir), download, transport, side=config.image_size)
-    together(transport, "model", lambda: _check_images(plan, images))
+    on_all_ranks(transport, "model", lambda: _check_images(plan, images))
     trainer = Trainer(config, images, transport)
     scorer = None
     if config.score_every:  # a resumed run keeps the extractor that it has, whatever weights are here now
@@ -114,7 +114,7 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
     if plan.stored is not None:
         run.load(resized(plan.stored["state"], transport.size))
     writes = transport.rank == 0
-    together(transport, "folder", lambda: run.folder.reserve(again=plan.stored is not None) if writes else None)
+    on_all_ranks(transport, "folder", lambda: run.folder.reserve(again=plan.stored is not None) if writes else None)
     if scorer:
         scorer.prepare()  # takes a while, so a run that is stopped here has not begun
     notes = {**notes, EXTRACTOR: scorer.extractor.name if scorer else None}
@@ -160,7 +160,7 @@ def _read_run(transport: Transport, path: Path) -> Stored:
         folder = RunFolder(path)
         return {"config": folder.read_config(), "state": checkpoint.load(folder.checkpoint, KIND)}
 
-    stored: Stored = transport.broadcast_object(together(transport, "resume", read), "stored")
+    stored: Stored = transport.broadcast_object(on_all_ranks(transport, "resume", read), "stored")
     return stored
 
 

@@ -14,8 +14,8 @@ import torch
 import compressors
 from compressors import parameters
 from compressors.naming import unknown
-from hvd_qgenx.errors import ConfigurationError
 from compressors.registry import compressor_parameters, kind
+from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.tasks.gan.settings import GanConfig
 
 DEFAULT = "default"

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from compressors.spec import Spec
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.games import noise
 from hvd_qgenx.games.draws import BLOCK, integers, normals
@@ -89,11 +88,6 @@ def test_integers_reach_every_value_evenly():
     counts = torch.bincount(torch.cat([draws.next() for _ in range(4000)]), minlength=4)
     assert counts.sum() == 12_000
     assert (counts - 3000).abs().max() < 4.5 * math.sqrt(12_000 * 0.25 * 0.75)
-
-
-def test_a_value_may_hold_commas():
-    assert Spec.parse("levels:level-set=0,0.5,1,bits=3") == Spec("levels", {"level_set": "0,0.5,1", "bits": "3"})
-    assert Spec.parse("none") == Spec("none", {})
 
 
 @pytest.mark.parametrize(

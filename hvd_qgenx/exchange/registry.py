@@ -1,0 +1,3 @@
+"""Exchanges by name."""
+
+NAMES = ("auto", "allreduce", "allgather", "two-phase", "hierarchical")
