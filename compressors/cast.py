@@ -1,4 +1,4 @@
-"""Payloads that hold every coordinate as a number of some dtype."""
+"""Payloads that hold every coordinate as a number of one dtype."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def decode_as(dtype: torch.dtype, payload: Tensor, vector: Tensor, add: bool) ->
 
 
 def is_finite_as(dtype: torch.dtype, payload: Tensor) -> bool:
-    """Whether numbers of this dtype are finite; one pass in the common case: a finite sum has finite terms."""
+    """Tells whether numbers of this dtype are finite; one pass in the common case: a finite sum has finite terms."""
     numbers = _view(payload, dtype)
     return bool(numbers.sum().isfinite()) or bool(numbers.isfinite().all())
 

@@ -38,7 +38,7 @@ _MODES = ("fixed", *coding.CODES)
 class Coded(Compressor):
     """Combinator: sends the symbols of ``inner`` in an entropy code, or as they are where that is shorter.
 
-    What is decoded is what ``inner`` alone decodes, bit for bit; the payload is shorter, and its
+    Decodes to the same bits as ``inner`` alone; the payload is shorter, and its
     length depends on the values. Codes run on the CPU: CUDA payloads are copied there and back.
 
     Raises:
@@ -96,7 +96,7 @@ class Coded(Compressor):
         return self.inner.is_finite(head, numel)
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
-        """The most: that of symbols sent as they are."""
+        """Returns an upper bound: the size without entropy coding."""
         return _OVERHEAD + self.inner.payload_bytes(shape, dtype or torch.float32)
 
     def variance_bound(self, tensor: Tensor) -> float:
@@ -128,7 +128,7 @@ class Coded(Compressor):
         return start + written
 
     def _read(self, data: Bytes, size: int) -> Bytes:
-        """The inner payload.
+        """Returns the inner payload.
 
         Raises:
             CorruptPayloadError: there is none of so many coordinates in these bytes.
@@ -182,13 +182,13 @@ def _require_symbols(inner: Compressor) -> None:
 
 
 def _frame(mode: str, head_bytes: int, payload: Bytes) -> None:
-    """Writes the start of a payload that is complete otherwise: its length, a checksum, mode, bytes of the head."""
+    """Writes the frame of a payload that is complete otherwise: its length, a checksum, mode, bytes of the head."""
     _START.pack_into(payload.data, _FRAME.size, _MODES.index(mode), head_bytes)
     _FRAME.pack_into(payload.data, 0, len(payload), zlib.crc32(payload[_FRAME.size :].data))
 
 
 def _open_frame(payload: Bytes) -> tuple[str, int]:
-    """Mode, and bytes of the head.
+    """Returns the mode, and the bytes of the head.
 
     Raises:
         CorruptPayloadError: no encoder wrote these bytes.

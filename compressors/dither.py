@@ -54,6 +54,6 @@ class Dither(SeededQuantizer):
 
 
 def even_layout(bits: int, bucket_size: int) -> Layout:
-    """2^bits dithered values from -max to max."""
+    """Returns the layout of 2^bits dithered values from -max to max."""
     steps = 2**bits - 1
     return Layout(bits, bucket_size, levels=steps, offset=steps / 2, norm="linf", dithered=True)

@@ -1,4 +1,4 @@
-"""Leaves small tensors alone."""
+"""A combinator that leaves small tensors uncompressed."""
 
 from __future__ import annotations
 

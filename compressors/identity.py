@@ -44,6 +44,6 @@ class Identity(Compressor):
 
 
 def _dtype(payload: Tensor, numel: int) -> torch.dtype:
-    """That of so many numbers in the payload."""
+    """Returns the dtype of ``numel`` numbers in the payload."""
     dtypes = {dtype.itemsize * numel: dtype for dtype in (torch.float64, torch.float16, torch.float32)}
     return dtypes.get(len(payload), torch.float32)

@@ -26,7 +26,7 @@ class LevelUpdate(NamedTuple):
     levels: tuple[float, ...]
     """Magnitudes in [0, 1], exact in float32."""
     old_variance: float
-    """Expected squared error of the levels before, in units of the squared norm of a bucket."""
+    """Expected squared error of the previous levels, in units of the squared norm of a bucket."""
     new_variance: float
 
     def to_bytes(self) -> bytes:
@@ -39,7 +39,7 @@ class LevelUpdate(NamedTuple):
 
 
 class Learner(ABC):
-    """What a compressor with fitted levels adds to its interface.
+    """The interface of a compressor with fitted levels, beside ``Compressor``.
 
     ``update = one_rank.fit([rank.observe(vector) for every rank]); every_rank.apply(update)``
     """
@@ -47,7 +47,7 @@ class Learner(ABC):
     @property
     @abstractmethod
     def levels(self) -> tuple[float, ...]:
-        """The levels as they are now."""
+        """The current levels."""
 
     @abstractmethod
     def observe(self, vector: Tensor) -> Statistics:
@@ -59,4 +59,4 @@ class Learner(ABC):
 
     @abstractmethod
     def apply(self, update: LevelUpdate) -> None:
-        """Takes the new levels; payloads made from now on carry their version."""
+        """Takes the new levels; further payloads carry their version."""

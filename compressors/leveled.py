@@ -50,7 +50,7 @@ class LevelQuantizer(BucketQuantizer):
 
     @abstractmethod
     def first_levels(self) -> ArrayLike:
-        """The levels before anything is learned."""
+        """Returns the levels before the first level update."""
 
     @property
     def has_zero(self) -> bool:
@@ -121,7 +121,7 @@ class LevelQuantizer(BucketQuantizer):
 @register("levels")
 @dataclass(eq=False)
 class Levels(LevelQuantizer):
-    """Levels of one's own."""
+    """User-defined levels."""
 
     bits: int = parameter(3, "Bits per coordinate.", low=2, high=8)
     level_set: str = parameter("0,0.1,0.3,1", "The levels: 2^(bits - 1) increasing numbers from 0 to 1.")

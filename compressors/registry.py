@@ -17,7 +17,7 @@ Owner = tuple[str, "dataclasses.Field[Any]"]
 
 
 def register(name: str) -> Callable[[C], C]:
-    """Class decorator: makes a compressor known under ``name`` everywhere a name is taken.
+    """Returns a class decorator that registers a compressor under ``name``.
 
     The class must be a dataclass whose parameters are declared with ``parameters.parameter``.
     """
@@ -33,12 +33,12 @@ def register(name: str) -> Callable[[C], C]:
 
 
 def names() -> list[str]:
-    """Names of all registered compressors, sorted."""
+    """Returns the names of all registered compressors, sorted."""
     return sorted(_registry)
 
 
 def get(name: str) -> type[Compressor]:
-    """The compressor class called ``name``.
+    """Returns the compressor class called ``name``.
 
     Raises:
         ValueError: no such compressor; the sentence gives the nearest name.
@@ -49,7 +49,7 @@ def get(name: str) -> type[Compressor]:
 
 
 def make(name: str, *, seed: int = 0, rank: int = 0, **values: Any) -> Compressor:
-    """A new compressor.
+    """Makes a new compressor.
 
     Args:
         name: one of ``names()``.

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Spec:
-    """A name, and parameters as they were written."""
+    """A name, and its parameters as text."""
 
     name: str
     values: Mapping[str, str]
@@ -35,7 +35,7 @@ class Spec:
         return cls(name, values)
 
     def read(self, fields: Mapping[str, "dataclasses.Field[Any]"]) -> dict[str, Any]:
-        """The values, converted to the types of the defaults of these dataclass fields.
+        """Returns the values, converted to the types of the defaults of these dataclass fields.
 
         Raises:
             ValueError: no such field, or a value that cannot be converted.
@@ -54,7 +54,7 @@ class Spec:
         return read
 
     def build(self, kind: str, classes: Mapping[str, type[T]]) -> T:
-        """An instance of the dataclass of this name, with these values for its fields.
+        """Makes an instance of the dataclass of this name, with these values for its fields.
 
         Raises:
             ValueError: the name is unknown, or as ``read`` does.

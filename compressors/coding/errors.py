@@ -1,4 +1,4 @@
-"""What decoding may find wrong."""
+"""Errors of decoding."""
 
 
 class CorruptPayloadError(ValueError):

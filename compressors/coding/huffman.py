@@ -53,7 +53,7 @@ def canonical(lengths: Bytes) -> PrefixCode:
 
 
 def table_bytes(letters: int) -> int:
-    """Bytes of the lengths of so many letters."""
+    """Returns the bytes of the lengths of ``letters`` letters."""
     return -(-letters // 2)
 
 

@@ -1,4 +1,4 @@
-"""Prefix codes and their bit streams: what Huffman's and Elias's codes share."""
+"""Prefix codes, such as Huffman's and Elias's, and their bit streams."""
 
 from types import ModuleType
 from typing import NamedTuple, TypeAlias
@@ -42,7 +42,7 @@ class PrefixCode(NamedTuple):
 
 
 def count(symbols: Bytes) -> npt.NDArray[np.int64]:
-    """(256,) how often each possible symbol occurs."""
+    """Returns (256,) how often each possible symbol occurs."""
     counts: npt.NDArray[np.int64] = _kernels().count(symbols)
     return counts
 

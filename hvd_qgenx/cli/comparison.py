@@ -18,7 +18,7 @@ from hvd_qgenx.cli.options import F
 from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.errors import ConfigurationError, configuration_errors
 from hvd_qgenx.exchange.registry import NAMES
-from hvd_qgenx.games.registry import METHODS, NOISES
+from hvd_qgenx.games.registry import METHODS, NOISES, make_noise
 from hvd_qgenx.transport import launcher_rank
 from hvd_qgenx.transport.agreement import on_all_ranks, require_same, require_size
 
@@ -142,7 +142,6 @@ def _plays(
 ) -> list[Play]:
     """Returns all plays; ``ranks`` is the number of ranks that a launcher started."""
     from hvd_qgenx import exchange
-    from hvd_qgenx.games import noise
     from hvd_qgenx.games.compare import Play
 
     make_game(values["seed"])  # a game that cannot be made raises here
@@ -155,7 +154,7 @@ def _plays(
     made = _compressors(values)
     for compressor in made.values():
         exchange.get(values["exchange_name"]).check(compressor)
-    noises = {text: noise.make(text) for text in values["noises"]}
+    noises = {text: make_noise(text) for text in values["noises"]}
     return [
         Play(
             make_game,

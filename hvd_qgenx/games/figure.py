@@ -114,7 +114,7 @@ class _Row:
 
 
 def _styles(results: Results) -> list[dict[str, Any]]:
-    """How each case is drawn: colour and marker tell method and compressor, dashes the number of workers."""
+    """Returns the style of each case: colour and marker tell method and compressor, dashes the number of workers."""
     pairs = list(dict.fromkeys((curves.case.method, curves.case.compressor) for curves in results.curves))
     workers = list(dict.fromkeys(curves.case.workers for curves in results.curves))
     colors = matplotlib.color_sequences["tab10" if len(pairs) <= 10 else "tab20"]

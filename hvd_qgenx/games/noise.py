@@ -12,11 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from compressors.spec import Spec
-from hvd_qgenx.errors import ConfigurationError, configuration_errors
 from hvd_qgenx.games.base import Operator
 from hvd_qgenx.games.draws import integers, normals
-from hvd_qgenx.games.registry import NOISES
 
 TAG = 4
 """Separates these random numbers from the games' own."""
@@ -96,27 +93,6 @@ class RandomPlayer(Noise):
 
     def oracle(self, operator: Operator, players: Mapping[str, int], seed: int, rank: int) -> Operator:
         return _keep_one(list(players.values()), operator, seed, rank)
-
-
-def make(text: str) -> Noise:
-    """Makes the noise of a text like ``name`` or ``name:parameter=value``; a number is the std of ``gaussian``.
-
-    Raises:
-        ConfigurationError: an unknown name or parameter, or a value that is not a number from 0 on.
-    """
-    with configuration_errors():
-        noise = _read(text)
-    for name, value in vars(noise).items():
-        if not 0 <= value < math.inf:
-            raise ConfigurationError(f"noise {text}: {name} must be a number from 0 on, not {value}")
-    return noise
-
-
-def _read(text: str) -> Noise:
-    try:
-        return Gaussian(float(text))
-    except ValueError:
-        return Spec.parse(text).build("noise", NOISES)
 
 
 def _keep_one(sizes: list[int], operator: Operator, seed: int, rank: int) -> Operator:

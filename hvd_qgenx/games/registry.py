@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from compressors.spec import Spec
+from hvd_qgenx.errors import ConfigurationError, configuration_errors
 from hvd_qgenx.registry import Registry
 
 if TYPE_CHECKING:
@@ -39,3 +42,25 @@ NOISES: Registry[type[Noise]] = Registry(
 )
 LOSSES = ("gan", "ns-gan", "wgan")
 """Losses of the Dirac-GAN."""
+
+
+def make_noise(text: str) -> Noise:
+    """Makes the noise of a text like ``name`` or ``name:parameter=value``; a number is the std of ``gaussian``.
+
+    Raises:
+        ConfigurationError: an unknown name or parameter, or a value that is not a number from 0 on.
+    """
+    with configuration_errors():
+        noise = Spec.parse(f"gaussian:std={text}" if _is_number(text) else text).build("noise", NOISES)
+    for name, value in vars(noise).items():
+        if not 0 <= value < math.inf:
+            raise ConfigurationError(f"noise {text}: {name} must be a number from 0 on, not {value}")
+    return noise
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

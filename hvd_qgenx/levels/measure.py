@@ -18,7 +18,7 @@ class Cost:
     error: float
     """||Q(x) - x||^2 / ||x||^2, the mean of some draws."""
     bits: float
-    """As the compressor sends symbols: with a fixed width."""
+    """Symbols of a fixed width, as the compressor sends them."""
     huffman: float | None
     """With Huffman's code; None without symbols."""
     entropy: float | None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hvd_qgenx.registry import Registry
 
 if TYPE_CHECKING:
-    from hvd_qgenx.levels.sources import Draw
+    import numpy as np
+    from numpy.typing import NDArray
 
-DISTRIBUTIONS: Registry[Draw] = Registry(
+DISTRIBUTIONS: Registry[Callable[[np.random.Generator, int], NDArray[np.float64]]] = Registry(
     "distribution",
     {
         "gaussian": "hvd_qgenx.levels.sources:gaussian",
@@ -18,3 +20,4 @@ DISTRIBUTIONS: Registry[Draw] = Registry(
         "uniform": "hvd_qgenx.levels.sources:uniform",
     },
 )
+"""Functions that draw so many independent values from a generator."""

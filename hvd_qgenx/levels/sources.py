@@ -1,6 +1,5 @@
 """Vectors to fit levels to: drawn from a named distribution, or gradients saved from a run."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ COORDINATES = 1 << 20
 """Number of coordinates that are drawn."""
 
 Array = NDArray[np.float64]
-Draw = Callable[[np.random.Generator, int], Array]
-"""Draws so many independent values from a generator."""
 
 
 def gaussian(random: np.random.Generator, count: int) -> Array:
