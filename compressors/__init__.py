@@ -24,6 +24,7 @@ from compressors.minmax import MinMax
 from compressors.quantizer import BucketQuantizer
 from compressors.registry import get, make, names, register
 from compressors.rotated import Rotated, RotatedDither
+from compressors.text import parse
 from compressors.uniform import Uniform
 from compressors.variable import Variable
 
@@ -56,5 +57,6 @@ __all__ = [
     "get",
     "make",
     "names",
+    "parse",
     "register",
 ]

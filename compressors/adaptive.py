@@ -1,19 +1,26 @@
 """Levels fitted to the gradients of all ranks."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-from numpy.typing import ArrayLike
-from torch import Tensor
-
+from compressors.deferred import Deferred
 from compressors.learning import Learner, LevelUpdate, Statistics
 from compressors.leveled import LevelQuantizer
-from compressors.levels import sets, statistics
-from compressors.levels.fit import fit
 from compressors.parameters import parameter
 from compressors.registry import register
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from compressors.levels import fit, sets, statistics
+else:
+    np, sets = Deferred("numpy"), Deferred("compressors.levels.sets")
+    fit, statistics = Deferred("compressors.levels.fit"), Deferred("compressors.levels.statistics")
 
 
 @dataclass(eq=False)
@@ -55,7 +62,7 @@ class AdaptiveLevels(LevelQuantizer, Learner):
 
     def fit(self, everyone: Sequence[Statistics]) -> LevelUpdate:
         normals, histogram = statistics.merge(everyone)
-        found = fit(self.method, normals if self.fitted_to == "normal" else histogram, np.array(self.levels))
+        found = fit.fit(self.method, normals if self.fitted_to == "normal" else histogram, np.array(self.levels))
         return LevelUpdate(self.version + 1, tuple(found.levels.tolist()), found.previous, found.variance)
 
     def apply(self, update: LevelUpdate) -> None:

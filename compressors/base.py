@@ -1,5 +1,7 @@
 """The one interface every compressor has."""
 
+from __future__ import annotations
+
 import copy
 import math
 from abc import ABC, abstractmethod
@@ -7,14 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-import torch
-from torch import Tensor
-
 from compressors import parameters
+from compressors.deferred import Deferred
 from compressors.random import Stream
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from compressors.learning import Learner
+else:
+    torch = Deferred("torch")
 
 Shape = int | Sequence[int]
 """A number of elements, or the sizes of every dimension."""
@@ -50,7 +55,7 @@ class Compressor(ABC):
     unbiased: ClassVar[bool] = True
     """Is the expectation of the decoded tensor the tensor itself?"""
     residual_bias: ClassVar[float] = 0.0
-    """Where an unbiased compressor is so only nearly: the greatest share of its squared error that is bias."""
+    """Largest share of the squared error that is bias, for a compressor that is only nearly unbiased."""
     exact_size: ClassVar[bool] = True
     """Is ``payload_bytes`` exact? If not it is an upper bound, and payloads of ranks differ in length."""
 
@@ -59,8 +64,8 @@ class Compressor(ABC):
         self.stream = Stream()
 
     @property
-    def learner(self) -> "Learner | None":
-        """The part that learns from gradients, if there is one."""
+    def learner(self) -> Learner | None:
+        """The part that is fitted to gradients, if there is one."""
         return None
 
     def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
@@ -93,7 +98,7 @@ class Compressor(ABC):
         Args:
             vector: 1-D, contiguous, floating-point.
             payload: 1-D uint8, at least ``payload_bytes(len(vector), vector.dtype)`` long.
-            key: all that rounding depends on beside the vector; 64 bits.
+            key: 64 bits; rounding is a function of the key and the vector.
             start: the place of the first coordinate in the vector that ``lay_out`` described.
         """
 
@@ -106,49 +111,49 @@ class Compressor(ABC):
         """
 
     def is_finite(self, payload: Tensor, numel: int) -> bool:
-        """Whether the payload (uint8) of so many coordinates decodes to finite numbers only.
+        """Tells whether the payload (uint8) of ``numel`` coordinates decodes to finite numbers only.
 
-        May also be false where some lie near the end of float32's range, so that means might leave it.
+        May also be false if some are near the end of float32's range, so that means might overflow.
         """
         vector = payload.new_empty(numel, dtype=torch.float32)
         self.decode(payload, vector)
         return bool(torch.isfinite(vector).all())
 
     def payload_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        """What ``compress`` returns for tensors of this dtype; a floating type if ``summable``."""
+        """Returns the dtype of payloads of tensors of this dtype; a floating type if ``summable``."""
         return torch.uint8
 
     @abstractmethod
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
-        """The size in bytes of the payload of a tensor of this shape and dtype; see ``exact_size``."""
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
+        """Returns the bytes of the payload of a tensor of this shape and dtype (None: float32); see ``exact_size``."""
 
     @abstractmethod
     def variance_bound(self, tensor: Tensor) -> float:
-        """Upper bound on E||Q(x) - x||^2 (squared L2 norm) for this tensor, from theory."""
+        """Returns an upper bound on E||Q(x) - x||^2 (squared L2 norm) for this tensor, from theory."""
 
     @property
     def alignment(self) -> int:
         """Cutting a vector at multiples of this many elements leaves the buckets whole."""
         return 1
 
-    def route(self, shape: Sequence[int]) -> "Compressor":
-        """The compressor that handles a tensor of this shape; combinators choose here.
+    def route(self, shape: Sequence[int]) -> Compressor:
+        """Returns the compressor that handles a tensor of this shape; combinators choose here.
 
         Tensors with the same route may be laid end to end and compressed as one vector.
         """
         return self
 
     def lay_out(self, sizes: Sequence[int]) -> None:  # noqa: B027 (few compressors care)
-        """Says that the vectors to come are tensors of these numbers of elements, laid end to end."""
+        """Announces that further vectors are tensors of these numbers of elements, laid end to end."""
 
     def for_rank(self, rank: int, seed: int | None = None) -> Self:
-        """A copy with the random stream of ``rank``, at step 0 (of ``seed``, or of the same seed)."""
+        """Returns a copy with the random stream of ``rank``, at step 0 (of ``seed``, or of the same seed)."""
         other = copy.deepcopy(self)
         other.stream = Stream(self.stream.seed if seed is None else seed, rank)
         return other
 
     def state_dict(self) -> dict[str, Any]:
-        """All that ``compress`` depends on beside the configuration."""
+        """Returns the state that ``compress`` depends on beside the configuration."""
         return {"stream": self.stream.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

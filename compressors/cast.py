@@ -1,7 +1,16 @@
-"""Payloads that hold every coordinate as a number of some dtype."""
+"""Payloads that hold every coordinate as a number of one dtype."""
 
-import torch
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from compressors.deferred import Deferred
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = Deferred("torch")
 
 
 def encode_as(dtype: torch.dtype, vector: Tensor, payload: Tensor) -> int:
@@ -24,7 +33,7 @@ def decode_as(dtype: torch.dtype, payload: Tensor, vector: Tensor, add: bool) ->
 
 
 def is_finite_as(dtype: torch.dtype, payload: Tensor) -> bool:
-    """Whether numbers of this dtype are finite; one pass in the common case: a finite sum has finite terms."""
+    """Tells whether numbers of this dtype are finite; one pass in the common case: a finite sum has finite terms."""
     numbers = _view(payload, dtype)
     return bool(numbers.sum().isfinite()) or bool(numbers.isfinite().all())
 

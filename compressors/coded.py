@@ -1,20 +1,30 @@
 """Entropy-coded payloads."""
 
+from __future__ import annotations
+
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Self
 
 from compressors import coding, kernels, parameters, registry
 from compressors.base import Compressor, Shape
-from compressors.coding import Bytes, CorruptPayloadError, SymbolCode
+from compressors.coding import CorruptPayloadError
+from compressors.deferred import Deferred
 from compressors.learning import Learner
 from compressors.quantizer import BucketQuantizer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+    from compressors.coding import prefix
+    from compressors.coding.prefix import Bytes
+    from compressors.coding.symbol_code import SymbolCode
+else:
+    np, torch, prefix = Deferred("numpy"), Deferred("torch"), Deferred("compressors.coding.prefix")
 
 _FRAME = struct.Struct("<QI")
 """Bytes of the whole payload; CRC-32 of those after the frame."""
@@ -28,7 +38,7 @@ _MODES = ("fixed", *coding.CODES)
 class Coded(Compressor):
     """Combinator: sends the symbols of ``inner`` in an entropy code, or as they are where that is shorter.
 
-    What is decoded is what ``inner`` alone decodes, bit for bit; the payload is shorter, and its
+    Decodes to the same bits as ``inner`` alone; the payload is shorter, and its
     length depends on the values. Codes run on the CPU: CUDA payloads are copied there and back.
 
     Raises:
@@ -85,9 +95,9 @@ class Coded(Compressor):
             raise CorruptPayloadError(f"the payload of {len(payload)} bytes does not hold {numel} coordinates")
         return self.inner.is_finite(head, numel)
 
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
-        """The most: that of symbols sent as they are."""
-        return _OVERHEAD + self.inner.payload_bytes(shape, dtype)
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
+        """Returns an upper bound: the size without entropy coding."""
+        return _OVERHEAD + self.inner.payload_bytes(shape, dtype or torch.float32)
 
     def variance_bound(self, tensor: Tensor) -> float:
         return self.inner.variance_bound(tensor)
@@ -118,7 +128,7 @@ class Coded(Compressor):
         return start + written
 
     def _read(self, data: Bytes, size: int) -> Bytes:
-        """The inner payload.
+        """Returns the inner payload.
 
         Raises:
             CorruptPayloadError: there is none of so many coordinates in these bytes.
@@ -147,13 +157,13 @@ class Coded(Compressor):
             return codes
         packed, count = torch.from_numpy(codes), self.inner.symbol_count(size)
         symbols = kernels.for_device(packed.device).unpack(packed, self.inner.layout, count).numpy()
-        return symbols if code.block == 1 else coding.join(symbols, self.inner.bits)
+        return symbols if code.block == 1 else prefix.join(symbols, self.inner.bits)
 
     def _from_blocks(self, code: SymbolCode, data: Bytes, size: int) -> Bytes:
         count = self.inner.symbol_count(size)
         blocks = np.empty(-(-count // code.block), np.uint8)
         code.decode(data, blocks)
-        symbols = torch.from_numpy(blocks if code.block == 1 else coding.split(blocks, self.inner.bits, count))
+        symbols = torch.from_numpy(blocks if code.block == 1 else prefix.split(blocks, self.inner.bits, count))
         packed: Bytes = kernels.for_device(symbols.device).pack(symbols, self.inner.layout).numpy()
         return packed
 
@@ -172,13 +182,13 @@ def _require_symbols(inner: Compressor) -> None:
 
 
 def _frame(mode: str, head_bytes: int, payload: Bytes) -> None:
-    """Writes the start of a payload that is complete otherwise: its length, a checksum, mode, bytes of the head."""
+    """Writes the frame of a payload that is complete otherwise: its length, a checksum, mode, bytes of the head."""
     _START.pack_into(payload.data, _FRAME.size, _MODES.index(mode), head_bytes)
     _FRAME.pack_into(payload.data, 0, len(payload), zlib.crc32(payload[_FRAME.size :].data))
 
 
 def _open_frame(payload: Bytes) -> tuple[str, int]:
-    """Mode, and bytes of the head.
+    """Returns the mode, and the bytes of the head.
 
     Raises:
         CorruptPayloadError: no encoder wrote these bytes.

@@ -1,14 +1,17 @@
 """Subtractive dither."""
 
+from __future__ import annotations
+
 import struct
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from compressors.kernels.layout import Layout
 from compressors.quantizer import BucketQuantizer
 from compressors.registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEY = struct.Struct("<Q")
 """A payload's random key on the wire."""
@@ -51,6 +54,6 @@ class Dither(SeededQuantizer):
 
 
 def even_layout(bits: int, bucket_size: int) -> Layout:
-    """2^bits dithered values from -max to max."""
+    """Returns the layout of 2^bits dithered values from -max to max."""
     steps = 2**bits - 1
     return Layout(bits, bucket_size, levels=steps, offset=steps / 2, norm="linf", dithered=True)

@@ -1,16 +1,22 @@
-"""Leaves small tensors alone."""
+"""A combinator that leaves small tensors uncompressed."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Self
 
 from compressors import parameters
 from compressors.base import Compressor, Context, Shape, numel
+from compressors.deferred import Deferred
 from compressors.identity import Identity
 from compressors.learning import Learner
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = Deferred("torch")
 
 
 @dataclass(eq=False)
@@ -48,9 +54,9 @@ class Exempt(Compressor):
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
         self.route(vector.shape).decode(payload, vector, add)
 
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         sizes = (shape,) if isinstance(shape, int) else shape
-        return self.route(sizes).payload_bytes(shape, dtype)
+        return self.route(sizes).payload_bytes(shape, dtype or torch.float32)
 
     def variance_bound(self, tensor: Tensor) -> float:
         return self.route(tensor.shape).variance_bound(tensor)

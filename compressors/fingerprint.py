@@ -1,19 +1,26 @@
-"""What tells apart compressors, or kernels, that do not make the same bits."""
+"""A checksum that differs between compressors, or kernels, with different bits."""
+
+from __future__ import annotations
 
 import zlib
-
-import torch
+from typing import TYPE_CHECKING
 
 from compressors.base import Compressor
+from compressors.deferred import Deferred
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = Deferred("torch")
 
 LENGTH = 2500
 
 
 def fingerprint(compressor: Compressor, dtype: torch.dtype, device: torch.device) -> int:
-    """CRC-32 of what ``compressor`` makes of a fixed vector, encoded and decoded.
+    """Returns the CRC-32 of a fixed vector's payload and decoded values.
 
-    Ranks that find different numbers would not decode what the others send as they do. Also
-    compiles whatever is compiled at first use. The compressor's stream stays where it is.
+    Ranks with different checksums would decode each other's payloads differently. The call also compiles
+    kernels that are compiled at first use. The compressor's random stream does not advance.
     """
     places = torch.arange(LENGTH, dtype=torch.int64)
     noise = (places * 2654435761 % 2**32 - 2**31).to(torch.float32)  # exact: every host starts from the same bits

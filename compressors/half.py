@@ -1,13 +1,20 @@
 """Half precision."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from compressors.base import Compressor, Shape, numel
 from compressors.cast import decode_as, encode_as, is_finite_as
+from compressors.deferred import Deferred
 from compressors.registry import register
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = Deferred("torch")
 
 
 @register("fp16")
@@ -30,7 +37,7 @@ class Half(Compressor):
     def payload_dtype(self, dtype: torch.dtype) -> torch.dtype:
         return torch.float16
 
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         return 2 * numel(shape)
 
     def variance_bound(self, tensor: Tensor) -> float:

@@ -1,13 +1,20 @@
 """No compression."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from compressors.base import Compressor, Shape, numel
 from compressors.cast import decode_as, encode_as, is_finite_as
+from compressors.deferred import Deferred
 from compressors.registry import register
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = Deferred("torch")
 
 
 @register("none")
@@ -29,14 +36,14 @@ class Identity(Compressor):
     def payload_dtype(self, dtype: torch.dtype) -> torch.dtype:
         return torch.float32 if dtype == torch.bfloat16 else dtype
 
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
-        return numel(shape) * self.payload_dtype(dtype).itemsize
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
+        return numel(shape) * self.payload_dtype(dtype or torch.float32).itemsize
 
     def variance_bound(self, tensor: Tensor) -> float:
         return 0.0
 
 
 def _dtype(payload: Tensor, numel: int) -> torch.dtype:
-    """That of so many numbers in the payload."""
+    """Returns the dtype of ``numel`` numbers in the payload."""
     dtypes = {dtype.itemsize * numel: dtype for dtype in (torch.float64, torch.float16, torch.float32)}
     return dtypes.get(len(payload), torch.float32)

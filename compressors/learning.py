@@ -1,14 +1,21 @@
 """Compressors whose levels are fitted to the gradients of all ranks."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
+from compressors.deferred import Deferred
 
-Statistics = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+else:
+    np = Deferred("numpy")
+
+Statistics: TypeAlias = "NDArray[np.float64]"
 
 
 class LevelUpdate(NamedTuple):
@@ -19,20 +26,20 @@ class LevelUpdate(NamedTuple):
     levels: tuple[float, ...]
     """Magnitudes in [0, 1], exact in float32."""
     old_variance: float
-    """Expected squared error of the levels before, in units of the squared norm of a bucket."""
+    """Expected squared error of the previous levels, in units of the squared norm of a bucket."""
     new_variance: float
 
     def to_bytes(self) -> bytes:
         return np.array([self.version, self.old_variance, self.new_variance, *self.levels], np.float64).tobytes()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "LevelUpdate":
+    def from_bytes(cls, data: bytes) -> LevelUpdate:
         version, old_variance, new_variance, *levels = np.frombuffer(data, np.float64).tolist()
         return cls(int(version), tuple(levels), old_variance, new_variance)
 
 
 class Learner(ABC):
-    """What a compressor with fitted levels adds to its interface.
+    """The interface of a compressor with fitted levels, beside ``Compressor``.
 
     ``update = one_rank.fit([rank.observe(vector) for every rank]); every_rank.apply(update)``
     """
@@ -40,7 +47,7 @@ class Learner(ABC):
     @property
     @abstractmethod
     def levels(self) -> tuple[float, ...]:
-        """The levels as they are now."""
+        """The current levels."""
 
     @abstractmethod
     def observe(self, vector: Tensor) -> Statistics:
@@ -52,4 +59,4 @@ class Learner(ABC):
 
     @abstractmethod
     def apply(self, update: LevelUpdate) -> None:
-        """Takes the new levels; payloads made from now on carry their version."""
+        """Takes the new levels; further payloads carry their version."""

@@ -1,21 +1,28 @@
 """The general level quantizer, and level sets that never change."""
 
+from __future__ import annotations
+
 import struct
 import zlib
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import torch
-from numpy.typing import ArrayLike
-from torch import Tensor
-
+from compressors.deferred import Deferred
 from compressors.kernels.layout import ORDERS, Layout
-from compressors.levels import sets
 from compressors.parameters import parameter
 from compressors.quantizer import BucketQuantizer
 from compressors.registry import register
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from compressors.levels import sets
+else:
+    np, torch, sets = Deferred("numpy"), Deferred("torch"), Deferred("compressors.levels.sets")
 
 _TAG = struct.Struct("<HH")
 
@@ -43,7 +50,7 @@ class LevelQuantizer(BucketQuantizer):
 
     @abstractmethod
     def first_levels(self) -> ArrayLike:
-        """The levels before anything is learned."""
+        """Returns the levels before the first level update."""
 
     @property
     def has_zero(self) -> bool:
@@ -114,7 +121,7 @@ class LevelQuantizer(BucketQuantizer):
 @register("levels")
 @dataclass(eq=False)
 class Levels(LevelQuantizer):
-    """Levels of one's own."""
+    """User-defined levels."""
 
     bits: int = parameter(3, "Bits per coordinate.", low=2, high=8)
     level_set: str = parameter("0,0.1,0.3,1", "The levels: 2^(bits - 1) increasing numbers from 0 to 1.")

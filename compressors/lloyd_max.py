@@ -60,7 +60,7 @@ def _centroids(points: Array) -> tuple[Array, Array]:
 
 
 def _density(x: Array) -> Array:
-    """Of the standard normal distribution."""
+    """Returns the density of the standard normal distribution."""
     density: Array = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
     return density
 

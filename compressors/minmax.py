@@ -1,12 +1,16 @@
 """The min-max uniform quantizer."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from compressors.kernels.layout import Layout
 from compressors.quantizer import BucketQuantizer
 from compressors.registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @register("minmax")

@@ -16,26 +16,26 @@ def parameter(
     high: float | None = None,
     choices: Sequence[str] | Sequence[int] | None = None,
 ) -> Any:
-    """A dataclass field that carries its own help text and limits (both ends included).
+    """Makes a dataclass field that carries its own help text and limits (both ends included).
 
-    Its type is that of the default: a whole number, a float (whole numbers are taken too), or text.
+    Its type is the type of the default: a whole number, a float (whole numbers are taken too), or text.
     """
     metadata = {"help": help, "low": low, "high": high, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
-    """The parameters of a compressor class, in order of declaration."""
+    """Returns the parameters of a compressor class, in order of declaration."""
     return tuple(f for f in dataclasses.fields(cls) if "help" in f.metadata)
 
 
 def names(cls: type) -> list[str]:
-    """The names of the parameters of a compressor class, in order of declaration."""
+    """Returns the names of the parameters of a compressor class, in order of declaration."""
     return [field.name for field in fields(cls)]
 
 
 def limits(field: dataclasses.Field[Any]) -> str:
-    """The limits of a number in words, with a space before them; empty if it has none."""
+    """Returns the limits of a number in words, with a space before them; empty if it has none."""
     low, high = field.metadata["low"], field.metadata["high"]
     if low is None:
         return ""

@@ -1,17 +1,20 @@
-"""What the quantizers that round every coordinate to one of a bucket's values share."""
+"""The base of quantizers that round every coordinate to one of its bucket's values."""
+
+from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from compressors import kernels
 from compressors.base import Compressor, Shape, byte_tensor, numel
 from compressors.kernels.layout import Layout
 from compressors.parameters import parameter
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(eq=False)
@@ -33,14 +36,14 @@ class BucketQuantizer(Compressor):
     @property
     @abstractmethod
     def layout(self) -> Layout:
-        """The wire format of what follows the preamble."""
+        """The wire format of header and codes."""
 
     def preamble(self, key: int) -> bytes:
-        """What the decoder must know beside header and codes; ``key`` is that of this payload."""
+        """Returns the bytes that the decoder needs beside header and codes; ``key`` is the payload's."""
         return b""
 
     def read_preamble(self, preamble: bytes) -> int:
-        """The key, where the decoder needs it.
+        """Returns the key, if the decoder needs it.
 
         Raises:
             ValueError: this compressor cannot decode such a payload.
@@ -76,7 +79,7 @@ class BucketQuantizer(Compressor):
         kernels.deliver(lambda target, add: decode(body, self.layout, target, key, add), vector, add)
 
     def kernels_for(self, device: torch.device) -> tuple[Callable[..., None], Callable[..., None]]:
-        """The functions that encode and decode what follows the preamble."""
+        """Returns the functions that encode and decode header and codes."""
         kernel = kernels.for_device(device)
         return kernel.encode, kernel.decode
 
@@ -84,36 +87,36 @@ class BucketQuantizer(Compressor):
         body = payload[self.preamble_bytes :]
         return kernels.moderate(body[: self.layout.header_bytes(self.symbol_count(numel))])
 
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         return self.preamble_bytes + self.layout.payload_bytes(numel(shape))
 
     def split(self, payload: Tensor, numel: int) -> tuple[Tensor, Tensor]:
-        """What comes before the codes, and the symbols (both 1-D uint8), of the payload of ``numel`` coordinates."""
+        """Returns preamble with header, and the symbols (both 1-D uint8), of the payload of ``numel`` coordinates."""
         self.open(payload, numel)
         count = self.symbol_count(numel)
         head = self.preamble_bytes + self.layout.header_bytes(count)
         return payload[:head], kernels.for_device(payload.device).unpack(payload[head:], self.layout, count)
 
     def symbol_count(self, numel: int) -> int:
-        """Number of symbols in the payload of ``numel`` coordinates: padded blocks have more."""
+        """Returns the number of symbols in the payload of ``numel`` coordinates: padded blocks have more."""
         return numel
 
     def variance_bound(self, tensor: Tensor) -> float:
-        """The sum over buckets of ``bucket_bound``."""
+        """Returns the sum over buckets of ``bucket_bound``."""
         return sum((self.bucket_bound(bucket) for bucket in tensor.double().flatten().split(self.bucket_size)), 0.0)
 
     @abstractmethod
     def bucket_bound(self, bucket: Tensor) -> float:
-        """Upper bound on E||Q(x) - x||^2 for one bucket (float64)."""
+        """Returns an upper bound on E||Q(x) - x||^2 for one bucket (float64)."""
 
     def write_preamble(self, key: int, payload: Tensor) -> Tensor:
-        """Writes it at the front; returns the rest of the payload, where header and codes go."""
+        """Writes the preamble at the front; returns the rest of the payload, where header and codes go."""
         if self.preamble_bytes:
             payload[: self.preamble_bytes] = byte_tensor(self.preamble(key))
         return payload[self.preamble_bytes :]
 
     def open(self, payload: Tensor, size: int) -> tuple[int, Tensor]:
-        """The key, and header and codes, of the payload of so many coordinates.
+        """Returns the key, and header and codes, of the payload of ``size`` coordinates.
 
         Raises:
             ValueError: it is not such a payload.

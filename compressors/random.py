@@ -1,8 +1,16 @@
 """Counter-based random numbers: a pure function of (seed, rank, step, position)."""
 
-from dataclasses import asdict, dataclass
+from __future__ import annotations
 
-import torch
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from compressors.deferred import Deferred
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = Deferred("torch")
 
 MASK64 = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
@@ -17,7 +25,7 @@ def mix64(x: int) -> int:
 
 
 def derive(*words: int) -> int:
-    """One 64-bit key from any number of words; every word and its place matter."""
+    """Returns one 64-bit key from any number of words; every word and its place matter."""
     key = 0
     for word in words:
         key = mix64(key + GOLDEN + mix64(word))
@@ -25,7 +33,7 @@ def derive(*words: int) -> int:
 
 
 def generator(*words: int) -> torch.Generator:
-    """A torch generator of its own for these words."""
+    """Returns a new torch generator that is seeded with these words."""
     return torch.Generator().manual_seed(derive(*words) >> 1)
 
 
@@ -38,7 +46,7 @@ class Stream:
     step: int = 0
 
     def next_key(self) -> int:
-        """The 64-bit key of this step; moves on to the next step."""
+        """Returns the 64-bit key of this step and advances to the next."""
         key = derive(self.seed, self.rank, self.step)
         self.step += 1
         return key

@@ -1,5 +1,6 @@
-"""Compressors by name."""
+"""Compressors by name, and the parameters that they have."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,9 +12,12 @@ _registry: dict[str, type[Compressor]] = {}
 
 C = TypeVar("C", bound=type[Compressor])
 
+Owner = tuple[str, "dataclasses.Field[Any]"]
+"""The name of a compressor, and its field for a parameter."""
+
 
 def register(name: str) -> Callable[[C], C]:
-    """Class decorator: makes a compressor known under ``name`` everywhere a name is taken.
+    """Returns a class decorator that registers a compressor under ``name``.
 
     The class must be a dataclass whose parameters are declared with ``parameters.parameter``.
     """
@@ -29,12 +33,12 @@ def register(name: str) -> Callable[[C], C]:
 
 
 def names() -> list[str]:
-    """Names of all registered compressors, sorted."""
+    """Returns the names of all registered compressors, sorted."""
     return sorted(_registry)
 
 
 def get(name: str) -> type[Compressor]:
-    """The compressor class called ``name``.
+    """Returns the compressor class called ``name``.
 
     Raises:
         ValueError: no such compressor; the sentence gives the nearest name.
@@ -45,7 +49,7 @@ def get(name: str) -> type[Compressor]:
 
 
 def make(name: str, *, seed: int = 0, rank: int = 0, **values: Any) -> Compressor:
-    """A new compressor.
+    """Makes a new compressor.
 
     Args:
         name: one of ``names()``.
@@ -63,3 +67,18 @@ def make(name: str, *, seed: int = 0, rank: int = 0, **values: Any) -> Compresso
             raise ValueError(f"{name} has no parameter {key!r}; {takes}")
     compressor = cls(**values)
     return compressor.for_rank(rank, seed)
+
+
+def compressor_parameters() -> dict[str, list[Owner]]:
+    """Returns every parameter of any registered compressor by name, with the compressors that have it."""
+    found: dict[str, list[Owner]] = {}
+    for name in names():
+        for field in parameters.fields(get(name)):
+            found.setdefault(field.name, []).append((name, field))
+    return found
+
+
+def kind(owners: list[Owner]) -> type:
+    """Returns the type of a parameter: float if it is one for any compressor."""
+    kinds = {type(field.default) for _, field in owners}
+    return float if float in kinds else kinds.pop()

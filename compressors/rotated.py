@@ -1,24 +1,32 @@
 """Quantizers of randomly rotated blocks."""
 
+from __future__ import annotations
+
 import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from compressors import kernels
 from compressors.base import Shape, numel
+from compressors.deferred import Deferred
 from compressors.dither import SeededQuantizer, even_layout
 from compressors.kernels.blocks import SHORTEST, padded
 from compressors.kernels.layout import Layout
-from compressors.lloyd_max import codebook
 from compressors.parameters import parameter
 from compressors.registry import register
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from compressors import lloyd_max
+else:
+    lloyd_max = Deferred("compressors.lloyd_max")
+
 LENGTHS = (SHORTEST, 512, 1024, 2048, 4096, 8192)
-"""Of blocks. In shorter ones rotated coordinates are not Gaussian enough for Lloyd-Max points: at 64 a squared
+"""Lengths of blocks. In shorter ones rotated coordinates are not Gaussian enough for Lloyd-Max points: at 64 a squared
 bias of 6 % of the squared error was seen on heavy tails, at 256 of 0.4 %, at 1024 of 0.01 %."""
 
 RESIDUAL_BIAS = 0.01
@@ -38,13 +46,13 @@ class RotatedQuantizer(SeededQuantizer):
     @property
     @abstractmethod
     def layout(self) -> Layout:
-        """That of the rotated coordinates."""
+        """The wire format of the rotated coordinates."""
 
     def kernels_for(self, device: torch.device) -> tuple[Callable[..., None], Callable[..., None]]:
         kernel = kernels.for_device(device)
         return kernel.encode_rotated, kernel.decode_rotated
 
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         return super().payload_bytes(padded(numel(shape), self.bucket_size))
 
     def symbol_count(self, numel: int) -> int:
@@ -98,17 +106,17 @@ class RotatedDither(RotatedQuantizer):
 
 
 def projection_layout(bits: int, bucket_size: int) -> Layout:
-    """2^bits Lloyd-Max points and a scale that keeps the inner product."""
+    """Returns the layout of 2^bits Lloyd-Max points and a scale that keeps the inner product."""
     steps = 2**bits - 1
-    points = codebook(bits).points
+    points = lloyd_max.codebook(bits).points
     return Layout(bits, bucket_size, levels=steps, offset=steps / 2, norm="projection", points=points)
 
 
 def relative_error(bits: int) -> float:
-    """E||Q(x) - x||^2 / ||x||^2 of ``Rotated``, in the limit of long blocks.
+    """Returns E||Q(x) - x||^2 / ||x||^2 of ``Rotated``, in the limit of long blocks.
 
     With y the rotated block, q its points and s = ||y||^2 / <y, q>: ||s q - y||^2 / ||y||^2 =
     ||y||^2 ||q||^2 / <y, q>^2 - 1, where ||q||^2 = <y, q> = (1 - D) ||y||^2 since points are the means of their cells.
     """
-    kept = 1 - codebook(bits).distortion
+    kept = 1 - lloyd_max.codebook(bits).distortion
     return 1 / kept - 1

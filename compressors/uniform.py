@@ -1,14 +1,21 @@
 """QSGD's uniform quantizer."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from compressors.deferred import Deferred
 from compressors.kernels.layout import ORDERS, Layout
 from compressors.parameters import parameter
 from compressors.quantizer import BucketQuantizer
 from compressors.registry import register
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = Deferred("torch")
 
 
 @register("uniform")

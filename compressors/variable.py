@@ -1,16 +1,15 @@
 """A width of its own for every bucket."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias
 
 from compressors import kernels
 from compressors.base import Compressor, Shape, byte_tensor, numel
+from compressors.deferred import Deferred
 from compressors.dither import KEY
 from compressors.kernels.blocks import padded
 from compressors.kernels.layout import Layout
@@ -19,11 +18,19 @@ from compressors.random import derive
 from compressors.registry import register
 from compressors.rotated import LENGTHS, RESIDUAL_BIAS, projection_layout, relative_error
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+else:
+    np, torch = Deferred("numpy"), Deferred("torch")
+
+Array: TypeAlias = "NDArray[np.float64]"
 
 WIDEST = 8
 NOT_FINITE = 15
-"""What stands for the width of a bucket that holds Inf or NaN."""
+"""Marks, in place of a width, a bucket that holds Inf or NaN."""
 RAREST = 2.0**-20
 """Least probability of sending a bucket that is not zero."""
 
@@ -109,7 +116,7 @@ class Variable(Compressor):
             start += layout.payload_bytes(coded)
         return not (widths == NOT_FINITE).any()
 
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype = torch.float32) -> int:
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         length, count = self._blocks(numel(shape))
         return self._head_bytes(count) + 4 * count + self._budget(numel(shape)) * length // 8
 
@@ -122,7 +129,7 @@ class Variable(Compressor):
         return 1.05 * float(self._energies(vector) @ ((1 + fractions) / chances - 1))
 
     def _costs(self, vector: Tensor, start: int) -> Array:
-        """What a relative error of one in a bucket costs, for every bucket."""
+        """Returns the cost of a relative error of one, for every bucket."""
         costs = self._energies(vector)
         if self.weighting == "per-layer" and len(vector) and start + len(vector) <= sum(self._sizes):
             length, count = self._blocks(len(vector))
@@ -137,7 +144,7 @@ class Variable(Compressor):
         return energies
 
     def _layer_weights(self, vector: Tensor, start: int, count: int, length: int) -> Array:
-        """For every bucket the mean over its coordinates of 1 / ||x_layer||^2, as far as this part shows it."""
+        """Returns, for every bucket, the mean over its coordinates of 1 / ||x_layer||^2, estimated from this part."""
         sizes = np.array(self._sizes)
         stops = np.cumsum(sizes)
         first, last = np.searchsorted(stops, [start, start + len(vector) - 1], side="right")
@@ -163,7 +170,7 @@ class Variable(Compressor):
         return min(WIDEST * count, max(1, round(self.bits * size / length))) if count else 0
 
     def _open(self, payload: Tensor, count: int) -> tuple[int, NDArray[np.int64], Tensor]:
-        """The key, the widths of all blocks, and the rest of the payload."""
+        """Returns the key, the widths of all blocks, and the rest of the payload."""
         stop = self._head_bytes(count)
         head = bytes(payload[:stop].tolist())
         return KEY.unpack(head[: KEY.size])[0], _unpack(head[KEY.size :], count), payload[stop:]
@@ -197,7 +204,7 @@ def allocate(costs: Array, budget: int) -> tuple[Array, NDArray[np.int64]]:
 
 
 def drawn(chances: Array, key: int) -> NDArray[np.bool_]:
-    """Which blocks are sent: systematic sampling, so that their number is the expected one, rounded."""
+    """Draws the blocks that are sent, by systematic sampling: their number is the expected one, rounded."""
     below = np.where(chances < 1, chances, 0.0)
     marks = np.floor(np.concatenate([[0.0], np.cumsum(below)]) + derive(key, 3) / 2.0**64)
     chosen: NDArray[np.bool_] = (np.diff(marks) > 0) | (chances >= 1)
@@ -212,7 +219,7 @@ def _errors() -> Array:
 
 @lru_cache
 def _gains() -> Array:
-    """By how much the first bit, which keeps an error of one from being sure, and every further bit lower the error."""
+    """Returns the decrease of the relative error by the first bit and by every further one."""
     errors = _errors()
     return np.concatenate([[1 + errors[0]], errors[:-1] - errors[1:]])
 

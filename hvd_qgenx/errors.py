@@ -1,5 +1,8 @@
 """Errors a user can act on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ConfigurationError(ValueError):
     """What was asked for cannot be done; found before any work starts. Exit code 2."""
@@ -15,3 +18,14 @@ class LocalError(TrainingError):
 
 class NonFiniteGradientError(TrainingError):
     """A gradient held Inf or NaN; names every rank and parameter concerned."""
+
+
+@contextmanager
+def configuration_errors() -> Iterator[None]:
+    """Turns a ValueError, as ``compressors`` raises, into a ConfigurationError with the same sentence."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
+from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -39,12 +40,8 @@ class Registry(Mapping[str, T]):
             ConfigurationError: there is none; the sentence gives the nearest name.
         """
         if name not in self._places:
-            from compressors.naming import unknown  # with torch, which is not needed to list names
-
             raise ConfigurationError(unknown(self.kind, name, self))
-        module, _, attribute = self._places[name].partition(":")
-        found = import_module(module)
-        return cast("T", getattr(found, attribute) if attribute else found)
+        return cast("T", load(self._places[name]))
 
     def __contains__(self, name: object) -> bool:
         return name in self._places

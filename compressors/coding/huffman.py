@@ -7,10 +7,9 @@ letter has one bit, and the other codeword of one bit is unused.
 import numpy as np
 import numpy.typing as npt
 
-from compressors.coding.prefix import Bytes, CorruptPayloadError, PrefixCode
-
-MAX_LENGTH = 15
-"""That four bits can say."""
+from compressors.coding.errors import CorruptPayloadError
+from compressors.coding.limits import MAX_LENGTH
+from compressors.coding.prefix import Bytes, PrefixCode
 
 
 def lengths(weights: npt.ArrayLike, limit: int = MAX_LENGTH) -> Bytes:
@@ -54,7 +53,7 @@ def canonical(lengths: Bytes) -> PrefixCode:
 
 
 def table_bytes(letters: int) -> int:
-    """Bytes of the lengths of so many letters."""
+    """Returns the bytes of the lengths of ``letters`` letters."""
     return -(-letters // 2)
 
 

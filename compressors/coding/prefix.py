@@ -1,4 +1,4 @@
-"""Prefix codes and their bit streams: what Huffman's and Elias's codes share."""
+"""Prefix codes, such as Huffman's and Elias's, and their bit streams."""
 
 from types import ModuleType
 from typing import NamedTuple, TypeAlias
@@ -6,14 +6,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from compressors.coding.errors import CorruptPayloadError
+
 Bytes: TypeAlias = npt.NDArray[np.uint8]
-
-LOOK_UP_BITS = 12
-"""The decoder looks up so many bits at once; longer codewords take it several times as long."""
-
-
-class CorruptPayloadError(ValueError):
-    """Bytes that no encoder writes."""
 
 
 class PrefixCode(NamedTuple):
@@ -47,7 +42,7 @@ class PrefixCode(NamedTuple):
 
 
 def count(symbols: Bytes) -> npt.NDArray[np.int64]:
-    """(256,) how often each possible symbol occurs."""
+    """Returns (256,) how often each possible symbol occurs."""
     counts: npt.NDArray[np.int64] = _kernels().count(symbols)
     return counts
 

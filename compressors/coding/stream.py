@@ -13,7 +13,7 @@ bit of the stream is the highest of the first byte, and zeros fill the last byte
 import numpy as np
 from numba import njit, uint8, uint64
 
-from compressors.coding.prefix import LOOK_UP_BITS
+from compressors.coding.limits import LOOK_UP_BITS
 
 _jit = njit(cache=True, nogil=True, error_model="numpy")
 
@@ -21,12 +21,12 @@ GROUP = 1 << 16
 ENTRY_SYMBOLS = 6
 """Most symbols that one look-up finds: an entry is 64 bits, of which 8 count bits and 8 count symbols."""
 LOOKUPS = 4
-"""So many take 48 bits; of the 64 that are loaded up to 7 belong to the codeword before."""
+"""Look-ups of one load: they take 48 bits; of the 64 that are loaded up to 7 belong to the codeword before."""
 
 
 @_jit
 def count(symbols):
-    """How often each of the 256 possible symbols occurs."""
+    """Returns how often each of the 256 possible symbols occurs."""
     lanes = np.zeros((4, 256), np.int64)  # equal neighbours do not wait for each other
     whole = len(symbols) // 4 * 4
     for i in range(0, whole, 4):
@@ -182,7 +182,7 @@ def _decode_four(data, table, code, symbols, position, ends, place, stops):
 
 @_jit
 def _look_up_four(data, table, symbols, rounds, p0, p1, p2, p3, o0, o1, o2, o3):
-    """So many rounds in all four streams; returns after one that met a long codeword, with the number of those left.
+    """Decodes up to ``rounds`` rounds in all four streams; stops after a long codeword; returns the number left.
 
     A function of its own with so few arrays that all it works with stays in registers.
     """
@@ -232,7 +232,7 @@ def _step(code):
 
 @_jit
 def _rounds(position, end, place, stop, step):
-    """How often ``LOOKUPS`` look-ups and a long codeword can follow with nothing read or written too far."""
+    """Returns how often ``LOOKUPS`` look-ups and a long codeword fit without reading or writing too far."""
     by_bits = (np.int64(end) - np.int64(position) - 64) // step
     by_symbols = (np.int64(stop) - np.int64(place) - 8) // (LOOKUPS * ENTRY_SYMBOLS + 1)
     return min(by_bits, by_symbols)

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.coding import elias, huffman
-from compressors.coding.prefix import LOOK_UP_BITS, Bytes, CorruptPayloadError, PrefixCode, count
+from compressors.coding.errors import CorruptPayloadError
+from compressors.coding.limits import LOOK_UP_BITS
+from compressors.coding.prefix import Bytes, PrefixCode, count
 
 Integers = npt.NDArray[np.int64]
 
@@ -17,8 +19,8 @@ Integers = npt.NDArray[np.int64]
 class SymbolCode(ABC):
     """A way to code the symbols 0 to ``alphabet - 1``, of ``bits`` bits each.
 
-    Coded are blocks: as many symbols as fit in a byte, the first in the lowest bits. Where symbols are
-    symmetric about a center, what is coded is the level ``|symbol - center|``, and one bit for a level
+    Symbols are coded in blocks: as many as fit in a byte, the first in the lowest bits. Symbols that are
+    symmetric about a center are coded as the level ``|symbol - center|``, and one bit for a level
     other than zero: 1 below the center.
     """
 

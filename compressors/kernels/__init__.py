@@ -28,22 +28,27 @@ With ``add`` values are added to what the vector holds and rounded once to its d
 ``reference`` (plain torch, any device) defines them; the others must agree with it bit for bit.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from compressors.kernels import reference
+from compressors.deferred import Deferred
 from compressors.kernels.layout import Layout
 from compressors.kernels.threads import set_threads as set_threads
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+else:
+    np, torch = Deferred("numpy"), Deferred("torch")
+
+Array: TypeAlias = "NDArray[np.float64]"
 
 
 class Kernel(Protocol):
@@ -75,16 +80,16 @@ class Kernel(Protocol):
 
 
 _MODULES = {"cpu": ("compressors.kernels.cpu", "numba"), "cuda": ("compressors.kernels.gpu", "triton")}
-"""The kernel module of a type of device, and what it is written in."""
+"""The kernel module of a type of device, and its language."""
 
 
 def for_device(device: torch.device) -> Kernel:
-    """The fastest kernel module for tensors on this device; warns once if it cannot be imported."""
+    """Returns the fastest kernel module for tensors on this device; warns once if it cannot be imported."""
     return _kernel(device.type)[0]
 
 
 def implementation(device: torch.device) -> str:
-    """What the kernels for this device are written in: numba, triton or torch."""
+    """Returns the language of the kernels for this device: numba, triton or torch."""
     return _kernel(device.type)[1]
 
 
@@ -99,11 +104,11 @@ def _kernel(device_type: str) -> tuple[Kernel, str]:
                 f"{language} cannot be imported ({error}): compressing on {device_type} takes many times as long",
                 stacklevel=3,
             )
-    return reference, "torch"
+    return cast("Kernel", import_module("compressors.kernels.reference")), "torch"
 
 
 def readable(vector: Tensor) -> Tensor:
-    """The vector in a dtype that kernels read: float64 is rounded to float32."""
+    """Returns the vector in a dtype that kernels read: float64 is rounded to float32."""
     return vector.float() if vector.dtype == torch.float64 else vector
 
 
@@ -118,7 +123,7 @@ def deliver(decode: Callable[[Tensor, bool], None], vector: Tensor, add: bool) -
 
 
 def moderate(header: Tensor) -> bool:
-    """Whether all float32 in these bytes are finite and far enough from overflow for values and sums made of them."""
+    """Tells whether all float32 in these bytes are finite, and small enough that values and sums do not overflow."""
     if len(header) == 0:
         return True
     numbers = header.cpu().numpy().view(np.float32)  # at any address

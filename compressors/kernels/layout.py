@@ -22,7 +22,7 @@ ORDERS = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
 
 
 class Layout(NamedTuple):
-    """How the buckets of one quantizer are laid out."""
+    """The wire format of one quantizer."""
 
     bits: int
     bucket_size: int
@@ -31,13 +31,13 @@ class Layout(NamedTuple):
     offset: float
     """The code of the value ``low``, or of zero; a half-integer if zero is none of the values."""
     norm: str
-    """What spans the values: ``l1``, ``l2`` or ``linf`` (symmetric about 0), ``range`` (low is sent),
+    """The span of the values: ``l1``, ``l2`` or ``linf`` (symmetric about 0), ``range`` (low is sent),
     or ``projection``: the scale that makes the decoded bucket's inner product with the bucket its
     squared norm; codes are then those of the nearest points to the bucket over its root mean square."""
     points: tuple[float, ...] = ()
     """The values for a scale of 1, increasing, exact in float32; empty for an evenly spaced grid."""
     dithered: bool = False
-    """Does the decoder subtract the random number that rounded a coordinate?"""
+    """Does the decoder subtract the random number by which a coordinate was rounded?"""
 
     @property
     def header_floats(self) -> int:

@@ -1,4 +1,4 @@
-"""How many threads a call of the CPU kernels uses: one, the environment's number, or what ``set_threads`` says.
+"""Threads of the CPU kernels: one, the environment's number, or the number given to ``set_threads``.
 
 Results do not depend on it. Any number of threads may call kernels at once; they share the helpers.
 """

@@ -1,7 +1,7 @@
-"""How the normalised magnitudes u = |v_i| / ||v||_q of a vector in buckets are distributed.
+"""Distributions of the normalised magnitudes u = |v_i| / ||v||_q of a vector in buckets.
 
-Bucket n counts with w_n = ||v_n||_q^2, in proportion to the paper's lambda_n. Then what the
-expected variance of a level set costs is the true error: coordinate i of bucket n is off by
+Bucket n counts with w_n = ||v_n||_q^2, in proportion to the paper's lambda_n. Then the
+expected variance of a level set is the true error: coordinate i of bucket n is off by
 ||v_n||_q^2 s(u_i) in expectation, with s(u) = (b - u)(u - a) between two levels a and b, so that
 
     E||Q(v) - v||_2^2 = sum_n w_n sum_i s(u_i) = W * integral of s dF,    W = sum_n w_n d_n,
@@ -10,7 +10,7 @@ expected variance of a level set costs is the true error: coordinate i of bucket
 where F gives every coordinate of bucket n the mass w_n / W, d_n of them. The relative error of a
 whole vector is thus a quotient of two integrals over F.
 
-All that levels cost follows from the *partial moments* M_k(x) = integral of u^k dF over [0, x],
+The cost of levels follows from the *partial moments* M_k(x) = integral of u^k dF over [0, x],
 k = 0, 1, 2.
 """
 
@@ -24,11 +24,11 @@ from compressors.levels import Array
 
 
 class Distribution(ABC):
-    """A distribution on [0, 1]; empty, without any mass, if nothing but zeros was seen."""
+    """A distribution on [0, 1]; empty, without any mass, if only zeros were seen."""
 
     @abstractmethod
     def moments(self, x: ArrayLike) -> Array:
-        """M_0, M_1 and M_2 at each of ``x`` (n,) in [0, 1]: (3, n)."""
+        """Returns M_0, M_1 and M_2 at each of ``x`` (n,) in [0, 1]: (3, n)."""
 
     @abstractmethod
     def histogram(self) -> "Histogram":
@@ -81,7 +81,7 @@ class Histogram(Distribution):
         return moments
 
     def quantile(self, mass: ArrayLike) -> Array:
-        """Where M_0 reaches each of ``mass``."""
+        """Returns the points at which M_0 reaches each of ``mass``."""
         return np.interp(np.asarray(mass, dtype=np.float64), self._cumulated[0], self._knots)
 
     def histogram(self) -> "Histogram":

@@ -13,7 +13,7 @@ from compressors.naming import unknown
 
 @dataclass(frozen=True)
 class Fit:
-    """The levels chosen, and what they and others cost (see ``objective.variance``)."""
+    """The chosen levels, and the costs of the candidates (see ``objective.variance``)."""
 
     levels: Array
     variance: float
@@ -24,7 +24,7 @@ class Fit:
 
 
 def fit(method: str, distribution: Distribution, previous: Array) -> Fit:
-    """The cheapest set found, of as many levels as ``previous``, and with a zero if that has one.
+    """Returns the cheapest set found, of as many levels as ``previous``, and with a zero if that has one.
 
     Deterministic. The levels are float32 numbers. If the distribution is empty, ``previous`` stays.
 
@@ -57,4 +57,4 @@ METHODS: dict[str, tuple[Callable[[Array, Histogram], dict[str, Array]], Callabl
     "alq-gd": (free_starts, gradient_descent),
     "amq": (multiplier.starts, multiplier.improve),
 }
-"""By name: what gives the starts, and what improves each."""
+"""By name: the function that returns the starts, and the function that improves one."""

@@ -9,7 +9,7 @@ from compressors.levels.objective import variance
 from compressors.levels.sets import LEAST, count, exponential, kind
 
 MULTIPLIERS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-"""Where the search starts (Faghri et al. take most of these)."""
+"""Starts of the search (Faghri et al. take most of these)."""
 
 
 def starts(previous: Array, histogram: Histogram) -> dict[str, Array]:  # noqa: ARG001
@@ -39,7 +39,7 @@ def improve(levels: Array, histogram: Histogram) -> Array:
 
 
 def _multipliers(bits: int, zero: bool) -> list[float]:
-    """Those of ``MULTIPLIERS`` whose powers are all in range."""
+    """Returns the ``MULTIPLIERS`` whose powers are all in range."""
     return [base for base in MULTIPLIERS if base ** _exponent(bits, zero) >= LEAST]
 
 

@@ -1,4 +1,4 @@
-"""What a level set costs under a distribution of magnitudes."""
+"""The cost of a level set under a distribution of magnitudes."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from compressors.levels.distribution import Distribution
 
 
 def variance(levels: Array, distribution: Distribution) -> float:
-    """Expected variance of a coordinate, in units of its bucket's squared norm.
+    """Returns the expected variance of a coordinate, in units of its bucket's squared norm.
 
     The integral of (b - u)(u - a) dF over each interval [a, b] between levels (Q-GenX, section 3).
     """
@@ -16,7 +16,7 @@ def variance(levels: Array, distribution: Distribution) -> float:
 
 
 def relative_error(levels: Array, distribution: Distribution) -> float:
-    """E||Q(v) - v||^2 / ||v||^2 of the vector that the distribution describes; 0 if it is empty."""
+    """Returns E||Q(v) - v||^2 / ||v||^2 of the vector that the distribution describes; 0 if it is empty."""
     return 0.0 if distribution.empty else variance(levels, distribution) / float(distribution.moments([1.0])[2, 0])
 
 
@@ -35,7 +35,7 @@ def gradient(levels: Array, distribution: Distribution) -> Array:
 
 
 def probabilities(levels: Array, distribution: Distribution) -> Array:
-    """How often a coordinate goes to each level (either sign), the zero level first.
+    """Returns the probability that a coordinate goes to each level (either sign), the zero level first.
 
     Not the share of coordinates: buckets count as in the distribution.
     """

@@ -10,7 +10,7 @@ LEAST = 2.0**-127
 
 
 def count(bits: int, zero: bool = True) -> int:
-    """Number of magnitudes of a set for ``bits`` bits.
+    """Returns the number of magnitudes of a set for ``bits`` bits.
 
     Raises:
         ValueError: no such set.
@@ -51,11 +51,11 @@ def kind(levels: Array) -> tuple[int, bool]:
 
 
 def check(levels: ArrayLike, bits: int, need_zero: bool = False) -> Array:
-    """The levels as a set for ``bits`` bits, rounded to float32.
+    """Returns the levels as a valid set for ``bits`` bits, rounded to float32.
 
     Args:
         levels: 2^(bits-1) magnitudes.
-        bits: of a coordinate.
+        bits: bits of a coordinate.
         need_zero: refuse a set without zero.
 
     Raises:

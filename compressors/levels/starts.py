@@ -1,4 +1,4 @@
-"""Where the search for levels that move by themselves begins."""
+"""Level sets that the search for free levels starts from."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from compressors.levels import Array, sets
 from compressors.levels.distribution import Histogram
 
 POINTS = 257
-"""Of the grid for ``_best_on_grid``."""
+"""Points of the grid of ``_best_on_grid``."""
 
 
 def free_starts(previous: Array, histogram: Histogram) -> dict[str, Array]:
-    """Sets of the same size as ``previous``, and with a zero if that has one."""
+    """Returns sets of the same size as ``previous``, and with a zero if that has one."""
     bits, zero = sets.kind(previous)
     return {
         "previous": previous,

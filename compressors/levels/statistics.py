@@ -1,4 +1,4 @@
-"""What a rank tells the others about the magnitudes of its vector: about 13 kB, whatever its length.
+"""Statistics of the magnitudes of a rank's vector: about 13 kB, whatever its length.
 
 One record for every bin of u = |v_i| / ||v||_q, summed over the coordinates in it, and one for every
 sampled bucket. w_n = ||v_n||_q^2 is the weight of each of the d_n coordinates of bucket n (see
@@ -27,7 +27,7 @@ STEPS = 16
 """Bins of an octave, of equal width; all below 2^-OCTAVES is one bin, and so is 1 itself."""
 BINS = OCTAVES * STEPS + 2
 CHUNK = 1 << 17
-"""Coordinates at work together, so that they stay in the cache."""
+"""Coordinates that are processed at once, so that they stay in the cache."""
 
 _SHIFT = 52 - (STEPS.bit_length() - 1)
 _OFFSET = (1023 - OCTAVES) * STEPS - 1
@@ -37,7 +37,7 @@ _OFFSET = (1023 - OCTAVES) * STEPS - 1
 def collect(vector: Tensor, bucket_size: int, norm: str) -> Array:
     """Statistics of a floating-point vector (n,) in buckets divided by ``norm``: (4 * BINS + 3 * SAMPLES,).
 
-    Arrays of one bucket size and norm may be merged. Of a last, shorter bucket too.
+    Arrays of one bucket size and norm may be merged. A last, shorter bucket counts too.
     """
     values = vector.detach().float().cpu().numpy()
     bins = np.zeros((4, BINS))

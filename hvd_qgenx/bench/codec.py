@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from compressors import Compressor, kernels, parameters
+from compressors.kernels import reference
 from compressors.random import generator
 from hvd_qgenx.bench.timing import Times, interleaved
 from hvd_qgenx.errors import TrainingError
@@ -20,7 +21,6 @@ PART = 2**16
 ACTIONS = ("encode", "decode", "accumulate")
 COPY = "copy"
 KEY = 0x0123456789ABCDEF
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class MismatchError(TrainingError):
@@ -168,7 +168,7 @@ def _encode(compressor: Compressor, vector: Tensor, payload: Tensor) -> int:
 def _reference_kernels() -> Iterator[None]:
     """Inside, compressors use the reference on every device."""
     chosen = kernels.for_device
-    kernels.for_device = lambda device: kernels.reference
+    kernels.for_device = lambda device: reference
     try:
         yield
     finally:

@@ -24,6 +24,7 @@ from hvd_qgenx.exchange.registry import concrete
 from hvd_qgenx.exchange.slices import SLICE_BYTES
 from hvd_qgenx.optim import DistributedOptimizer
 from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.environment import FUSION_THRESHOLD
 
 STOCK = {"horovod fp32": False, "horovod fp16": True}
 """Baselines, and whether they halve the precision."""
@@ -40,7 +41,7 @@ def fuse_as_stock() -> None:
     slices of ours no two fit into this buffer, so they are not touched; with it Horovod was as fast as with its
     default of 128 MB.
     """
-    os.environ.setdefault("HOROVOD_FUSION_THRESHOLD", str(SLICE_BYTES))
+    os.environ.setdefault(FUSION_THRESHOLD, str(SLICE_BYTES))
 
 
 class System(ABC):

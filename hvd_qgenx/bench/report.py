@@ -12,7 +12,7 @@ from hvd_qgenx.bench.codec import ACTIONS
 from hvd_qgenx.bench.files import Measured
 from hvd_qgenx.bench.model import Check
 from hvd_qgenx.bench.tables import Row, Table, group, label
-from hvd_qgenx.bench.workloads import MODELS, Workload
+from hvd_qgenx.bench.workloads import Workload, resnet18
 from hvd_qgenx.exchange import cost
 from hvd_qgenx.exchange.cost import FP32, CodecSpeed, Machine
 from hvd_qgenx.exchange.registry import concrete
@@ -163,7 +163,7 @@ def _model(checks: Sequence[Check], codecs: Sequence[Row], images: Path) -> str:
     text += "".join(_section(one.table()) for one in checks)
     machine = _combined(checks)
     curves = {"fp32": FP32, "fp16": CodecSpeed(16), **_curves(checks, codecs)}
-    workload = Workload("resnet18", MODELS["resnet18"]())
+    workload = Workload("resnet18", resnet18())
     figure.draw_model(machine, curves, workload.numel, images / "bench-model.png")
     return text + f"\nUp to 1,024 ranks, with {model.constants(machine)}:\n\n![by the model](images/bench-model.png)\n"
 

@@ -1,6 +1,5 @@
 """Gradients to exchange: the shapes of known models, filled with normal numbers."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -65,6 +64,3 @@ def gan() -> Shapes:
             discriminator_norm="batch",
         )
     return tuple(tuple(parameter.shape) for player in players for parameter in player.parameters())
-
-
-MODELS: dict[str, Callable[[], Shapes]] = {"resnet18": resnet18, "gan": gan}

@@ -2,42 +2,35 @@
 
 import click
 
-from hvd_qgenx.cli.bench import bench
-from hvd_qgenx.cli.bilinear import bilinear
-from hvd_qgenx.cli.classify import classify
-from hvd_qgenx.cli.doctor import doctor
-from hvd_qgenx.cli.evaluate import evaluate_command
-from hvd_qgenx.cli.game import game
-from hvd_qgenx.cli.gan import gan
-from hvd_qgenx.cli.levels import levels
-from hvd_qgenx.cli.measure import measure_command
-from hvd_qgenx.cli.mpijob import mpijob
-from hvd_qgenx.cli.report import report_command
-from hvd_qgenx.cli.sample import sample
-from hvd_qgenx.cli.sweep import sweep
+from hvd_qgenx.cli.lazy import Entry, LazyGroup
+
+COMMANDS = {
+    "gan": Entry("hvd_qgenx.cli.gan:gan", "Train a GAN on any number of ranks."),
+    "classify": Entry("hvd_qgenx.cli.classify:classify", "Train an image classifier on any number of ranks."),
+    "sweep": Entry("hvd_qgenx.cli.sweep:sweep", "Train with every preset and seed of a file, then report."),
+    "report": Entry("hvd_qgenx.cli.report:report_command", "Compare runs on one page."),
+    "evaluate": Entry("hvd_qgenx.cli.evaluate:evaluate_command", "Score runs at their last checkpoints."),
+    "sample": Entry("hvd_qgenx.cli.sample:sample", "Draw images from the generator of a run."),
+    "bilinear": Entry("hvd_qgenx.cli.bilinear:bilinear", "Compare methods on a bilinear WGAN."),
+    "game": Entry("hvd_qgenx.cli.game:game", "Compare methods on games with known solutions."),
+    "levels": Entry("hvd_qgenx.cli.levels:levels", "Compare level sets."),
+    "measure": Entry("hvd_qgenx.cli.measure:measure_command", "Measure the error and the bits of compressors."),
+    "bench": Entry("hvd_qgenx.cli.bench:bench", "Time compressors and exchanges."),
+    "doctor": Entry("hvd_qgenx.cli.doctor:doctor", "Check software, ranks and links, and advise."),
+    "mpijob": Entry("hvd_qgenx.cli.mpijob:mpijob", "Write or check a manifest for Kubeflow's MPI operator."),
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup,
+    entries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(package_name="hvd-qgenx")
 def main() -> None:
-    """Distributed training of min-max problems with compressed communication.
+    """Distributed training of min-max problems and of ordinary models with compressed communication.
 
     \b
-    Alone, every command runs in one process. Start it with horovodrun for several ranks:
+    Without a launcher, every command runs in one process. Start it with horovodrun for several ranks:
       horovodrun -np 3 -H a:1,b:1,c:1 hvd-qgenx gan --compressor minmax --bits 4
     """
-
-
-main.add_command(gan)
-main.add_command(classify)
-main.add_command(sweep)
-main.add_command(report_command)
-main.add_command(evaluate_command)
-main.add_command(sample)
-main.add_command(bilinear)
-main.add_command(game)
-main.add_command(levels)
-main.add_command(measure_command)
-main.add_command(bench)
-main.add_command(doctor)
-main.add_command(mpijob)

@@ -1,35 +1,36 @@
 """hvd-qgenx bench"""
 
+from __future__ import annotations
+
 import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import torch
-from tqdm import tqdm
 
 import compressors
-from compressors import Coded, Compressor
+from compressors import BucketQuantizer, Coded, Compressor
 from compressors.coding import CODES
 from compressors.kernels.threads import set_threads
-from compressors.quantizer import BucketQuantizer
-from hvd_qgenx import exchange as exchanges
-from hvd_qgenx.bench import codec, files, machine, tables, workloads
-from hvd_qgenx.bench import exchange as exchange_bench
-from hvd_qgenx.bench.codec import Case, Place
-from hvd_qgenx.bench.exchange import Plan
-from hvd_qgenx.bench.files import Measured
-from hvd_qgenx.bench.tables import Row, Table
-from hvd_qgenx.bench.workloads import Workload
+from compressors.text import at_widths
+from hvd_qgenx.bench.registry import DTYPES, MODELS
 from hvd_qgenx.cli import options
 from hvd_qgenx.cli.options import F
-from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.transport import Transport, inprocess, launcher_rank
+from hvd_qgenx.cli.session import exit_codes, require_alone
+from hvd_qgenx.errors import ConfigurationError, configuration_errors
+from hvd_qgenx.exchange.registry import NAMES
+from hvd_qgenx.transport import Transport, launcher_rank
 from hvd_qgenx.transport.agreement import require_same, require_size
+
+if TYPE_CHECKING:
+    from hvd_qgenx.bench.codec import Case, Place
+    from hvd_qgenx.bench.exchange import Plan
+    from hvd_qgenx.bench.files import Measured
+    from hvd_qgenx.bench.tables import Row, Table
 
 SIZES = tuple(10**power for power in range(3, 9))
 WIDTHS = (2, 3, 4, 8)
@@ -67,11 +68,11 @@ class Rate(click.ParamType):  # type: ignore[type-arg]
 
 
 def outputs(function: F) -> F:
-    """Adds what both measurements have."""
+    """Adds the options of both measurements."""
     for option in (
         click.option("--figure", type=click.Path(path_type=Path), help="Draw the results into this PNG."),
         click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the results into this file."),
-        click.option("--repeats", type=click.IntRange(1), default=7, show_default=True, help="Timings of each."),
+        click.option("--repeats", type=click.IntRange(1), default=7, show_default=True, help="Timings per row."),
     ):
         function = option(function)
     return function
@@ -95,7 +96,7 @@ def bench() -> None:
 @click.option(
     "--dtype",
     "dtypes",
-    type=click.Choice(list(codec.DTYPES)),
+    type=click.Choice(list(DTYPES)),
     multiple=True,
     default=("float32",),
     show_default=True,
@@ -126,8 +127,11 @@ def codec_command(**values: Any) -> None:
     reference, bit for bit, or nothing is printed. Ratios are medians over rounds, speeds are in GB of float32 a
     second, with the range over rounds.
     """
-    with options.exit_codes():
-        options.require_alone()
+    from hvd_qgenx.bench import codec, machine, tables
+    from hvd_qgenx.bench.files import Measured
+
+    with exit_codes():
+        require_alone()
         cases = _cases(values["names"], values["bits"], values["coding"])
         places = _places(values)
         sizes = sorted(set(values["sizes"] or SIZES))
@@ -148,9 +152,13 @@ def codec_command(**values: Any) -> None:
 
 @bench.command("exchange")
 @click.option(
-    "--model", "models", type=click.Choice(list(workloads.MODELS)), multiple=True, help="Its gradients; repeatable."
+    "--model",
+    "models",
+    type=click.Choice(list(MODELS)),
+    multiple=True,
+    help="Exchange the gradients of this model; repeatable.",
 )
-@click.option("--numel", "numels", type=Count(), multiple=True, help="One matrix of so many; repeatable.")
+@click.option("--numel", "numels", type=Count(), multiple=True, help="One matrix of so many coordinates; repeatable.")
 @click.option(
     "--compressor",
     "texts",
@@ -159,9 +167,9 @@ def codec_command(**values: Any) -> None:
     show_default=True,
     help="NAME or NAME:PARAMETER=VALUE,...; repeatable. none is always there.",
 )
-@click.option("--exchange", "exchange_name", default="auto", show_default=True, help=", ".join(exchanges.NAMES))
+@click.option("--exchange", "exchange_name", default="auto", show_default=True, help=", ".join(NAMES))
 @click.option("--slice-bytes", type=Count(), help="Payload of a slice.  [default: the exchange's own]")
-@click.option("--rate", type=Rate(), help="Of the links, like 1gbit: times are then held against bytes / rate.")
+@click.option("--rate", type=Rate(), help="Rate of the links, like 1gbit: times are then compared with bytes / rate.")
 @click.option(
     "--workers",
     type=click.IntRange(1),
@@ -183,14 +191,20 @@ def exchange_command(**values: Any) -> None:
     ranks, as near as rounding allows, and the same on all, or nothing is printed. Horovod's all-reduces use
     the ring and fuse small tensors; without horovodrun they are left out. [default model: resnet18]
     """
-    with options.exit_codes() as session:
+    from hvd_qgenx.bench import exchange as exchange_bench
+    from hvd_qgenx.bench import machine, tables
+    from hvd_qgenx.bench.files import Measured
+    from hvd_qgenx.transport import inprocess
+    from hvd_qgenx.transport.cores import share_cores
+
+    with exit_codes() as session:
         if launcher_rank() is not None:
             exchange_bench.fuse_as_stock()
-            transport = session.meet(values["expect_ranks"], values["expect_hosts"])
+            transport = session.initialize(values["expect_ranks"], values["expect_hosts"])
             require_same(transport, {key: value for key, value in values.items() if key != "json_file"})
         plans = _plans(values, session.transport is not None)
         if session.transport is not None:
-            options.share_cores(session.transport)
+            share_cores(session.transport)
             rows = _exchange(plans, session.transport)
             versions = session.transport.versions()
         else:
@@ -222,17 +236,19 @@ def report_command(paths: Sequence[Path], output: Path) -> None:
     Pictures go into a folder `images` beside the page. What follows the marker at the end of an earlier page is
     kept.
     """
-    with options.exit_codes():
-        options.require_alone()
-        found = files.read(paths)
-        from hvd_qgenx.bench import report  # matplotlib takes a while to import
+    from hvd_qgenx.bench import files, report
 
-        report.write(found, output)
+    with exit_codes():
+        require_alone()
+        report.write(files.read(paths), output)
     click.echo(f"wrote {output}")
 
 
 def _cases(texts: Sequence[str], widths: Sequence[float], codes: Sequence[str]) -> list[Case]:
-    plain = [Case(*made) for made in (options.compressors_at(texts, widths) if texts else _all(widths))]
+    from hvd_qgenx.bench.codec import Case
+
+    with configuration_errors():
+        plain = [Case(*made) for made in (at_widths(texts, widths) if texts else _all(widths))]
     coded = [
         Case(f"{case.name} + {code}", case.setting, Coded(case.compressor, code))
         for code in codes
@@ -246,7 +262,7 @@ def _all(widths: Sequence[float]) -> list[tuple[str, str, Compressor]]:
     made = []
     for name in compressors.names():
         own = getattr(compressors.make(name), "bits", 0)
-        made += options.compressors_at([name], sorted({own, *widths}))
+        made += at_widths([name], sorted({own, *widths}))
     for bits in widths:
         if f"{bits:g} bits" not in {width for _, width, _ in made}:
             raise ConfigurationError(f"no compressor can have {bits:g} bits")
@@ -254,6 +270,11 @@ def _all(widths: Sequence[float]) -> list[tuple[str, str, Compressor]]:
 
 
 def _places(values: dict[str, Any]) -> list[Place]:
+    import torch
+
+    from hvd_qgenx.bench import machine
+    from hvd_qgenx.bench.codec import Place
+
     most = machine.cores()
     for threads in values["threads"]:
         if threads > most:
@@ -262,7 +283,7 @@ def _places(values: dict[str, Any]) -> list[Place]:
     if "cuda" in devices and not torch.cuda.is_available():
         raise ConfigurationError("there is no GPU that torch can use; leave out --device cuda")
     return [
-        Place(torch.device(device), codec.DTYPES[dtype], threads)
+        Place(torch.device(device), getattr(torch, dtype), threads)
         for device in devices
         for dtype in dict.fromkeys(values["dtypes"])
         for threads in (dict.fromkeys(values["threads"]) if device == "cpu" else (1,))
@@ -270,38 +291,36 @@ def _places(values: dict[str, Any]) -> list[Place]:
 
 
 def _use(place: Place) -> None:
+    import torch
+
     torch.set_num_threads(place.threads)
     set_threads(place.threads)
 
 
 def _plans(values: dict[str, Any], stock: bool) -> list[Plan]:
-    """What to measure; all that can be wrong is found here."""
+    """Returns the measurements; every wrong option is found here."""
+    from hvd_qgenx import exchange as exchanges
+    from hvd_qgenx.bench import workloads
+    from hvd_qgenx.bench.exchange import Plan
+
     _check_outputs(values)
     chosen = exchanges.get(values["exchange_name"])
-    made = _compressors(values["texts"])
+    with configuration_errors():
+        made = {text: compressors.parse(text) for text in ("none", *values["texts"])}
     for compressor in made.values():
         chosen.check(compressor)
     models = values["models"] or (() if values["numels"] else ("resnet18",))
-    loads = [Workload(name, workloads.MODELS[name]()) for name in models]
+    loads = [workloads.Workload(name, MODELS[name]()) for name in models]
     loads += [workloads.vector(numel) for numel in values["numels"]]
     sliced = {} if values["slice_bytes"] is None else {"slice_bytes": values["slice_bytes"]}
     make = partial(exchanges.make, values["exchange_name"], **sliced)
     return [Plan(load, made, make, values["repeats"], values["rate"], stock) for load in loads]
 
 
-def _compressors(texts: Sequence[str]) -> dict[str, Compressor]:
-    made = {"none": compressors.make("none")}
-    for text in texts:
-        try:
-            name, _, own = options.read_compressor(text)
-            made[text] = compressors.make(name, **own)
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from error
-    return made
-
-
 def _exchange(plans: Sequence[Plan], transport: Transport) -> list[Row]:
-    """Rows of one group of ranks."""
+    """Measures on one group of ranks."""
+    from hvd_qgenx.bench import exchange as exchange_bench
+
     return [
         row
         for plan in plans
@@ -312,6 +331,8 @@ def _exchange(plans: Sequence[Plan], transport: Transport) -> list[Row]:
 
 
 def _bar(work: Sequence[Any], what: str, shown: bool = True) -> Any:
+    from tqdm import tqdm
+
     return tqdm(work, what, leave=False, delay=1, disable=None if shown else True)
 
 
@@ -333,7 +354,7 @@ def _publish(found: Measured, shown: Sequence[Table], values: dict[str, Any]) ->
     if values["json_file"]:
         found.write(values["json_file"])
     if values["figure"]:
-        from hvd_qgenx.bench import figure  # matplotlib takes a while to import
+        from hvd_qgenx.bench import figure
 
         draw: Callable[[Sequence[Row], Path], None] = {"codec": figure.draw_codec, "exchange": figure.draw_exchange}[
             found.kind

@@ -1,32 +1,33 @@
-"""What hvd-qgenx game and hvd-qgenx bilinear share: options of a comparison, and the comparison."""
+"""Shared by hvd-qgenx game and hvd-qgenx bilinear: options of a comparison, and the comparison."""
+
+from __future__ import annotations
 
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
 import compressors
-from compressors import Compressor
-from compressors.naming import unknown
-from hvd_qgenx import exchange
+from compressors import text
 from hvd_qgenx.cli import options
 from hvd_qgenx.cli.options import F
-from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.games import noise
-from hvd_qgenx.games.base import Game
-from hvd_qgenx.games.compare import Play, compare, compare_over
-from hvd_qgenx.games.methods import METHODS
-from hvd_qgenx.games.play import Record
-from hvd_qgenx.games.results import Results
-from hvd_qgenx.runs import RunFolder
-from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.cli.session import exit_codes
+from hvd_qgenx.errors import ConfigurationError, configuration_errors
+from hvd_qgenx.exchange.registry import NAMES
+from hvd_qgenx.games.registry import METHODS, NOISES, make_noise
 from hvd_qgenx.transport import launcher_rank
-from hvd_qgenx.transport.agreement import require_same, require_size, together
+from hvd_qgenx.transport.agreement import on_all_ranks, require_same, require_size
+
+if TYPE_CHECKING:
+    from compressors import Compressor
+    from hvd_qgenx.games.base import Game
+    from hvd_qgenx.games.compare import Play
+    from hvd_qgenx.games.play import Record
+    from hvd_qgenx.runs import RunFolder
 
 
 class Finite(click.FloatRange):
@@ -38,7 +39,7 @@ class Finite(click.FloatRange):
 
 
 OUTSIDE = ("out", "as_json", "expect_ranks", "expect_hosts", "workers", "jobs")
-"""Values that do not change what is found for a number of workers."""
+"""Values that do not change the results for a number of workers."""
 
 
 def comparison_options(iterations: int, methods: Iterable[str]) -> Callable[[F], F]:
@@ -73,16 +74,14 @@ def comparison_options(iterations: int, methods: Iterable[str]) -> Callable[[F],
             multiple=True,
             default=("none",),
             show_default=True,
-            help=f"Of every worker's operator: one of {', '.join(noise.NOISES)}, or NAME:PARAMETER=VALUE, "
+            help=f"Noise of every worker's operator: one of {', '.join(NOISES)}, or NAME:PARAMETER=VALUE, "
             "or a standard deviation for every coordinate; repeatable.",
         ),
-        click.option("--seed", type=int, default=0, show_default=True, help="The first one."),
-        click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many."),
+        click.option("--seed", type=int, default=0, show_default=True, help="First seed."),
+        click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of seeds."),
         click.option("--iterations", type=click.IntRange(1), default=iterations, show_default=True),
         click.option("--lr", type=Finite(0, min_open=True), help="Step size.  [default: each method's own]"),
-        click.option(
-            "--exchange", "exchange_name", default="allgather", show_default=True, help=", ".join(exchange.NAMES)
-        ),
+        click.option("--exchange", "exchange_name", default="allgather", show_default=True, help=", ".join(NAMES)),
         click.option(
             "--jobs", type=click.IntRange(1), help="Processes that play at once.  [default: by cores and work]"
         ),
@@ -105,18 +104,23 @@ def run_comparison(
     values: dict[str, Any],
     steps: Mapping[str, float] | None = None,
 ) -> None:
-    """Plays everything asked for and writes NAME.csv, NAME.png, summary.json and config.json.
+    """Plays all combinations and writes NAME.csv, NAME.png, summary.json and config.json.
 
     Args:
-        name: of the game.
-        make: checks the game's options and returns what makes it for a seed.
-        values: those of ``comparison_options``; others are only written down.
-        steps: step sizes of this game, where they are not the methods' own.
+        name: name of the game.
+        make: checks the game's options; returns a function that makes the game for a seed.
+        values: values of ``comparison_options``; others are only recorded in config.json.
+        steps: step sizes of this game by method; for other methods their own.
     """
-    with options.exit_codes() as session:
+    from tqdm import tqdm
+
+    from hvd_qgenx.games.compare import compare, compare_over
+    from hvd_qgenx.runs import RunFolder
+
+    with exit_codes() as session:
         transport = None
         if launcher_rank() is not None:
-            transport = session.meet(values["expect_ranks"], values["expect_hosts"])
+            transport = session.initialize(values["expect_ranks"], values["expect_hosts"])
         plays = _plays(make(), values, steps or {}, transport.size if transport else None)
         settings = {key: value for key, value in values.items() if key not in OUTSIDE}
         folder = RunFolder(values["out"] or Path(f"runs/{name}-{datetime.now():%Y%m%d-%H%M%S}"))
@@ -125,7 +129,7 @@ def run_comparison(
             records = compare(plays, values["jobs"])
         else:
             require_same(transport, settings)
-            together(transport, "folder", lambda: folder.create(settings) if transport.rank == 0 else None)
+            on_all_ranks(transport, "folder", lambda: folder.create(settings) if transport.rank == 0 else None)
             records = compare_over(transport, plays)
         leads = transport is None or transport.rank == 0
         found = list(tqdm(records, "plays", len(plays), leave=False, delay=1, disable=None if leads else True))
@@ -136,11 +140,13 @@ def run_comparison(
 def _plays(
     make_game: Callable[[int], Game], values: dict[str, Any], steps: Mapping[str, float], ranks: int | None
 ) -> list[Play]:
-    """All plays asked for; ``ranks`` is the number that a launcher started."""
-    make_game(values["seed"])  # raises where it cannot be made
+    """Returns all plays; ``ranks`` is the number of ranks that a launcher started."""
+    from hvd_qgenx import exchange
+    from hvd_qgenx.games.compare import Play
+
+    make_game(values["seed"])  # a game that cannot be made raises here
     for method in values["methods"]:
-        if method not in METHODS:
-            raise ConfigurationError(unknown("method", method, METHODS))
+        METHODS[method]
     workers = tuple(dict.fromkeys(values["workers"])) or (ranks or 1,)
     for size in workers:
         require_size(ranks or size, size)
@@ -148,7 +154,7 @@ def _plays(
     made = _compressors(values)
     for compressor in made.values():
         exchange.get(values["exchange_name"]).check(compressor)
-    noises = {text: noise.make(text) for text in values["noises"]}
+    noises = {text: make_noise(text) for text in values["noises"]}
     return [
         Play(
             make_game,
@@ -170,16 +176,14 @@ def _plays(
 
 
 def _compressors(values: dict[str, Any]) -> dict[str, Compressor]:
-    """What was asked for, made; parameters given as options go to every compressor that has them."""
+    """Makes the compressors; parameters given as options go to every compressor that has them."""
     given = options.take_compressor_parameters(values)
     made, taken = {}, set()
-    try:
-        for text in values["compressor_texts"]:
-            name, fields, own = options.read_compressor(text)
+    with configuration_errors():
+        for written in values["compressor_texts"]:
+            name, fields, own = text.read(written)
             taken |= given.keys() & fields.keys()
-            made[text] = compressors.make(name, **{key: given[key] for key in given if key in fields} | own)
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+            made[written] = compressors.make(name, **{key: given[key] for key in given if key in fields} | own)
     for key in given:
         if key not in taken:
             raise ConfigurationError(f"none of the compressors takes {key}")
@@ -187,12 +191,14 @@ def _compressors(values: dict[str, Any]) -> dict[str, Compressor]:
 
 
 def _publish(name: str, plays: list[Play], records: list[Record], folder: RunFolder, as_json: bool) -> None:
+    from hvd_qgenx.games import figure
+    from hvd_qgenx.games.results import Results
+    from hvd_qgenx.runs.folder import write_json
+
     game = plays[0].game(plays[0].seed)
     results = Results(name, game.gap_name, plays, records)
     results.write_csv(folder.path / f"{name}.csv")
     write_json(folder.summary, results.summary())
-    from hvd_qgenx.games import figure  # matplotlib takes a while to import
-
     figure.draw(results, game, folder.path / f"{name}.png")
     click.echo(
         json.dumps(results.rows()) if as_json else f"{results.table()}table, summary and picture in {folder.path}"

@@ -1,29 +1,31 @@
 """hvd-qgenx doctor"""
 
+from __future__ import annotations
+
 import json
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 import compressors
-from compressors import Compressor
-from hvd_qgenx.bench import workloads
-from hvd_qgenx.bench.workloads import Workload
+from hvd_qgenx.bench.registry import MODELS
 from hvd_qgenx.cli import options
 from hvd_qgenx.cli.bench import Count
-from hvd_qgenx.doctor import measurement, report
-from hvd_qgenx.doctor.checks import ALIKE, CHECKS, NEEDED
-from hvd_qgenx.doctor.finding import ERROR, Finding, Place, examine, merged
-from hvd_qgenx.doctor.measurement import Measurement
-from hvd_qgenx.errors import ConfigurationError, LocalError, TrainingError
-from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.cli.session import exit_codes
+from hvd_qgenx.errors import ConfigurationError, LocalError, TrainingError, configuration_errors
 from hvd_qgenx.transport import Transport, launched, launcher_rank
-from hvd_qgenx.transport.agreement import together
-from hvd_qgenx.transport.launch import launched_number
+from hvd_qgenx.transport.agreement import on_all_ranks
+from hvd_qgenx.transport.environment import DATA
+from hvd_qgenx.transport.launcher import launched_local_size
+
+if TYPE_CHECKING:
+    from compressors import Compressor
+    from hvd_qgenx.bench.workloads import Workload
+    from hvd_qgenx.doctor.finding import Finding
+    from hvd_qgenx.doctor.measurement import Measurement
 
 COMPRESSORS = ("fp16", "minmax:bits=8", "minmax:bits=4", "minmax:bits=2", "rotated:bits=2")
 
@@ -34,12 +36,12 @@ COMPRESSORS = ("fp16", "minmax:bits=8", "minmax:bits=4", "minmax:bits=2", "rotat
     type=click.Path(path_type=Path),
     default=Path("data"),
     show_default=True,
-    envvar="HVD_QGENX_DATA",
+    envvar=DATA,
     show_envvar=True,
     help="Folder of data sets.",
 )
-@click.option("--model", type=click.Choice(list(workloads.MODELS)), help="Its gradients are exchanged.  [default: gan]")
-@click.option("--numel", type=Count(), help="One matrix of so many, in place of a model.")
+@click.option("--model", type=click.Choice(list(MODELS)), help="Its gradients are exchanged.  [default: gan]")
+@click.option("--numel", type=Count(), help="One matrix of so many coordinates, in place of a model.")
 @click.option(
     "--compressor",
     "texts",
@@ -55,23 +57,23 @@ COMPRESSORS = ("fp16", "minmax:bits=8", "minmax:bits=4", "minmax:bits=2", "rotat
     show_default=True,
     help="A compressor whose squared error is a larger share of the squared norm, on normal numbers, is not chosen.",
 )
-@click.option("--seconds", type=click.FloatRange(0.1), default=20.0, show_default=True, help="For measuring, in all.")
+@click.option("--seconds", type=click.FloatRange(0.1), default=20.0, show_default=True, help="For all measurements.")
 @click.option(
     "--megabytes",
     type=click.FloatRange(1),
     default=2000.0,
     show_default=True,
-    help="That one rank may send to measure.",
+    help="MB that one rank may send for measurements.",
 )
 @click.option(
     "--json",
     "json_file",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="Write it into this file; - prints it.",
+    help="Write the findings into this file; - prints them.",
 )
 @options.launcher_options
 def doctor(**values: Any) -> None:
-    """Say what is installed, what is missing or harms, and what mends it; measure ranks and links, and advise.
+    """Say what is missing or misconfigured, and how to fix it; measure ranks and links, and advise.
 
     \b
     Examples:
@@ -79,68 +81,80 @@ def doctor(**values: Any) -> None:
       horovodrun -np 3 -H a:1,b:1,c:1 hvd-qgenx doctor --model resnet18
       horovodrun -np 3 -H a:1,b:1,c:1 hvd-qgenx doctor --numel 25e6 --compressor minmax:bits=4 --seconds 30
 
-    Under horovodrun all ranks look, and what they differ in is told with their numbers. Then they measure their links
-    and codecs, rehearse exchanges of the model's gradients, and say how long each way takes and which to take. The
-    exit code is 1 if something is an error.
+    Under horovodrun all ranks check, and findings that differ are listed with their ranks. Then the ranks measure links
+    and codecs, rehearse exchanges of the model's gradients, and say how long each takes and which to use. The exit
+    code is 1 if a finding is an error.
     """
-    with options.exit_codes() as session:
+    from rich.console import Console
+
+    from hvd_qgenx.doctor import report
+    from hvd_qgenx.doctor.checks import ALIKE, CHECKS
+    from hvd_qgenx.doctor.finding import ERROR, Place, examine, merged
+    from hvd_qgenx.transport.cores import share_cores
+
+    with exit_codes() as session:
         rank = launcher_rank()
-        mine = examine(CHECKS, Place(values["data_dir"], Path("runs"), rank, launched_number("LOCAL_SIZE")))
+        mine = examine(CHECKS, Place(values["data_dir"], Path("runs"), rank, launched_local_size()))
         _require_transport(rank, mine)
         session.transport = transport = launched()
         findings = merged(transport.all_gather_object(mine, "doctor.findings"), ALIKE)
         printed = transport.rank == 0 and values["json_file"] != Path("-")
-        colour = None if rank is None else False  # what a launcher does with its ranks' output it does not tell
+        colour = None if rank is None else False  # a launcher does not say what it does with its ranks' output
         console = Console(highlight=False, soft_wrap=True, quiet=not printed, force_terminal=colour)
         console.print(*report.lines(findings), sep="\n")
-        session.meet(values["expect_ranks"], values["expect_hosts"], transport)
-        made = together(transport, "doctor.options", lambda: _compressors(values["texts"]))
-        workload = together(transport, "doctor.model", lambda: _workload(values["model"], values["numel"]))
+        session.initialize(values["expect_ranks"], values["expect_hosts"], transport)
+        made = on_all_ranks(transport, "doctor.options", lambda: _compressors(values["texts"]))
+        workload = on_all_ranks(transport, "doctor.model", lambda: _workload(values["model"], values["numel"]))
         found = None
         if transport.size > 1:
-            options.share_cores(transport)
+            share_cores(transport)
             found = _measure(transport, workload, made, values)
             remarks = report.remarks(found)
             findings += remarks
             console.print(*report.lines(remarks), report.links(found), sep="\n")
             console.print(report.codecs(found).text() + report.forecasts(found).text() + report.advice(found))
         elif rank is not None:
-            console.print("One rank has nobody to exchange with: nothing is measured.")
+            console.print("One rank alone exchanges nothing: nothing is measured.")
         if transport.rank == 0 and values["json_file"]:
             _write(values["json_file"], report.as_dict(findings, found))
         errors = [finding.subject for finding in findings if finding.level == ERROR]
         if errors:
-            raise TrainingError(f"not well: {', '.join(errors)}")
+            raise TrainingError(f"these checks failed: {', '.join(errors)}; see how to fix them above")
 
 
 def _require_transport(rank: int | None, findings: Sequence[Finding | None]) -> None:
-    """Raises LocalError, having told why, if this rank cannot meet the others."""
+    """Raises LocalError, after the findings were printed, if this rank cannot join the others."""
+    from rich.console import Console
+
+    from hvd_qgenx.doctor import report
+    from hvd_qgenx.doctor.checks import NEEDED
+    from hvd_qgenx.doctor.finding import ERROR
+
     fatal = [found for found in findings if found and found.subject in NEEDED and found.level == ERROR]
     if rank is not None and fatal:
         Console(highlight=False, soft_wrap=True, stderr=True).print(*report.lines(fatal), sep="\n")
-        raise LocalError(f"rank {rank} on {socket.gethostname()} cannot meet the others: see above")
+        raise LocalError(f"rank {rank} on {socket.gethostname()} cannot join the others: see above")
 
 
 def _compressors(texts: Sequence[str]) -> dict[str, Compressor]:
-    made = {}
-    for text in texts:
-        try:
-            name, _, own = options.read_compressor(text)
-            made[text] = compressors.make(name, **own)
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from error
-    return {text: compressor for text, compressor in made.items() if text != "none"}
+    with configuration_errors():
+        return {text: compressors.parse(text) for text in texts if text != "none"}
 
 
 def _workload(model: str | None, numel: int | None) -> Workload:
+    from hvd_qgenx.bench import workloads
+
     if model and numel:
         raise ConfigurationError("--model and --numel both say what is exchanged; give one")
-    return workloads.vector(numel) if numel else Workload(model or "gan", workloads.MODELS[model or "gan"]())
+    name = model or "gan"
+    return workloads.vector(numel) if numel else workloads.Workload(name, MODELS[name]())
 
 
 def _measure(
     transport: Transport, workload: Workload, made: dict[str, Compressor], values: dict[str, Any]
 ) -> Measurement:
+    from hvd_qgenx.doctor import measurement
+
     return measurement.measure(
         transport,
         workload,
@@ -152,6 +166,8 @@ def _measure(
 
 
 def _write(path: Path, found: dict[str, Any]) -> None:
+    from hvd_qgenx.runs.folder import write_json
+
     if path == Path("-"):
         click.echo(json.dumps(found, indent=2))
     else:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from hvd_qgenx.cli import options
+from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.scores.registry import EXTRACTORS
 from hvd_qgenx.training.config import DEVICES, WEIGHTS
 
@@ -52,10 +53,11 @@ def evaluate_command(
     Ranks share the work; the scores do not depend on how many there are. Lines are added to RUN/evaluation.csv.
     """
     from hvd_qgenx.tasks.evaluation import score_runs
+    from hvd_qgenx.transport.cores import share_cores
 
-    with options.exit_codes() as session:
-        transport = session.meet(expect_ranks, expect_hosts)
-        options.share_cores(transport)
+    with exit_codes() as session:
+        transport = session.initialize(expect_ranks, expect_hosts)
+        share_cores(transport)
         given = {name: value for name, value in asked.items() if value is not None}
         rows = score_runs(transport, runs, given, download)
         if transport.rank == 0:

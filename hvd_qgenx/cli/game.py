@@ -1,31 +1,29 @@
 """hvd-qgenx game"""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
-import torch
-from torch import Tensor
 
 from compressors.naming import unknown
 from hvd_qgenx.cli.comparison import Finite, comparison_options, run_comparison
 from hvd_qgenx.cli.options import F
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.games.base import Game
-from hvd_qgenx.games.bilinear import from_matrix, from_spectrum
-from hvd_qgenx.games.compare import always
-from hvd_qgenx.games.dirac import LOSSES, DiracGAN
-from hvd_qgenx.games.matrix import MatrixGame, rock_paper_scissors
-from hvd_qgenx.games.stochastic import StochasticBilinear
+from hvd_qgenx.games.registry import LOSSES
+
+if TYPE_CHECKING:
+    from hvd_qgenx.games.base import Game
 
 COMPARED = ("sgda", "extra-gradient", "qgenx-da", "qgenx-de", "qgenx-optda")
 """Methods that are compared unless others are named."""
 
 
 class _Games(click.Group):
-    """Games as commands; an unknown one is answered with the nearest."""
+    """Games as commands; the error for an unknown one suggests the nearest."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -46,7 +44,7 @@ def game() -> None:
       hvd-qgenx game matrix --method extra-gradient --method past --iterations 10000
       horovodrun -np 4 -H localhost:4 hvd-qgenx game dirac-gan --penalty 0.3
 
-    Everything asked for is combined with everything. Writes GAME.csv, GAME.png, summary.json and config.json.
+    All combinations of the given values are played. Writes GAME.csv, GAME.png, summary.json and config.json.
     """
 
 
@@ -57,36 +55,30 @@ def coupling_options(function: F) -> F:
         click.option(
             "--singular-values",
             type=(Finite(0), Finite(0)),
-            help="Least and largest of B; the others lie evenly between.  [default: 0.3 1]",
+            help="Least and largest singular value of B; the others lie evenly between.  [default: 0.3 1]",
         ),
-        click.option("--dimension", type=click.IntRange(1), help="Of each player.  [default: 10, or the matrix's]"),
+        click.option(
+            "--dimension", type=click.IntRange(1), help="Size of each player.  [default: 10, or the matrix's]"
+        ),
     ):
         function = decorator(function)
     return function
 
 
 def _coupled(dimension: int | None, singular_values: tuple[float, float] | None, matrix: str | None, mu: float) -> Any:
+    from hvd_qgenx.games.bilinear import from_matrix, from_spectrum
+    from hvd_qgenx.games.matrix import read_matrix
+
     if matrix is None:
         low, high = singular_values or (0.3, 1.0)
         return partial(from_spectrum, dimension or 10, low, high, mu=mu)
     if singular_values is not None:
         raise ConfigurationError("a matrix has singular values of its own; leave out --singular-values or --matrix")
-    coupling = _load(matrix)
+    coupling = read_matrix(Path(matrix))
     if dimension not in (None, len(coupling)):
         shape = " x ".join(map(str, coupling.shape))
         raise ConfigurationError(f"{matrix} is {shape} but --dimension is {dimension}; leave one of them out")
     return partial(from_matrix, coupling, mu=mu)
-
-
-def _load(path: str) -> Tensor:
-    """A matrix of numbers, float64."""
-    try:
-        array = np.asarray(np.load(path), dtype=np.float64)
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigurationError(f"{path} cannot be read as a .npy matrix of numbers: {error}") from error
-    if array.ndim != 2 or not array.size or not np.isfinite(array).all():
-        raise ConfigurationError(f"{path} must hold a matrix of finite numbers, not an array of shape {array.shape}")
-    return torch.from_numpy(array)
 
 
 @game.command()
@@ -117,28 +109,38 @@ def quadratic(**values: Any) -> None:
 
 
 @game.command()
-@click.option("--actions", type=int, help="Of rock-paper-scissors; odd.  [default: 3]")
-@click.option("--matrix", type=click.Path(), help="What x pays to y, a .npy file; any shape.")
+@click.option("--actions", type=int, help="Actions of rock-paper-scissors; odd.  [default: 3]")
+@click.option("--matrix", type=click.Path(), help="A .npy file with what x pays to y; any shape.")
 @comparison_options(1000, COMPARED)
 def matrix(**values: Any) -> None:
     """Rock-paper-scissors, or any matrix game.
 
     min over x, max over y of x^T P y, both probability vectors.
     """
+    from hvd_qgenx.games.compare import always
+    from hvd_qgenx.games.matrix import MatrixGame, read_matrix, rock_paper_scissors
 
     def make() -> Callable[[int], Game]:
         if values["matrix"] is None:
             return always(rock_paper_scissors(3 if values["actions"] is None else values["actions"]))
         if values["actions"] is not None:
             raise ConfigurationError("a matrix has numbers of actions of its own; leave out --actions or --matrix")
-        return always(MatrixGame(_load(values["matrix"])))
+        return always(MatrixGame(read_matrix(Path(values["matrix"]))))
 
     run_comparison("matrix", make, values)
 
 
 @game.command("stochastic-bilinear")
-@click.option("--dimension", type=click.IntRange(1), default=100, show_default=True, help="Of each player; terms.")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Terms in a call of the oracle.")
+@click.option(
+    "--dimension",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Coordinates of each player, and number of terms.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=1, show_default=True, help="Terms that a call of the oracle samples."
+)
 @comparison_options(10000, COMPARED)
 def stochastic_bilinear(**values: Any) -> None:
     """A bilinear game that workers see in samples.
@@ -146,14 +148,22 @@ def stochastic_bilinear(**values: Any) -> None:
     The mean over n terms of theta_i phi_i + <a_i, theta> + <b_i, phi>; every call of the oracle
     samples terms. Source: Gidel et al. (ICLR 2019).
     """
+    from hvd_qgenx.games.stochastic import StochasticBilinear
+
     make = partial(StochasticBilinear, values["dimension"], batch=values["batch"])
     run_comparison("stochastic-bilinear", lambda: make, values)
 
 
 @game.command("dirac-gan")
 @click.option("--loss", default="gan", show_default=True, help=f"One of {', '.join(LOSSES)}.")
-@click.option("--penalty", type=Finite(0), default=0.0, show_default=True, help="On D's gradient.")
-@click.option("--centre", type=Finite(0), default=0.0, show_default=True, help="Its target: 0 for R1, 1 for WGAN-GP.")
+@click.option("--penalty", type=Finite(0), default=0.0, show_default=True, help="Weight of the gradient penalty.")
+@click.option(
+    "--centre",
+    type=Finite(0),
+    default=0.0,
+    show_default=True,
+    help="Unpenalised norm: 0 for R1, 1 for WGAN-GP.",
+)
 @comparison_options(1000, COMPARED)
 def dirac_gan(**values: Any) -> None:
     """The smallest GAN.
@@ -161,5 +171,8 @@ def dirac_gan(**values: Any) -> None:
     A generator that makes one point, a linear discriminator, and data at 0. Source: Mescheder et
     al. (ICML 2018).
     """
+    from hvd_qgenx.games.compare import always
+    from hvd_qgenx.games.dirac import DiracGAN
+
     own = {key: values[key] for key in ("loss", "penalty", "centre")}
     run_comparison("dirac-gan", lambda: always(DiracGAN(**own)), values)

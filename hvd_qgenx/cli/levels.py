@@ -8,24 +8,21 @@ from typing import Any
 import click
 
 from compressors.kernels.layout import ORDERS
-from hvd_qgenx.cli import options
+from hvd_qgenx.cli.session import exit_codes, require_alone
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.levels import sources
-from hvd_qgenx.levels.report import compare
-from hvd_qgenx.runs import RunFolder
-from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.levels.registry import DISTRIBUTIONS
 
 
 @click.command()
 @click.option("--bits", type=click.IntRange(2, 8), multiple=True, default=(4,), help="Repeatable.  [default: 4]")
 @click.option("--bucket-size", type=click.IntRange(1), default=1024, show_default=True)
-@click.option("--norm", type=click.Choice(list(ORDERS)), default="l2", show_default=True, help="Of a bucket.")
+@click.option("--norm", type=click.Choice(list(ORDERS)), default="l2", show_default=True, help="Norm of a bucket.")
 @click.option(
     "--distribution",
-    type=click.Choice(list(sources.DISTRIBUTIONS)),
-    help="Of independent coordinates.  [default: gaussian]",
+    type=click.Choice(list(DISTRIBUTIONS)),
+    help="Distribution of independent coordinates.  [default: gaussian]",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the coordinates.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the coordinates.")
 @click.option(
     "--gradients",
     "files",
@@ -47,26 +44,31 @@ def levels(**values: Any) -> None:
     Uniform, exponential and ternary levels, and those of alq, alq-gd and amq, fitted to a mixture of
     normals and to the histogram of the coordinates. Writes levels.json, levels.png and config.json.
     """
-    with options.exit_codes():
-        options.require_alone()
+    from hvd_qgenx.levels import figure
+    from hvd_qgenx.levels.comparison import compare
+    from hvd_qgenx.runs import RunFolder
+    from hvd_qgenx.runs.folder import write_json
+
+    with exit_codes():
+        require_alone()
         source, vectors = _vectors(values)
         folder = RunFolder(values["out"] or Path(f"runs/levels-{datetime.now():%Y%m%d-%H%M%S}"))
         folder.create({**values, "files": [str(path) for path in values["files"]], "out": str(folder.path)})
         bits = list(dict.fromkeys(values["bits"]))
-        report = compare(source, vectors, bits, values["bucket_size"], values["norm"])
-        write_json(folder.path / "levels.json", report.as_dicts())
-        from hvd_qgenx.levels import figure  # matplotlib takes a while to import
-
-        figure.draw(report, folder.path / "levels.png")
+        comparison = compare(source, vectors, bits, values["bucket_size"], values["norm"])
+        write_json(folder.path / "levels.json", comparison.as_dicts())
+        figure.draw(comparison, folder.path / "levels.png")
         click.echo(
-            json.dumps(report.as_dicts())
+            json.dumps(comparison.as_dicts())
             if values["as_json"]
-            else f"{report.tables(width=110)}all levels and a picture in {folder.path}"
+            else f"{comparison.tables(width=110)}all levels and a picture in {folder.path}"
         )
 
 
 def _vectors(values: dict[str, Any]) -> tuple[str, list[Any]]:
-    """What the coordinates are called, and the vectors of them."""
+    """Returns the name of the source of coordinates, and their vectors."""
+    from hvd_qgenx.levels import sources
+
     files = values["files"]
     if not files:
         name = values["distribution"] or "gaussian"

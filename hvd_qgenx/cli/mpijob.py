@@ -13,12 +13,14 @@ import click
 
 from hvd_qgenx import mpijob as jobs
 from hvd_qgenx.cli import options
+from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.cli.settings import TaskCommand
 from hvd_qgenx.cli.training import asked
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.mpijob import RUNS, Finding, Job, rules, schema
 from hvd_qgenx.mpijob.launcher import PROGRAM
 from hvd_qgenx.training.asked import configure
+from hvd_qgenx.transport.environment import CRD
 
 SECTIONS = {
     "command": "What to run",
@@ -29,7 +31,6 @@ SECTIONS = {
     "out": "Files",
     "help": "Other",
 }
-CRD_VARIABLE = "HVD_QGENX_CRD"
 
 option = options.option_from(Job)
 
@@ -98,7 +99,7 @@ class Recording(options.Sectioned):
 @click.option(
     "--crd",
     type=click.File(encoding="utf-8"),
-    envvar=CRD_VARIABLE,
+    envvar=CRD,
     show_envvar=True,
     help="The operator's definition of an MPIJob, to check against.",
 )
@@ -120,7 +121,7 @@ def mpijob(command: tuple[str, ...], out: Path | None, files: Sequence[Any], crd
     cluster would drop are found with --crd only.
     """
     context = click.get_current_context()
-    with options.exit_codes():
+    with exit_codes():
         if files:
             if command:
                 raise ConfigurationError("--check takes no COMMAND; leave out one of them")
@@ -150,7 +151,7 @@ def _refuse(findings: Sequence[Finding]) -> None:
 
 
 def _completed(job: Job, words: Sequence[str], context: click.Context) -> tuple[str, ...]:
-    """The command with what it needs in a cluster; what the user says himself stays."""
+    """Adds what a command needs in a cluster; the user's own words stay."""
     path, inner = _parsed(words, context)
     values, given = inner.params, isinstance(inner.command, TaskCommand) and not inner.params["resume"]
     own: list[str] = []
@@ -212,7 +213,7 @@ def _check(files: Sequence[Any], crd: Any, context: click.Context) -> None:
     if crd is None:
         click.echo(
             f"Warning: unknown fields are not looked for; give the operator's definition with --crd or "
-            f"{CRD_VARIABLE}: {schema.SOURCE}",
+            f"{CRD}: {schema.SOURCE}",
             err=True,
         )
     else:
@@ -223,7 +224,7 @@ def _check(files: Sequence[Any], crd: Any, context: click.Context) -> None:
             kind = document.get("kind") if isinstance(document, Mapping) else None
             place = f"{file.name}: {kind or 'document'} {_name(document) or number}"
             if kind in (jobs.KIND, None):
-                found = [*jobs.check(document, strict), *_of_command(document, context)]
+                found = [*jobs.check(document, strict), *_check_command(document, context)]
                 errors += sum(finding.kind == jobs.ERROR for finding in found)
                 click.echo("\n".join(f"{place}: {finding}" for finding in found) or f"{place}: ok")
             else:
@@ -239,11 +240,11 @@ def _name(document: Any) -> Any:
     return metadata.get("name") if isinstance(metadata, Mapping) else None
 
 
-def _of_command(document: Any, context: click.Context) -> list[Finding]:
-    """What this program would say to the words that a launcher gives it."""
+def _check_command(document: Any, context: click.Context) -> list[Finding]:
+    """Returns what this program finds wrong with the words that the job's launcher gives it."""
     try:
         launch = rules.launch(document) if isinstance(document, dict) else None
-    except ValueError:  # which `check` tells of
+    except ValueError:  # `check` has found it
         return []
     if launch is None or launch.command is None:
         return []

@@ -1,16 +1,20 @@
 """hvd-qgenx report"""
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hvd_qgenx.cli import options
+from hvd_qgenx.cli.session import exit_codes, require_alone
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.report import Comparison, Row, compare, find, rows, text
+
+if TYPE_CHECKING:
+    from hvd_qgenx.report import Comparison, Row
 
 
 @click.command("report")
@@ -18,7 +22,7 @@ from hvd_qgenx.report import Comparison, Row, compare, find, rows, text
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the page.  [default: report, where the runs lie]"
 )
-@click.option("--title", default="hvd-qgenx", show_default=True, help="Of the page.")
+@click.option("--title", default="hvd-qgenx", show_default=True, help="Title of the page.")
 @click.option("--score", help="The score to show first, like fid.  [default: the first there is]")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON, and nothing else, on standard output.")
 def report_command(paths: Sequence[Path], out: Path | None, title: str, score: str | None, as_json: bool) -> None:
@@ -34,13 +38,13 @@ def report_command(paths: Sequence[Path], out: Path | None, title: str, score: s
     drawn all the same, and the page says in what they differ. Writes index.html, which holds all its
     pictures, and the pictures as PNG.
     """
-    with options.exit_codes():
-        options.require_alone()
+    from hvd_qgenx.report import compare, find, page, rows, text
+
+    with exit_codes():
+        require_alone()
         records = find(paths)
         comparison = compare(records, score)
         folder = _folder(out, [record.path for record in records])
-        from hvd_qgenx.report import page  # matplotlib takes a while to import
-
         written = page.write(comparison, folder, title)
     found = rows(comparison)
     if as_json:

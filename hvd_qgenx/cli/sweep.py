@@ -1,20 +1,22 @@
 """hvd-qgenx sweep"""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hvd_qgenx import sweep as sweeps
-from hvd_qgenx.cli import options
 from hvd_qgenx.cli.report import report_command
+from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.errors import ConfigurationError, TrainingError
-from hvd_qgenx.sweep import Failure, Job, Standing
-from hvd_qgenx.sweep.process import alone, program, terminated_as_interrupted
 from hvd_qgenx.transport import launcher_rank
+
+if TYPE_CHECKING:
+    from hvd_qgenx.sweep import Failure, Job
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -37,7 +39,10 @@ def sweep(file: Path, out: Path | None, label: str | None, dry_run: bool) -> Non
     A sweep that was stopped goes on with the same command: runs that are done are kept, others go on from
     their checkpoint. Every run is a folder OUT/MODE-seedN with its log beside it; the report is OUT/report.
     """
-    with options.exit_codes():
+    from hvd_qgenx import sweep as sweeps
+    from hvd_qgenx.sweep.process import alone, program, terminated_as_interrupted
+
+    with exit_codes():
         if launcher_rank() is not None:
             raise ConfigurationError("a sweep starts ranks itself; call it by itself, with `launch` in its file")
         wanted = sweeps.read(file)
@@ -60,16 +65,22 @@ def _labelled(modes: Mapping[str, Mapping[str, Any]], label: str | None) -> Mapp
 
 
 def _launcher(words: Sequence[str]) -> list[str]:
+    from hvd_qgenx.sweep.process import program
+
     return [program(words[0]), *words[1:]] if words else []
 
 
 def _describe(job: Job, command: Sequence[str]) -> str:
+    from hvd_qgenx.sweep import Standing
+
     if job.standing() is Standing.DONE:
         return f"# {job.folder.path} is done"
     return shlex.join([*command, *job.words()])
 
 
 def _drive(jobs: Sequence[Job], command: Sequence[str], lock: int) -> list[Failure]:
+    from hvd_qgenx import sweep as sweeps
+
     try:
         return sweeps.drive(jobs, command, [lock])
     except KeyboardInterrupt:
@@ -78,7 +89,9 @@ def _drive(jobs: Sequence[Job], command: Sequence[str], lock: int) -> list[Failu
 
 
 def _report(jobs: Sequence[Job], out: Path) -> None:
-    """Over the runs that are done."""
+    """Reports on the runs that are done."""
+    from hvd_qgenx.sweep import Standing
+
     done = [job.folder.path for job in jobs if job.standing() is Standing.DONE]
     click.echo(f"{len(done)} of {len(jobs)} runs are done", err=True)
     if done:

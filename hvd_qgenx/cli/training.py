@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from hvd_qgenx.cli import options
+from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.cli.settings import FIRST, TaskCommand, option, setting_options
 from hvd_qgenx.training import presets
 from hvd_qgenx.training.asked import Setting, Settings, merge
@@ -101,9 +102,9 @@ def _run(task: type[Config], values: dict[str, Any]) -> None:
 
     context = click.get_current_context()
     expected = values["expect_ranks"], values["expect_hosts"]
-    with options.exit_codes() as session:
+    with exit_codes() as session:
         if values["show_config"]:
-            transport = session.meet(*expected)
+            transport = session.initialize(*expected)
             plan = _plan(context, task, transport)
             if transport.rank == 0:
                 click.echo(_show(plan, values["preset"], values["as_json"]))
@@ -113,7 +114,7 @@ def _run(task: type[Config], values: dict[str, Any]) -> None:
             transport: "Transport | None" = None, folder: Path | None = None, stored: "Stored | None" = None
         ) -> "Run":
             ranks, hosts = expected if stored is None else (None, None)
-            transport = session.meet(ranks, hosts, transport)
+            transport = session.initialize(ranks, hosts, transport)
             return _begin(context, transport, _plan(context, task, transport, folder, stored))
 
         if values["elastic"]:
@@ -134,20 +135,21 @@ def _plan(
 ) -> "Plan":
     """Decides what is trained; ``folder`` and ``stored`` as ``ElasticRun`` gives them."""
     from hvd_qgenx.training import launch
-    from hvd_qgenx.transport.agreement import from_first
+    from hvd_qgenx.transport.agreement import from_rank_0
 
     values = context.params
     folder = folder or values["resume"]
     if values["continues"]:
-        folder = folder or from_first(transport, "continue", lambda: launch.interrupted(values["out"]))
+        folder = folder or from_rank_0(transport, "continue", lambda: launch.interrupted(values["out"]))
     return launch.plan(transport, task, lambda: asked(context, task), folder, stored, resize=values["elastic"])
 
 
 def _begin(context: click.Context, transport: "Transport", plan: "Plan") -> "Run":
     from hvd_qgenx.training import launch
+    from hvd_qgenx.transport.cores import share_cores
 
     values = context.params
-    options.share_cores(transport)
+    share_cores(transport)
     out = values["out"] or Path(f"runs/{plan.config.task}-{datetime.now():%Y%m%d-%H%M%S}")
     notes = {"preset": values["preset"], "link": values["label"]}
     run = launch.start(transport, plan, out, notes, values["download"])

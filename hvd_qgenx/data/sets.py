@@ -8,7 +8,7 @@ from hvd_qgenx.data.registry import DATASETS
 from hvd_qgenx.data.sources import Part
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import patiently, require_same, together
+from hvd_qgenx.transport.agreement import on_all_ranks, require_same, with_keep_alive
 
 
 def load(
@@ -39,8 +39,8 @@ def load(
     if download and DATASETS[name].downloads:
         fetches = transport.local_rank == 0
         fetch = partial(read, name, data_dir, part, download=True) if fetches else lambda: None
-        together(transport, "download", lambda: patiently(transport, "downloading", fetch))
-    images = together(transport, "data", find)
+        on_all_ranks(transport, "download", lambda: with_keep_alive(transport, "downloading", fetch))
+    images = on_all_ranks(transport, "data", find)
     require_same(transport, {f"what {name} holds": f"{len(images)} images ({images.fingerprint()[:12]})"})
     return images
 

@@ -1,4 +1,4 @@
-"""What a game is."""
+"""The interface of a game."""
 
 import math
 from abc import ABC, abstractmethod
@@ -21,7 +21,7 @@ class Game(ABC):
     """
 
     gap_name: ClassVar[str] = "restricted gap"
-    """What ``gap`` measures."""
+    """The name of the quantity that ``gap`` returns."""
     projects_extrapolation: ClassVar[bool] = True
     """Are extrapolated points of two-call methods kept inside the constraint too?"""
 
@@ -39,19 +39,19 @@ class Game(ABC):
 
     @abstractmethod
     def operator(self, point: Tensor) -> Tensor:
-        """A(z), a new tensor."""
+        """Returns A(z), a new tensor."""
 
     @abstractmethod
     def gap(self, point: Tensor) -> float:
-        """How far z is from solving the game, in the sense of ``gap_name``; 0 at a solution."""
+        """Returns how far z is from solving the game, in the sense of ``gap_name``; 0 at a solution."""
 
     def oracle(self, seed: int, rank: int) -> Operator:
-        """What ``rank`` sees of A: here A itself. Games that sample return an unbiased estimate."""
+        """Returns A as ``rank`` sees it: here A itself. Games that sample return an unbiased estimate."""
         return self.operator
 
     def project(self, point: Tensor) -> None:  # noqa: B027 (most games are free)
         """Moves z, in place, to the nearest allowed point. Here every point is allowed."""
 
     def distance(self, point: Tensor) -> float:
-        """Euclidean distance to ``solution``; NaN where none is known."""
+        """Returns the Euclidean distance to ``solution``; NaN where none is known."""
         return math.nan if self.solution is None else float(torch.linalg.vector_norm(point - self.solution))

@@ -22,7 +22,7 @@ class Bilinear(Game):
         start: theta and phi end to end, of shape (2 n,).
         solution: z*, of the same shape.
         mu: curvature, not negative.
-        radius: of the ball about z* over which the restricted gap is taken.
+        radius: radius of the ball about z* over which the restricted gap is taken.
     """
 
     def __init__(self, coupling: Tensor, start: Tensor, solution: Tensor, mu: float = 0.0, radius: float = 1.0) -> None:
@@ -41,7 +41,7 @@ class Bilinear(Game):
         return dual.add_(away, alpha=self.mu) if self.mu else dual
 
     def gap(self, point: Tensor) -> float:
-        """max over ||w|| <= R of <A(z* + w), z - z* - w>, in closed form.
+        """Returns the max over ||w|| <= R of <A(z* + w), z - z* - w>, in closed form.
 
         With A(z* + w) = M w and <M w, w> = mu ||w||^2 it is the maximum of <w, M^T (z - z*)> - mu ||w||^2,
         which w parallel to M^T (z - z*) attains; that vector has the norm of A(z). For mu = 0 it is R ||A(z)||.
@@ -78,7 +78,7 @@ class LinearWGAN(Bilinear):
 
 
 def from_spectrum(size: int, low: float, high: float, seed: int, mu: float = 0.0) -> Bilinear:
-    """A game from 0 with a solution of norm 1: B = U diag(s) V^T with random orthogonal U and V.
+    """Makes a game from 0 with a solution of norm 1: B = U diag(s) V^T with random orthogonal U and V.
 
     Args:
         size: coordinates of each player.
@@ -93,7 +93,7 @@ def from_spectrum(size: int, low: float, high: float, seed: int, mu: float = 0.0
 
 
 def from_matrix(coupling: Tensor, seed: int, mu: float = 0.0) -> Bilinear:
-    """A game from 0 with this B (n, n) and a random solution of norm 1.
+    """Makes a game from 0 with this B (n, n) and a random solution of norm 1.
 
     Raises:
         ConfigurationError: B is not square.

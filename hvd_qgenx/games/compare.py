@@ -1,4 +1,4 @@
-"""Many plays: in processes on all cores, or one after the other over the ranks of a launcher."""
+"""Runs many plays: in processes on all cores, or one after the other over the ranks of a launcher."""
 
 import multiprocessing
 import os
@@ -19,20 +19,20 @@ from hvd_qgenx.games.play import Record, play
 from hvd_qgenx.transport import Transport, inprocess
 
 WORTH_A_PROCESS = 20_000
-"""Iterations, over all workers, that take about as long as starting processes."""
+"""Iterations, over all workers, that take about as long as to start processes."""
 
 
 @dataclass(frozen=True)
 class Play:
-    """One play of a comparison; travels to other processes."""
+    """One play of a comparison; can be pickled."""
 
     game: Callable[[int], Game]
-    """Makes the game for a seed."""
+    """Function that makes the game for a seed."""
     method: str
     compressor: tuple[str, Compressor]
-    """As the user wrote it, and made."""
+    """The user's text, and what it makes."""
     noise: tuple[str, Noise]
-    """As the user wrote it, and made."""
+    """The user's text, and what it makes."""
     workers: int
     seed: int
     iterations: int
@@ -58,16 +58,16 @@ class Play:
 
 
 def always(game: Game) -> Callable[[int], Game]:
-    """Makes the same game whatever the seed; travels to other processes."""
+    """Returns a function that makes the same game whatever the seed; can be pickled."""
     return partial(_same, game)
 
 
 def compare(plays: Sequence[Play], jobs: int | None = None) -> Iterator[Record]:
-    """The records of all plays, in order, each as soon as it and those before it are done.
+    """Yields the records of all plays, in order, each as soon as it and the plays before it are done.
 
     Args:
-        plays: whose workers are threads.
-        jobs: processes; None for one on each core if the plays are worth it, else none but this.
+        plays: plays whose workers are threads.
+        jobs: number of processes; None for one on each core if the plays are long enough, else this process alone.
     """
     if jobs is None:
         jobs = len(_cores()) if sum(play.iterations * play.workers for play in plays) > WORTH_A_PROCESS else 1
@@ -90,7 +90,7 @@ def compare(plays: Sequence[Play], jobs: int | None = None) -> Iterator[Record]:
 
 
 def compare_over(transport: Transport, plays: Sequence[Play]) -> Iterator[Record]:
-    """The records of all plays, whose workers are the ranks of a launcher; every rank must call it alike."""
+    """Yields the records of all plays, whose workers are the ranks of a launcher; every rank must call it alike."""
     for each in plays:
         with _one_thread():
             record = each.over(transport)
@@ -109,7 +109,7 @@ def _settle(cores: Any) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Inside, torch splits no operation, so that no sum depends on the number of cores."""
+    """Keeps torch to one thread, so that no sum depends on the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -120,7 +120,7 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _one_core() -> Iterator[None]:
-    """Inside, threads that are started share one core.
+    """Keeps threads that are started inside to one core.
 
     Workers are threads that take turns at the interpreter; passing it between cores takes several
     times as long as what they compute.
@@ -134,7 +134,7 @@ def _one_core() -> Iterator[None]:
 
 
 def _cores() -> list[int]:
-    """Those that this thread may use."""
+    """Returns the cores that this thread may use."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 

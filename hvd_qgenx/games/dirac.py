@@ -8,8 +8,7 @@ from torch import Tensor
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.games.base import Game
-
-LOSSES = ("gan", "ns-gan", "wgan")
+from hvd_qgenx.games.registry import LOSSES
 
 
 class DiracGAN(Game):
@@ -17,7 +16,7 @@ class DiracGAN(Game):
 
     The discriminator maximises f(psi theta) + f(0) - penalty/2 (|psi| - centre)^2. The generator
     minimises f(psi theta), or -f(-psi theta) for ``ns-gan``. f(t) = -log(1 + exp(-t)), or t for ``wgan``.
-    |psi| is the norm of D's gradient: centre 0 is the R1 penalty, centre 1 that of WGAN-GP. The operator
+    |psi| is the norm of D's gradient: centre 0 is the R1 penalty, centre 1 WGAN-GP's. The operator
     is not monotone in general; its norm stands for the gap. Source: Mescheder, Geiger and Nowozin, "Which
     training methods for GANs do actually converge?" (ICML 2018).
 
@@ -41,15 +40,15 @@ class DiracGAN(Game):
     def operator(self, point: Tensor) -> Tensor:
         theta, psi = point
         fake = theta * psi
-        generator = self._slope(-fake if self.loss == "ns-gan" else fake) * psi
-        discriminator = -self._slope(fake) * theta + self.penalty * (psi.abs() - self.centre) * psi.sign()
+        generator = self._derivative(-fake if self.loss == "ns-gan" else fake) * psi
+        discriminator = -self._derivative(fake) * theta + self.penalty * (psi.abs() - self.centre) * psi.sign()
         return torch.stack([generator, discriminator])
 
     def gap(self, point: Tensor) -> float:
         return float(torch.linalg.vector_norm(self.operator(point)))
 
-    def _slope(self, value: Tensor) -> Tensor:
-        """f'."""
+    def _derivative(self, value: Tensor) -> Tensor:
+        """Returns f'."""
         return torch.ones_like(value) if self.loss == "wgan" else torch.sigmoid(-value)
 
 

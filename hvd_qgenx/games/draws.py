@@ -12,19 +12,19 @@ BLOCK = 1 << 14
 
 
 class Draws:
-    """One row of random numbers for every call, a function of the words and the number of the call.
+    """Gives one row of random numbers a call, a function of the words and the number of the call.
 
     Args:
-        draw: makes so many rows (rows, width) from a generator.
+        draw: takes a number of rows and a generator; returns (rows, width).
         width: numbers in a row.
-        words: what the numbers are for, such as seed and rank.
+        words: select the random stream, such as seed and rank.
     """
 
     def __init__(self, draw: Callable[[int, torch.Generator], Tensor], width: int, *words: int) -> None:
         self._rows = self._all(draw, max(1, BLOCK // width), words)
 
     def next(self) -> Tensor:
-        """The row (width,) of this call."""
+        """Returns the row (width,) of this call."""
         return next(self._rows)
 
     @staticmethod
@@ -36,10 +36,10 @@ class Draws:
 
 
 def normals(width: int, *words: int) -> Draws:
-    """Rows of independent N(0, 1), float64."""
+    """Returns draws of independent N(0, 1), float64."""
     return Draws(lambda rows, random: torch.randn(rows, width, generator=random, dtype=torch.float64), width, *words)
 
 
 def integers(high: int, width: int, *words: int) -> Draws:
-    """Rows of independent integers, uniform on 0, ..., high - 1."""
+    """Returns draws of independent integers, uniform on 0, ..., high - 1."""
     return Draws(lambda rows, random: torch.randint(high, (rows, width), generator=random), width, *words)

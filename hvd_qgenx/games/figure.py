@@ -29,7 +29,7 @@ Line = tuple[Curves, dict[str, Any]]
 def draw(results: Results, game: Game, path: Path) -> None:
     """Writes a PNG: one row of panels for every noise.
 
-    Lines are means over seeds, bands reach over all seeds. Trajectories are those of every method
+    Lines are means over seeds, bands reach over all seeds. Trajectories are drawn of every method
     with the first compressor, number of workers and seed, in the first coordinate of the first and
     of the last player.
     """
@@ -114,7 +114,7 @@ class _Row:
 
 
 def _styles(results: Results) -> list[dict[str, Any]]:
-    """How each case is drawn: colour and marker tell method and compressor, dashes the number of workers."""
+    """Returns the style of each case: colour and marker tell method and compressor, dashes the number of workers."""
     pairs = list(dict.fromkeys((curves.case.method, curves.case.compressor) for curves in results.curves))
     workers = list(dict.fromkeys(curves.case.workers for curves in results.curves))
     colors = matplotlib.color_sequences["tab10" if len(pairs) <= 10 else "tab20"]

@@ -1,7 +1,9 @@
 """Matrix games: both players mix their actions."""
 
+from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,7 +36,7 @@ class MatrixGame(Game):
         return torch.cat([self.payoff @ y, -(x @ self.payoff)])
 
     def gap(self, point: Tensor) -> float:
-        """max over y' of x^T P y' minus min over x' of x'^T P y: what both could gain by answering best."""
+        """Returns the max over y' of x^T P y' minus the min over x' of x'^T P y."""
         x, y = self._split(point)
         return float((x @ self.payoff).max() - (self.payoff @ y).min())
 
@@ -48,7 +50,7 @@ class MatrixGame(Game):
 
 
 def rock_paper_scissors(actions: int = 3) -> MatrixGame:
-    """Every action loses against the (n - 1) / 2 that follow it in a circle, and beats the others.
+    """Makes the game where an action loses against the (n - 1) / 2 that follow it in a circle, and beats the others.
 
     Only equal weights solve it.
 
@@ -63,7 +65,7 @@ def rock_paper_scissors(actions: int = 3) -> MatrixGame:
 
 
 def on_simplex(vector: Tensor) -> Tensor:
-    """The Euclidean projection of a vector (n,) onto the probability simplex.
+    """Returns the Euclidean projection of a vector (n,) onto the probability simplex.
 
     max(v - t, 0) with the t that makes it sum to 1. Source: Held, Wolfe and Crowder, "Validation of
     subgradient optimization" (1974).
@@ -72,3 +74,18 @@ def on_simplex(vector: Tensor) -> Tensor:
     counts = torch.arange(1, len(vector) + 1, dtype=vector.dtype)
     thresholds = (falling.cumsum(0) - 1) / counts
     return (vector - thresholds[falling > thresholds][-1]).clamp_(min=0)
+
+
+def read_matrix(path: Path) -> Tensor:
+    """Reads a matrix of finite numbers from a .npy file, float64.
+
+    Raises:
+        ConfigurationError: it cannot be read, or it holds something else.
+    """
+    try:
+        array = np.asarray(np.load(path), dtype=np.float64)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError(f"{path} cannot be read as a .npy matrix of numbers: {error}") from error
+    if array.ndim != 2 or not array.size or not np.isfinite(array).all():
+        raise ConfigurationError(f"{path} must hold a matrix of finite numbers, not an array of shape {array.shape}")
+    return torch.from_numpy(array)

@@ -15,7 +15,7 @@ from hvd_qgenx.optim import DistributedOptimizer, ExtraAdam, ExtraSGD, Optimisti
 
 
 class Players:
-    """All players of a game on one worker, and what they cost; float64.
+    """All players of a game on one worker, with their costs; float64.
 
     Every player is one parameter, a view into ``point``.
     """
@@ -26,7 +26,7 @@ class Players:
         self.point = game.start.clone()
         """The stacked point, where the optimizers have moved it."""
         self.asked = game.start.clone()
-        """Where the oracle was called last."""
+        """The point of the last call of the oracle."""
         self.oracle_calls = 0
         rank = exchange.transport.rank
         self._oracle = noise.oracle(game.oracle(seed, rank), game.players, seed, rank)
@@ -37,7 +37,7 @@ class Players:
         }
 
     def optimizer(self, make: Callable[..., Any], lr: float, *players: str) -> Any:
-        """A distributed optimizer of these players, by default of all."""
+        """Makes a distributed optimizer of these players, by default of all."""
         groups = [{"params": [self._parameters[player]], "player": player} for player in players or self.game.players]
         return DistributedOptimizer(make(groups, lr=lr), None, self.compressor, exchange=self.exchange)
 
@@ -53,6 +53,9 @@ class Players:
         self.game.project(self.point)
 
 
+BETAS = (0.0, 0.99)
+"""Adam's, as in the bilinear game of Gidel et al."""
+
 Iteration = Callable[[], None]
 
 
@@ -62,11 +65,11 @@ class Method:
 
     prepare: Callable[[Players, float], tuple[Iteration, list[Any]]]
     lr: float
-    """Step size unless told otherwise."""
+    """Default step size."""
 
 
-def together(make: Callable[..., Any], players: Players, lr: float) -> tuple[Iteration, list[Any]]:
-    """One optimizer moves all players at once; one that extrapolates asks and moves twice."""
+def simultaneous(make: Callable[..., Any], players: Players, lr: float) -> tuple[Iteration, list[Any]]:
+    """One optimizer moves all players at once; one that extrapolates calls the oracle and moves twice."""
     optimizer = players.optimizer(make, lr)
     extrapolates = getattr(optimizer, "moves", 1) == 2
 
@@ -84,7 +87,7 @@ def together(make: Callable[..., Any], players: Players, lr: float) -> tuple[Ite
 
 
 def alternating(players: Players, lr: float) -> tuple[Iteration, list[Any]]:
-    """Gradient steps in turn: the last player moves first, the others then see where it went."""
+    """Gradient steps in turn: the last player moves first, and the others see its new point."""
     optimizers = [players.optimizer(torch.optim.SGD, lr, player) for player in reversed(players.game.players)]
 
     def iterate() -> None:
@@ -117,20 +120,17 @@ def past(players: Players, lr: float) -> tuple[Iteration, list[Any]]:
 
 
 def _method(optimizer: type[torch.optim.Optimizer], lr: float, **arguments: Any) -> Method:
-    return Method(partial(together, partial(optimizer, **arguments)), lr)
+    return Method(partial(simultaneous, partial(optimizer, **arguments)), lr)
 
 
-METHODS: dict[str, Method] = {
-    "sgda": _method(torch.optim.SGD, 0.3),
-    "alternating": Method(alternating, 0.3),
-    "extra-gradient": _method(ExtraSGD, 0.3),
-    "past": Method(past, 0.3),
-    "optimistic": _method(OptimisticSGD, 0.3),
-    "adam": _method(torch.optim.Adam, 0.01, betas=(0.0, 0.99)),
-    "extra-adam": _method(ExtraAdam, 0.01, betas=(0.0, 0.99)),
-    "optimistic-adam": _method(OptimisticAdam, 0.01, betas=(0.0, 0.99)),
-    "qgenx-da": _method(QGenX, 1.0, variant="da"),
-    "qgenx-de": _method(QGenX, 1.0, variant="de"),
-    "qgenx-optda": _method(QGenX, 1.0, variant="optda"),
-}
-"""Every method by name. Adam's betas are those of Gidel et al.'s bilinear game."""
+SGDA = _method(torch.optim.SGD, 0.3)
+ALTERNATING = Method(alternating, 0.3)
+EXTRA_GRADIENT = _method(ExtraSGD, 0.3)
+PAST = Method(past, 0.3)
+OPTIMISTIC = _method(OptimisticSGD, 0.3)
+ADAM = _method(torch.optim.Adam, 0.01, betas=BETAS)
+EXTRA_ADAM = _method(ExtraAdam, 0.01, betas=BETAS)
+OPTIMISTIC_ADAM = _method(OptimisticAdam, 0.01, betas=BETAS)
+QGENX_DA = _method(QGenX, 1.0, variant="da")
+QGENX_DE = _method(QGenX, 1.0, variant="de")
+QGENX_OPTDA = _method(QGenX, 1.0, variant="optda")

@@ -1,4 +1,4 @@
-"""Noise oracles: what a worker sees in place of the exact operator.
+"""Noise oracles, which a worker sees in place of the exact operator.
 
 g(z) = A(z) + U(z) with E[U | z] = 0. Absolute noise: E||U||^2 <= sigma^2 everywhere. Relative noise:
 E[||U||^2 | z] <= c ||A(z)||^2, so it dies out towards a solution.
@@ -12,13 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from compressors.spec import Spec
-from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.games.base import Operator
 from hvd_qgenx.games.draws import integers, normals
 
 TAG = 4
-"""Sets these random numbers apart from those of the games."""
+"""Separates these random numbers from the games' own."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Noise(ABC):
 
     @abstractmethod
     def oracle(self, operator: Operator, players: Mapping[str, int], seed: int, rank: int) -> Operator:
-        """``operator`` as ``rank`` sees it; the k-th call is a function of (seed, rank, k) and the point.
+        """Returns ``operator`` as ``rank`` sees it; the k-th call is a function of (seed, rank, k) and the point.
 
         Args:
             operator: maps (d,) to (d,), float64.
@@ -95,32 +93,6 @@ class RandomPlayer(Noise):
 
     def oracle(self, operator: Operator, players: Mapping[str, int], seed: int, rank: int) -> Operator:
         return _keep_one(list(players.values()), operator, seed, rank)
-
-
-NOISES: dict[str, type[Noise]] = {
-    "none": NoNoise,
-    "absolute": Absolute,
-    "relative": Relative,
-    "random-coordinate": RandomCoordinate,
-    "random-player": RandomPlayer,
-    "gaussian": Gaussian,
-}
-
-
-def make(text: str) -> Noise:
-    """The noise that ``name`` or ``name:parameter=value`` asks for; a number is the std of ``gaussian``.
-
-    Raises:
-        ConfigurationError: an unknown name or parameter, or a value that is not a number from 0 on.
-    """
-    try:
-        noise: Noise = Gaussian(float(text))
-    except ValueError:
-        noise = Spec.parse(text).build("noise", NOISES)
-    for name, value in vars(noise).items():
-        if not 0 <= value < math.inf:
-            raise ConfigurationError(f"noise {text}: {name} must be a number from 0 on, not {value}")
-    return noise
 
 
 def _keep_one(sizes: list[int], operator: Operator, seed: int, rank: int) -> Operator:

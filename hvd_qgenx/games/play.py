@@ -10,30 +10,31 @@ from torch import Tensor
 from compressors import Compressor
 from hvd_qgenx.exchange import Exchange
 from hvd_qgenx.games.base import Game
-from hvd_qgenx.games.methods import METHODS, Players
+from hvd_qgenx.games.methods import Players
 from hvd_qgenx.games.noise import Noise, NoNoise
+from hvd_qgenx.games.registry import METHODS
 
 FAR = 1e12
-"""A play whose point has a larger norm, or none, has diverged."""
+"""A play whose point has a larger norm, or NaN, has diverged."""
 PER_DECADE = 50
 """Records in a decade of iterations, of a long play."""
 SHORT = 1000
-"""A play of so many iterations is recorded at each."""
+"""A play of at most so many iterations is recorded at each."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """How a play stands after iteration t, as one worker sees it."""
+    """The state of a play after iteration t, as one worker sees it."""
 
     t: int
     gap: float
-    """Of the ergodic average: the mean of the points where each iteration's last operator was taken."""
+    """The gap of the ergodic average: the mean of the points where each iteration's last operator was taken."""
     distance: float
-    """Of the last iterate from the solution; NaN where none is known."""
+    """Distance of the last iterate from the solution; NaN where none is known."""
     megabytes: float
-    """Sent by this worker so far."""
+    """MB that this worker has sent so far."""
     oracle_calls: int
-    """Of this worker, so far."""
+    """Calls of this worker's oracle so far."""
     exchanges: int
     gamma: float
     """Q-GenX's adaptive step; for other methods, their step size."""
@@ -43,7 +44,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Record:
-    """What was written down of one play."""
+    """The course of one play."""
 
     moments: list[Moment]
     """In order of t; the first is the start."""
@@ -66,10 +67,10 @@ def play(
     Args:
         game: what is played.
         method: one of ``METHODS``.
-        compressor: what the operator goes through.
-        exchange: how the workers average.
-        iterations: how long.
-        noise: what each worker sees of the operator; None for all.
+        compressor: encodes the operators that workers send.
+        exchange: averages the operators.
+        iterations: length of the play.
+        noise: how workers see the operator; None: exactly.
         lr: step size; None for the method's own.
         seed: decides the noise and the compressor's rounding.
     """
@@ -91,7 +92,7 @@ def play(
 
 
 def record_times(iterations: int) -> list[int]:
-    """When a play is recorded: at every iteration if it is short, else evenly on a logarithmic scale."""
+    """Returns the iterations that are recorded: all of a short play, else evenly spaced on a logarithmic scale."""
     if iterations <= SHORT:
         return list(range(iterations + 1))
     last = math.ceil(PER_DECADE * math.log10(iterations))

@@ -1,4 +1,4 @@
-"""What a comparison found: rows for a file, curves over seeds, rates, and a table for people."""
+"""Results of a comparison: rows for a file, curves over seeds, rates, and a table."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ Array = NDArray[np.float64]
 
 
 class Case(NamedTuple):
-    """What is compared; its plays differ only in the seed."""
+    """A combination that is compared; its plays differ only in the seed."""
 
     method: str
     compressor: str
@@ -51,11 +51,11 @@ class Curves:
     t: Array
     """(n,)"""
     gaps: Array
-    """(seeds, n): of the ergodic averages."""
+    """(seeds, n): gaps of the ergodic averages."""
     distances: Array
-    """(seeds, n): of the last iterates from the solution; NaN where none is known."""
+    """(seeds, n): distances of the last iterates from the solution; NaN where none is known."""
     megabytes: Array
-    """(n,): sent by one worker."""
+    """(n,): MB that one worker has sent."""
     shown: Array
     """(n, 2): first coordinates of the first and the last player, of the first seed."""
     last: dict[str, float]
@@ -64,7 +64,7 @@ class Curves:
     """The iterations at which plays of this case diverged, in order of their seeds."""
 
     def at(self, t: int, values: Array) -> tuple[float, float | None] | None:
-        """Mean and standard deviation over seeds at time t; None if not all got there."""
+        """Returns mean and standard deviation over seeds at time t; None if a play ended before."""
         found = np.flatnonzero(self.t == t)
         return _statistics(values[:, found[0]]) if len(found) else None
 
@@ -74,7 +74,7 @@ class Results:
 
     Args:
         game: its name.
-        gap_name: what the gap measures.
+        gap_name: the name of the gap that is measured.
         plays, records: in the same order.
     """
 
@@ -90,11 +90,11 @@ class Results:
 
     @property
     def fit(self) -> tuple[int, int]:
-        """First and last time that rates are fitted to: two decades from 10,000 iterations on, else one."""
+        """First and last time of the fit of rates: two decades from 10,000 iterations on, else one."""
         return max(1, self.iterations // (100 if self.iterations >= 10_000 else 10)), self.iterations
 
     def slope(self, curves: Curves) -> float | None:
-        """d log(gap) / d log(t), by least squares on the mean over seeds; None if it diverged or reached 0."""
+        """Returns d log(gap) / d log(t), by least squares on the mean over seeds; None if it diverged or reached 0."""
         gap = curves.gaps.mean(0)
         inside = (curves.t >= self.fit[0]) & (curves.t <= self.fit[1])
         if curves.diverged_at or inside.sum() < 2 or not (gap[inside] > 0).all():
@@ -102,7 +102,7 @@ class Results:
         return float(np.polyfit(np.log(curves.t[inside]), np.log(gap[inside]), 1)[0])
 
     def rows(self) -> list[dict[str, Any]]:
-        """One for every play and time, with ``COLUMNS`` as keys; None stands for what is not known."""
+        """Returns a row for every play and time, with ``COLUMNS`` as keys; None stands for an unknown value."""
         return [
             {
                 "method": play.method,
@@ -129,7 +129,7 @@ class Results:
             table.writerows(self.rows())
 
     def summary(self) -> dict[str, Any]:
-        """Rates, and mean and standard deviation over seeds at powers of ten, as JSON takes them."""
+        """Returns rates, and mean and standard deviation over seeds at powers of ten, as plain values."""
         return {
             "game": self.game,
             "gap": self.gap_name,
@@ -151,7 +151,7 @@ class Results:
         }
 
     def table(self, width: int = 132) -> str:
-        """The table for people; what is the same for all cases is in its title."""
+        """Returns a table as text; what is the same for all cases is in its title."""
         varied = [name for name in Case._fields if len({getattr(c.case, name) for c in self.curves}) > 1]
         constant = [f"{name} {getattr(self.curves[0].case, name)}" for name in Case._fields if name not in varied]
         table = Table(title="; ".join([f"{self.game}: {self.gap_name} of the average", *constant]))
@@ -174,7 +174,7 @@ class Results:
         return text.getvalue()
 
     def _marks(self) -> list[int]:
-        """The end, and the last two powers of ten before it."""
+        """Returns the end, and the last two powers of ten before it."""
         powers = [10**k for k in range(1, 12) if 10**k < self.iterations]
         return [*powers[-2:], self.iterations]
 
@@ -203,19 +203,19 @@ def _curves(case: Case, records: list[Record]) -> Curves:
 
 
 def _statistics(values: Array) -> tuple[float, float | None]:
-    """Mean, and standard deviation of a sample; None for one value alone."""
+    """Returns mean and sample standard deviation; None for one value alone."""
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def _cell(mean: float, deviation: float | None) -> str:
-    """The mean, and the deviation in per cent of it; empty where nothing is known."""
+    """Returns the mean, and the deviation in per cent of it; empty if the mean is unknown."""
     if math.isnan(mean):
         return ""
     return f"{mean:.4g}" if deviation is None or not mean else f"{mean:.3g} ±{deviation / mean:.0%}"
 
 
 def _fate(curves: Curves) -> str:
-    """When plays diverged; empty if none did."""
+    """Returns when plays diverged, in words; empty if none did."""
     if not curves.diverged_at:
         return ""
     first, last = min(curves.diverged_at), max(curves.diverged_at)

@@ -32,7 +32,7 @@ class StochasticBilinear(Bilinear):
         super().__init__(torch.full((size,), 1 / size, dtype=torch.float64), torch.zeros_like(solution), solution)
 
     def sample(self, point: Tensor, terms: Tensor) -> Tensor:
-        """The mean of the operators of these terms (integers from 0 to n - 1, repetitions count)."""
+        """Returns the mean of the operators of these terms (integers from 0 to n - 1, repetitions count)."""
         theta, phi = point.chunk(2)
         size, share = len(theta), 1 / len(terms)
         dual: Tensor = self.offsets[terms].mean(0)

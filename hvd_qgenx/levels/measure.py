@@ -1,4 +1,4 @@
-"""What compressors cost on given gradients: error, and bits for every coordinate."""
+"""Costs of compressors on given gradients: the error, and the bits of a coordinate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from compressors.coding import expected
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """Of one compressor on one vector. Bits are those of the whole payload over the coordinates."""
+class Cost:
+    """The cost of one compressor on one vector. Bits are bits of the whole payload over the coordinates."""
 
     error: float
     """||Q(x) - x||^2 / ||x||^2, the mean of some draws."""
     bits: float
-    """As the compressor sends it: of fixed width."""
+    """Symbols of a fixed width, as the compressor sends them."""
     huffman: float | None
-    """In Huffman's code; None without symbols."""
+    """With Huffman's code; None without symbols."""
     entropy: float | None
-    """The least of any code of single levels: their entropy, signs, and the rest as it is."""
+    """Lower bound for any code of single levels: their entropy, signs, and the rest as it is; None without symbols."""
 
     @property
     def bound(self) -> float:
@@ -30,13 +30,13 @@ class Measurement:
         return float(2 ** (-2 * self.bits))
 
 
-def measure(compressor: Compressor, tensors: Sequence[Tensor], draws: int = 3) -> Measurement:
+def measure(compressor: Compressor, tensors: Sequence[Tensor], draws: int = 3) -> Cost:
     """Compresses the tensors laid end to end, as a run does; a compressor that learns does so first.
 
     Args:
         compressor: its state changes.
         tensors: not all zero.
-        draws: compressions the error is the mean of.
+        draws: compressions that the error is averaged over.
     """
     vector = torch.cat([tensor.flatten() for tensor in tensors])
     compressor.lay_out([tensor.numel() for tensor in tensors])
@@ -52,7 +52,7 @@ def measure(compressor: Compressor, tensors: Sequence[Tensor], draws: int = 3) -
         huffman = 8 * Coded(compressor, "huffman").compress(vector)[0].nbytes / size
         entropy = _entropy(compressor, payload, size)
     error = float(np.mean(errors)) / float(vector.double().square().sum())
-    return Measurement(error, 8 * payload.nbytes / size, huffman, entropy)
+    return Cost(error, 8 * payload.nbytes / size, huffman, entropy)
 
 
 def _entropy(compressor: BucketQuantizer, payload: Tensor, size: int) -> float:

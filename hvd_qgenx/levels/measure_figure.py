@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from hvd_qgenx.levels.measure import Measurement
+from hvd_qgenx.levels.costs import Costs
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -14,10 +14,10 @@ from matplotlib import pyplot as plt
 MARKERS = "os^vDP*X<>dph"
 
 
-def draw(found: dict[tuple[str, str, str], Measurement], path: Path) -> None:
+def draw(costs: Costs, path: Path) -> None:
     """Writes a PNG: a panel for every source, a line for every compressor at its different bits."""
-    sources = list(dict.fromkeys(source for source, _, _ in found))
-    names = list(dict.fromkeys(name for _, name, _ in found))
+    sources = list(dict.fromkeys(source for source, _, _ in costs))
+    names = list(dict.fromkeys(name for _, name, _ in costs))
     figure, panels = plt.subplots(
         1, len(sources), figsize=(3.2 + 4.2 * len(sources), 4.8), sharey=True, squeeze=False, layout="constrained"
     )
@@ -26,7 +26,7 @@ def draw(found: dict[tuple[str, str, str], Measurement], path: Path) -> None:
         for name, marker, color in zip(
             names, itertools.cycle(MARKERS), itertools.cycle(plt.get_cmap("tab20")(range(20)))
         ):
-            points = sorted((m.bits, m.error) for (where, who, _), m in found.items() if (where, who) == (source, name))
+            points = sorted((m.bits, m.error) for (where, who, _), m in costs.items() if (where, who) == (source, name))
             most = max(most, points[-1][0])
             panel.semilogy(*zip(*points, strict=True), marker=marker, color=color, markersize=5, label=name)
         bits = np.linspace(1, most, 50)

@@ -1,42 +1,58 @@
 """Vectors to fit levels to: drawn from a named distribution, or gradients saved from a run."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from compressors import Exempt, MinMax
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.levels.registry import DISTRIBUTIONS
 
 COORDINATES = 1 << 20
-"""How many are drawn."""
+"""Number of coordinates that are drawn."""
 
-Draw = Callable[[np.random.Generator, int], Any]
+Array = NDArray[np.float64]
 
-DISTRIBUTIONS: dict[str, Draw] = {
-    "gaussian": lambda random, n: random.standard_normal(n),
-    "laplace": lambda random, n: random.laplace(size=n),
-    "student-t": lambda random, n: random.standard_t(3, n),
-    "uniform": lambda random, n: random.uniform(-1, 1, n),
-}
-"""By name; Student's t has 3 degrees of freedom."""
+
+def gaussian(random: np.random.Generator, count: int) -> Array:
+    return random.standard_normal(count)
+
+
+def laplace(random: np.random.Generator, count: int) -> Array:
+    return random.laplace(size=count)
+
+
+def student_t(random: np.random.Generator, count: int) -> Array:
+    """With 3 degrees of freedom."""
+    return random.standard_t(3, count)
+
+
+def uniform(random: np.random.Generator, count: int) -> Array:
+    """From -1 to 1."""
+    return random.uniform(-1, 1, count)
 
 
 def draw(name: str, seed: int) -> Tensor:
-    """A float32 vector of COORDINATES independent values."""
+    """Returns a float32 vector of COORDINATES independent values.
+
+    Raises:
+        ConfigurationError: there is no distribution of this name.
+    """
     values = DISTRIBUTIONS[name](np.random.default_rng(seed), COORDINATES)
     return torch.from_numpy(values.astype(np.float32))
 
 
 def read(path: Path) -> Tensor:
-    """The tensors in a file, laid end to end: a flat float32 vector. Raises as ``read_tensors`` does."""
+    """Reads the tensors in a file, laid end to end: a flat float32 vector. Raises as ``read_tensors`` does."""
     return torch.cat([tensor.flatten() for tensor in read_tensors(path).values()])
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The float32 tensors in a .npy or .pt file by name; a single one has the name "".
+    """Reads the tensors, as float32, in a .npy or .pt file by name; a single one has the name "".
 
     Raises:
         ConfigurationError: there is no such file, or no finite numbers, or nothing but zeros in it.
@@ -50,6 +66,29 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not any(tensor.any() for tensor in tensors.values()):
         raise ConfigurationError(f"{path} holds nothing but zeros")
     return {str(name): tensor.float() for name, tensor in tensors.items()}
+
+
+def read_compressible(path: Path, player: str | None = None) -> list[Tensor]:
+    """Reads the tensors in a file that a run would compress: not the small ones, unless the file holds one alone.
+
+    Args:
+        path: as ``read_tensors`` takes it.
+        player: only tensors whose names begin with ``PLAYER.``; None: all.
+
+    Raises:
+        ConfigurationError: there are none, or they are zero; or as ``read_tensors`` does.
+    """
+    tensors = read_tensors(path)
+    chosen = Exempt(MinMax())
+    kept = [
+        tensor
+        for name, tensor in tensors.items()
+        if (len(tensors) == 1 or chosen.route(tensor.shape) is chosen.inner)
+        and (player is None or name.startswith(f"{player}."))
+    ]
+    if not any(tensor.any() for tensor in kept):
+        raise ConfigurationError(f"{path} holds no tensor to compress; see --player, or give another file")
+    return kept
 
 
 def _load(path: Path) -> Any:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from hvd_qgenx.transport import environment
+from hvd_qgenx.transport.environment import KERNEL_THREADS, OMP_THREADS, STALL_SHUTDOWN, STALL_WARNING
+
 RUNS = "/runs"
 """Where every rank finds the claim of the runs."""
 DATA = "/data"
@@ -60,10 +63,10 @@ class Job:
         """
         threads = str(max(1, int(self.cpus) // self.slots_per_worker))
         return {
-            "OMP_NUM_THREADS": threads,
-            "HVD_QGENX_THREADS": threads,
-            "HOROVOD_STALL_CHECK_TIME_SECONDS": str(max(1, self.stall_seconds // 3)),
-            "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": str(self.stall_seconds),
-            **({"HVD_QGENX_DATA": DATA} if self.data_claim else {}),
+            OMP_THREADS: threads,
+            KERNEL_THREADS: threads,
+            STALL_WARNING: str(max(1, self.stall_seconds // 3)),
+            STALL_SHUTDOWN: str(self.stall_seconds),
+            **({environment.DATA: DATA} if self.data_claim else {}),
             **dict(self.env),
         }

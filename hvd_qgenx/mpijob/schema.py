@@ -7,8 +7,6 @@ rules: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custo
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.mpijob.finding import Finding
@@ -76,6 +74,8 @@ def _closed(node: Any) -> Any:
 
 def findings(document: Any, schema: Schema) -> list[Finding]:
     """Where a document does not fit the schema."""
+    from jsonschema import Draft202012Validator  # takes a while to import
+
     errors = Draft202012Validator(schema).iter_errors(document)
     return list(dict.fromkeys(finding for error in errors for finding in _findings(error)))
 

@@ -9,7 +9,7 @@ from hvd_qgenx.scores import classifier, inception, resnet
 from hvd_qgenx.scores.extractor import Extractor, Images
 from hvd_qgenx.scores.registry import EXTRACTORS
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import from_first, together
+from hvd_qgenx.transport.agreement import from_rank_0, on_all_ranks
 
 
 def make_extractor(
@@ -35,7 +35,7 @@ def make_extractor(
     def choose() -> str:
         return _auto(images, data_dir, inception_weights, download) if name == "auto" else name
 
-    chosen = from_first(transport, "extractor", choose)
+    chosen = from_rank_0(transport, "extractor", choose)
     if chosen in ("classifier", f"{images.name}_classifier"):
         return classifier.make(images, transport, device)
     if chosen == "resnet56":
@@ -44,11 +44,11 @@ def make_extractor(
                 f"the extractor resnet56 takes images of 3x32x32, not the {_size(images)} of {images.name}; "
                 "choose --features inception or classifier"
             )
-        weights = from_first(transport, "resnet56-weights", lambda: resnet.load(data_dir, download))
+        weights = from_rank_0(transport, "resnet56-weights", lambda: resnet.load(data_dir, download))
         return resnet.ResNet56(weights, device)
     if chosen == "inception":
-        weights = from_first(transport, "inception-weights", lambda: inception.load(inception_weights, download))
-        return together(transport, "inception", lambda: inception.Inception(weights, device))
+        weights = from_rank_0(transport, "inception-weights", lambda: inception.load(inception_weights, download))
+        return on_all_ranks(transport, "inception", lambda: inception.Inception(weights, device))
     raise ConfigurationError(f"there is no extractor {name}; choose --features {', '.join(EXTRACTORS)}")
 
 

@@ -14,7 +14,7 @@ from hvd_qgenx.scores.cache import Cached
 from hvd_qgenx.scores.extractor import Extractor, Features, Images, fingerprint
 from hvd_qgenx.scores.sharing import progress_bar
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import from_first
+from hvd_qgenx.transport.agreement import from_rank_0
 
 VERSION = 1
 """Of the network and its training; part of the cache's key."""
@@ -69,12 +69,12 @@ def make(images: Images, transport: Transport, device: torch.device) -> Classifi
     def look_up() -> dict[str, Tensor] | None:
         return _file(images).read()
 
-    weights = from_first(transport, "classifier", look_up)
+    weights = from_rank_0(transport, "classifier", look_up)
     if weights is None:
         trained = _train(images, transport)
         if transport.rank == 0:
             _file(images).write(trained)
-        weights = from_first(transport, "classifier", lambda: trained)
+        weights = from_rank_0(transport, "classifier", lambda: trained)
     return Classifier(images, weights, device)
 
 

@@ -11,7 +11,7 @@ from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.runs.folder import naming
 from hvd_qgenx.tasks.registry import task_of
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import from_first, require_same
+from hvd_qgenx.transport.agreement import from_rank_0, require_same
 
 COLUMNS = ("update", "samples", "score", "weights", "value", "bias")
 
@@ -35,7 +35,7 @@ def score_runs(transport: Transport, runs: Sequence[Path], asked: Mapping[str, A
     """
     places = ("data_dir", "inception_weights")
     require_same(transport, {**asked, **dict.fromkeys(places), "runs": runs, "download": download})
-    configs = {run: from_first(transport, "run", functools.partial(_read_config, run)) for run in dict.fromkeys(runs)}
+    configs = {run: from_rank_0(transport, "run", functools.partial(_read_config, run)) for run in dict.fromkeys(runs)}
     tasks = {run: task_of(config) for run, config in configs.items()}
     found: dict[Path, list[Row]] = {}
     for task in dict.fromkeys(tasks.values()):

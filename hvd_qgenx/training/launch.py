@@ -16,7 +16,7 @@ from hvd_qgenx.training.run import Run
 from hvd_qgenx.training.settings import declared
 from hvd_qgenx.training.trainer import Trainer
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import require_same, together
+from hvd_qgenx.transport.agreement import on_all_ranks, require_same
 
 
 class Stored(TypedDict):
@@ -78,7 +78,7 @@ def plan(
         config.check(transport.size)
         return config, asked
 
-    config, asked = together(transport, "configure", decide)
+    config, asked = on_all_ranks(transport, "configure", decide)
     own = [name for name, each in declared(task).items() if each.declaration.per_host]
     require_same(transport, {**config.as_dict(), **dict.fromkeys(own)})
     return Plan(config, asked, resume, stored)
@@ -102,13 +102,13 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
     task_type = config.load_task()
     data = task_type.load(config, transport, download)
     state = stored["state"] if stored else None
-    together(transport, "model", lambda: task_type.check_data(config, data, state))
+    on_all_ranks(transport, "model", lambda: task_type.check_data(config, data, state))
     task = task_type(config, data, transport)
     task.prepare(download, stored["config"] if stored else None)
     run = Run(Trainer(task), RunFolder(plan.resumed or out))
     if state is not None:
         run.load(resized(state, transport.size))
-    together(transport, "folder", lambda: run.folder.reserve(again=stored is not None) if run.writes else None)
+    on_all_ranks(transport, "folder", lambda: run.folder.reserve(again=stored is not None) if run.writes else None)
     task.warm_up()  # takes a while, so a run that is stopped here has not begun
     run.record = _record(transport, plan, {**notes, **task.notes()})
     if run.writes:
@@ -142,7 +142,7 @@ def _read_run(transport: Transport, task: type[Config], path: Path) -> Stored:
         require_task(path, config, task.task)
         return {"config": config, "state": checkpoint.load(folder.checkpoint, task.load_task().kind)}
 
-    stored: Stored = transport.broadcast_object(together(transport, "resume", read), "stored")
+    stored: Stored = transport.broadcast_object(on_all_ranks(transport, "resume", read), "stored")
     return stored
 
 

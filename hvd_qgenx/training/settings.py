@@ -13,10 +13,9 @@ from enum import Enum
 from functools import cache
 from typing import Any, NamedTuple
 
-from compressors import parameters
+from compressors import parameters, registry
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.parameters import compressor_parameters as parameters_by_name
 
 IN_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
@@ -206,13 +205,12 @@ def _declared(config: Any) -> dict[str, Declared]:
 def compressor_parameters() -> dict[str, Declared]:
     """The parameters of all compressors by name, as their own fields declare them."""
     found = {}
-    for name, owners in parameters_by_name().items():
+    for name, owners in registry.compressor_parameters().items():
         users = ", ".join(f"{owner}{parameters.limits(field)}" for owner, field in owners)
         defaults = dict.fromkeys(str(field.default) for _, field in owners)
-        kinds = {type(field.default) for _, field in owners}
         found[name] = Declared(
             name,
-            float if float in kinds else kinds.pop(),
+            registry.kind(owners),
             None,
             Declaration(f"{owners[0][1].metadata['help']} For {users}.", "Compression", role=Role.STUDIED),
             " or ".join(defaults),

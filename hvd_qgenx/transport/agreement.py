@@ -1,4 +1,4 @@
-"""Finding out together, before work starts, that all ranks can do the same work."""
+"""Agreement of all ranks, before work starts, that they can do the same work."""
 
 import io
 import threading
@@ -6,38 +6,35 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
-from rich.console import Console
-from rich.table import Table
-
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport.base import Transport
 
 T = TypeVar("T")
 
-MEETING_SECONDS = 0.5
-"""Between two meetings of ranks that wait for others."""
+KEEP_ALIVE_SECONDS = 0.5
+"""Pause between two collectives of ranks that wait for others."""
 
 Row = tuple[str, Any, Sequence[int]]
 """Something that ranks disagree on, a value of it, and the ranks that have this value."""
 
 
 class DisagreementError(ConfigurationError):
-    """Ranks do not fit together."""
+    """Ranks were started with different settings or software."""
 
     def __init__(self, sentence: str, rows: Sequence[Row], hosts: Sequence[str]) -> None:
         """
         Args:
             sentence: what is wrong and what to do.
-            rows: all values there are, one after the other for every item.
-            hosts: of the ranks.
+            rows: every value of every item.
+            hosts: the host of every rank.
         """
         super().__init__(sentence)
         self.table = _table(rows, hosts)
         """The rows as plain text, with the hosts of the ranks."""
 
 
-def together(transport: Transport, name: str, function: Callable[[], T]) -> T:
-    """Calls ``function`` on every rank; where it fails on any, all ranks raise the same error.
+def on_all_ranks(transport: Transport, name: str, function: Callable[[], T]) -> T:
+    """Calls ``function`` on every rank; if it fails on any, all ranks raise the same error. Collective.
 
     Raises:
         ConfigurationError: ``function`` raised one on some rank; ranks are named unless all failed alike.
@@ -57,8 +54,8 @@ def together(transport: Transport, name: str, function: Callable[[], T]) -> T:
     raise ConfigurationError("; ".join(f"rank {rank}: {text}" for rank, text in found.items()))
 
 
-def from_first(transport: Transport, name: str, function: Callable[[], T]) -> T:
-    """What ``function`` returns on rank 0, on every rank, however long it takes. Collective.
+def from_rank_0(transport: Transport, name: str, function: Callable[[], T]) -> T:
+    """Calls ``function`` on rank 0 and returns its value on every rank, however long it takes. Collective.
 
     Raises:
         ConfigurationError: on all ranks, if it does on rank 0.
@@ -70,17 +67,17 @@ def from_first(transport: Transport, name: str, function: Callable[[], T]) -> T:
         except ConfigurationError as error:
             return error
 
-    outcome = transport.broadcast_object(patiently(transport, f"{name}.patience", find), name)
+    outcome = transport.broadcast_object(with_keep_alive(transport, f"{name}.keep-alive", find), name)
     if isinstance(outcome, ConfigurationError):
         raise outcome
     found: T = outcome
     return found
 
 
-def patiently(transport: Transport, name: str, function: Callable[[], T]) -> T:
-    """Calls ``function`` on every rank, from a thread of its own, and returns when all have done. Collective.
+def with_keep_alive(transport: Transport, name: str, function: Callable[[], T]) -> T:
+    """Calls ``function`` on every rank, in a thread of its own, and returns when all are done. Collective.
 
-    It may take long on some ranks, say to download a file: they meet the others meanwhile, lest they be thought dead.
+    It may take long on some ranks, say to download a file: small collectives meanwhile show that they are alive.
     """
     if transport.size == 1:
         return function()
@@ -92,16 +89,16 @@ def patiently(transport: Transport, name: str, function: Callable[[], T]) -> T:
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=work, name=name, daemon=True).start()  # a process that is to end does not wait for it
+    threading.Thread(target=work, name=name, daemon=True).start()  # the end of the process does not wait for a daemon
     done = False
     while not done:
-        wait([future], MEETING_SECONDS)
+        wait([future], KEEP_ALIVE_SECONDS)
         done = all(transport.all_gather_object(future.done(), name))
     return future.result()
 
 
 def require_same(transport: Transport, values: Mapping[str, Any]) -> None:
-    """All ranks must have been given the same values.
+    """Requires that all ranks were given the same values. Collective.
 
     Raises:
         DisagreementError: on all ranks, with the keys, the values and the ranks.
@@ -116,7 +113,7 @@ def require_same(transport: Transport, values: Mapping[str, Any]) -> None:
 
 
 def require_size(size: int, expected: int | None) -> None:
-    """The number of ranks must be the one asked for; None accepts any.
+    """Requires the number of ranks that was asked for; None accepts any.
 
     Raises:
         ConfigurationError: it is not.
@@ -126,7 +123,7 @@ def require_size(size: int, expected: int | None) -> None:
 
 
 def wrong_size(size: int, expected: int) -> str:
-    """In one sentence."""
+    """Returns the sentence for a wrong number of ranks."""
     return (
         f"expected {expected} ranks but there are {size}; "
         f"start with `horovodrun -np {expected}` and check the hosts and the MPI version"
@@ -134,7 +131,7 @@ def wrong_size(size: int, expected: int) -> str:
 
 
 def differences(everyone: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """All values of the keys that are not the same on all ranks; ``everyone[k]`` are those of rank k."""
+    """Returns all values of the keys whose values differ between ranks; ``everyone[k]`` are the values of rank k."""
     rows: list[Row] = []
     for key in sorted(set().union(*everyone)):
         ranks: dict[str, list[int]] = {}
@@ -146,11 +143,14 @@ def differences(everyone: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def items(rows: Sequence[Row]) -> str:
-    """What rows are about, in words."""
+    """Returns the items of rows, in words."""
     return ", ".join(dict.fromkeys(item for item, _, _ in rows))
 
 
 def _table(rows: Sequence[Row], hosts: Sequence[str]) -> str:
+    from rich.console import Console  # takes a while to import
+    from rich.table import Table
+
     table = Table("", "value", "ranks", "hosts", box=None)
     shown = None
     for item, value, ranks in rows:

@@ -1,22 +1,26 @@
 """The collectives that everything above is written in."""
 
-import platform
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
-from typing import Any, Generic, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from compressors import kernels
+from compressors.deferred import Deferred
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = Deferred("torch")
 
 T = TypeVar("T")
 
 LENGTH_BYTES = 8
-"""Of the length in front of a tensor whose length only its rank knows."""
+"""Bytes of the length in front of a tensor whose length only its rank knows."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Transport(ABC):
 
     @abstractmethod
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
-        """The 1-D tensors of all ranks, in rank order; ``sizes[k]`` is the length of rank k's.
+        """Gathers the 1-D tensors of all ranks, in rank order; ``sizes[k]`` is the length of rank k's.
 
         Without ``sizes`` the tensors are uint8 and each carries its own length (8 bytes) in front.
         """
@@ -82,15 +86,15 @@ class Transport(ABC):
 
     @abstractmethod
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
-        """The picklable values of all ranks, in rank order."""
+        """Returns the picklable values of all ranks, in rank order."""
 
     @abstractmethod
     def host(self) -> str:
-        """What this rank's host is called; ranks of one host, and only they, call it the same."""
+        """Returns the name of this rank's host; ranks have the same name exactly if they share a host."""
 
     @abstractmethod
-    def _split(self, groups: Sequence[Sequence[int]]) -> "Transport | None":
-        """This rank's own of disjoint groups of ranks that cover all; None if groups cannot be made. Collective."""
+    def _split(self, groups: Sequence[Sequence[int]]) -> Transport | None:
+        """Makes the group, of a partition of all ranks, that contains this rank; None if it cannot. Collective."""
 
     def hosts(self) -> list[list[int]]:
         """The ranks of every host, in order of their first rank. Collective when first called."""
@@ -101,47 +105,49 @@ class Transport(ABC):
             self._hosts = list(ranks.values())
         return self._hosts
 
-    def local(self) -> "Transport | None":
-        """The ranks of this host, as a group; rank k of it has local rank k.
+    def local(self) -> Transport | None:
+        """Returns the group of the ranks of this host; rank k of it has local rank k.
 
         None unless there are several hosts with as many ranks, more than one, on each, and groups can be
         made. Collective when ``local`` or ``across`` is first called; later calls return the same object.
         """
         return self._two_levels()[0]
 
-    def across(self) -> "Transport | None":
-        """The ranks that have this local rank on every host, as a group; None where ``local`` is."""
+    def across(self) -> Transport | None:
+        """Returns the group of the ranks that have this local rank, one on every host; None where ``local`` is."""
         return self._two_levels()[1]
 
-    def ordered(self, name: str) -> "Transport":
-        """The transport to use for large collectives that all ranks start in the same order, each from one thread.
+    def ordered(self, name: str) -> Transport:
+        """Returns the transport for large collectives that all ranks start in the same order, each from one thread.
 
-        Collective. ``name`` tells apart those that several users ask for.
+        Collective. ``name`` tells apart the transports of several users.
         """
         return self
 
     def broadcast_object(self, value: Any, name: str) -> Any:
-        """Rank 0's picklable value."""
+        """Returns rank 0's picklable value."""
         return self.all_gather_object(value if self.rank == 0 else None, name)[0]
 
     def unique(self, name: str) -> str:
-        """``name`` with a number of its own; equal on ranks that make the same calls in the same order."""
+        """Returns ``name`` with a number of its own; equal on ranks that make the same calls in the same order."""
         self._numbers[name] += 1
         return f"{name}.{self._numbers[name]}"
 
     def optimizer_bases(self) -> tuple[type, ...]:
-        """Classes that a distributed optimizer made for this transport also derives from."""
+        """Returns classes that a distributed optimizer made for this transport also derives from."""
         return ()
 
     def versions(self) -> dict[str, str]:
-        """Versions of what a run's outcome may depend on."""
+        """Returns versions of the software that a run's outcome may depend on."""
+        import platform
+
         return {
             "python": platform.python_version(),
             **{name: _version(name) for name in ("hvd-qgenx", "torch", "numpy", "numba")},
             "kernels": kernels.implementation(torch.device("cpu")),
         }
 
-    def _two_levels(self) -> "tuple[Transport | None, Transport | None]":
+    def _two_levels(self) -> tuple[Transport | None, Transport | None]:
         if self._levels is None:
             hosts = self.hosts()
             even = len(hosts) > 1 and len(hosts[0]) > 1 and len({len(ranks) for ranks in hosts}) == 1
@@ -160,6 +166,8 @@ class Transport(ABC):
 
 
 def _version(package: str) -> str:
+    from importlib import metadata  # takes a while to import
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

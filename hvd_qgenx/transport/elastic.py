@@ -1,4 +1,4 @@
-"""Ranks that come and go: training begins anew with those that are there, from what all had agreed on."""
+"""Elastic training: whenever ranks come or go, it restarts with the ranks there are, from the last commit."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -13,22 +13,22 @@ T = TypeVar("T")
 
 
 class Committed(State):  # type: ignore[misc]
-    """What training goes on from when ranks have come or gone; the same on all ranks.
+    """The state that training continues from when ranks have come or gone; the same on all ranks.
 
-    Horovod's State: a rank that is lost costs what was done since the last commit. Nothing is ever put
-    back into objects that are in use, since training begins anew, from ``value``, with new ones.
+    Horovod's State: a lost rank costs the work since the last commit. Objects in use are never restored:
+    training restarts from ``value`` with new ones.
     """
 
     def __init__(self) -> None:
-        super().__init__(bcast_object=_numbers_from_first, get_rank=None)
+        super().__init__(bcast_object=_numbers_from_rank_0, get_rank=None)
         self.value: Any = None
         """None before the first commit."""
 
     def put(self, value: Any) -> None:
-        """Commits a value, which nobody changes any more. Collective.
+        """Commits a value, which must not be changed any more. Collective.
 
         Raises:
-            HostsUpdatedInterrupt: on all ranks, if hosts have come or are to go; for ``elastic``.
+            HostsUpdatedInterrupt: on all ranks, if hosts have come or are to go; ``elastic`` handles it.
         """
         self.value = value
         self.check_host_updates()
@@ -37,8 +37,8 @@ class Committed(State):  # type: ignore[misc]
         """Called after a rank was lost."""
 
     def sync(self) -> None:
-        """Gives rank 0's value to all: rank 0 is never a new one."""
-        self.value = _from_first(self.value)
+        """Broadcasts the value of rank 0, which is never a new rank."""
+        self.value = _from_rank_0(self.value)
 
     def reset(self) -> None:
         """Called after Horovod was started again."""
@@ -47,16 +47,16 @@ class Committed(State):  # type: ignore[misc]
 
 def elastic(train: Callable[[Transport, Committed], T]) -> T:
     """Calls ``train`` on all ranks, and again with what was committed whenever ranks have come or gone."""
-    Horovod()  # which sets the environment, then starts
+    Horovod()  # sets the environment before Horovod starts
     result: T = run(lambda committed: train(Horovod(), committed))(Committed())
     return result
 
 
-def _numbers_from_first(numbers: Iterable[int]) -> list[int]:
-    """Of the news of hosts: times, and what has happened (which is a number of a class of Horovod's)."""
-    found: list[int] = _from_first([int(number) for number in numbers])
+def _numbers_from_rank_0(numbers: Iterable[int]) -> list[int]:
+    """Broadcasts Horovod's news of hosts: times, and kinds of change (members of one of its enumerations)."""
+    found: list[int] = _from_rank_0([int(number) for number in numbers])
     return found
 
 
-def _from_first(value: Any) -> Any:
+def _from_rank_0(value: Any) -> Any:
     return Horovod().broadcast_object(value, "committed")

@@ -15,12 +15,22 @@ from torch import Tensor
 
 from hvd_qgenx.transport import mpi, objects, watch
 from hvd_qgenx.transport.base import LENGTH_BYTES, Transport, Work
-from hvd_qgenx.transport.launch import STALL_SECONDS, STALL_SHUTDOWN, STALL_WARNING, launched_number
+from hvd_qgenx.transport.environment import (
+    DYNAMIC_PROCESS_SETS,
+    EAGER_LIMIT,
+    FUSION_THRESHOLD,
+    STALL_SHUTDOWN,
+    STALL_WARNING,
+    TUNED_ALLREDUCE,
+    TUNED_RULES,
+    YIELD_WHEN_IDLE,
+)
+from hvd_qgenx.transport.launcher import STALL_SECONDS, launched_local_size, launched_size
 from hvd_qgenx.transport.mpi import EAGER_BYTES, Channel, library, unusable
 
 
 class Horovod(Transport):
-    """The ranks of ``horovodrun`` (or of one plain process), or those of one process set."""
+    """The ranks of ``horovodrun`` (or of one plain process), or the ranks of one process set."""
 
     def __init__(self, process_set: hvd.ProcessSet = hvd.global_process_set) -> None:
         super().__init__()
@@ -87,7 +97,7 @@ class Horovod(Transport):
         ranks = self.process_set.ranks
         try:
             sets = [_process_set(tuple(ranks[rank] for rank in group)) for group in groups]
-        except ValueError:  # the user has started Horovod without process sets
+        except ValueError:  # Horovod was started without process sets
             return None
         mine = Horovod(next(found for found in sets if found.included()))
         group = next(group for group in groups if self.rank in group)
@@ -137,18 +147,18 @@ def _process_set(ranks: tuple[int, ...]) -> hvd.ProcessSet:
 
 
 def forget_process_sets() -> None:
-    """To be called when Horovod was started again: it has lost them."""
+    """Drops the process sets, which Horovod has lost when it was started again."""
     _process_set.cache_clear()
 
 
 def with_length(tensor: Tensor) -> Tensor:
-    """A uint8 tensor with its length, an int64, in front."""
+    """Returns a uint8 tensor with its length, an int64, in front."""
     length = torch.tensor([len(tensor)], dtype=torch.int64).view(torch.uint8)
     return torch.cat([length.to(tensor.device), tensor])
 
 
 def split_by_length(gathered: Tensor, count: int) -> list[Tensor]:
-    """The ``count`` tensors of ``with_length`` that lie end to end."""
+    """Splits ``count`` tensors of ``with_length`` that lie end to end."""
     parts, start = [], 0
     for _ in range(count):
         length = int(gathered[start : start + LENGTH_BYTES].clone().view(torch.int64))
@@ -163,26 +173,26 @@ def _wait(handle: Any) -> Callable[[], Any]:
 
 
 def _environment() -> dict[str, str]:
-    """Defaults that must be in the environment before MPI and Horovod start.
+    """Returns defaults that must be in the environment before MPI and Horovod start.
 
     Open MPI's own choice of all-reduce sends up to 1.9 times the bytes of a ring. Messages of a
-    slice are to leave without waiting for the receiver. Horovod would fuse all-reduces as they
-    happen to meet, and the order of a sum would depend on timing; the vectors are fused already.
-    A collective that some ranks never join ends the job. Idle ranks must give way where they
-    outnumber the cores. Groups of ranks (process sets) cost every collective a little; only several
+    slice are sent without waiting for the receiver. Horovod would fuse all-reduces as they
+    happen to arrive, and the order of a sum would depend on timing; the vectors are fused already.
+    A collective that some ranks never join ends the job. Idle ranks must yield if there are more
+    ranks than cores. Groups of ranks (process sets) cost every collective a little; only several
     ranks on each of several hosts use them.
     """
     variables = {
-        "OMPI_MCA_coll_tuned_use_dynamic_rules": "1",
-        "OMPI_MCA_coll_tuned_allreduce_algorithm": "4",
-        "OMPI_MCA_btl_tcp_eager_limit": str(EAGER_BYTES),
-        "HOROVOD_FUSION_THRESHOLD": "0",
+        TUNED_RULES: "1",
+        TUNED_ALLREDUCE: "4",
+        EAGER_LIMIT: str(EAGER_BYTES),
+        FUSION_THRESHOLD: "0",
         STALL_WARNING: "60",
         STALL_SHUTDOWN: str(STALL_SECONDS),
     }
-    size, local_size = launched_number("SIZE"), launched_number("LOCAL_SIZE")
+    size, local_size = launched_size(), launched_local_size()
     if local_size > (os.cpu_count() or 1):
-        variables["OMPI_MCA_mpi_yield_when_idle"] = "1"
+        variables[YIELD_WHEN_IDLE] = "1"
     if 1 < local_size < size:
-        variables["HOROVOD_DYNAMIC_PROCESS_SETS"] = "1"
+        variables[DYNAMIC_PROCESS_SETS] = "1"
     return variables

@@ -1,4 +1,4 @@
-"""Ranks as threads of one process: the same code above it, no MPI."""
+"""Ranks as threads of one process, without MPI."""
 
 import threading
 from collections import Counter
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class PeerFailedError(RuntimeError):
-    """Another rank raised; its own exception is the one to read."""
+    """Another rank raised an exception, which ``run`` raises in place of this one."""
 
 
-class Meeting:
-    """Where ranks lay down values and pick up everybody's."""
+class Rendezvous:
+    """A shared table where every rank puts its values and collects the values of all."""
 
     def __init__(self) -> None:
         self._tables: dict[Any, dict[int, Any]] = {}
@@ -26,7 +26,12 @@ class Meeting:
         self._changed = threading.Condition()
         self._failed = False
 
-    def lay_down(self, key: tuple[str, Any], rank: int, value: Any) -> None:
+    def put(self, key: tuple[str, Any], rank: int, value: Any) -> None:
+        """Stores the value of a rank.
+
+        Raises:
+            RuntimeError: the rank has put a value for this key already.
+        """
         with self._changed:
             table = self._tables.setdefault(key, {})
             if rank in table:
@@ -34,8 +39,12 @@ class Meeting:
             table[rank] = value
             self._changed.notify_all()
 
-    def pick_up(self, key: tuple[str, Any], size: int) -> list[Any]:
-        """The values of ranks 0 to ``size`` - 1, once all have come."""
+    def collect(self, key: tuple[str, Any], size: int) -> list[Any]:
+        """Waits for, and returns, the values of ranks 0 to ``size`` - 1.
+
+        Raises:
+            PeerFailedError: another rank failed.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._failed or len(self._tables[key]) == size)
             if self._failed:
@@ -47,6 +56,7 @@ class Meeting:
             return values
 
     def fail(self) -> None:
+        """Ends the waiting of all ranks."""
         with self._changed:
             self._failed = True
             self._changed.notify_all()
@@ -55,16 +65,18 @@ class Meeting:
 class InProcess(Transport):
     """One rank among the threads that ``run`` starts. Sums are taken in rank order."""
 
-    def __init__(self, rank: int = 0, hosts: Sequence[int] = (0,), meeting: Meeting | None = None, path: Any = ()):
+    def __init__(
+        self, rank: int = 0, hosts: Sequence[int] = (0,), rendezvous: Rendezvous | None = None, path: Any = ()
+    ) -> None:
         """
         Args:
             rank: of this thread within the group.
             hosts: the number of the host of every rank of the group.
-            meeting: shared by all threads of ``run``.
-            path: tells this group from others that use the meeting.
+            rendezvous: shared by all threads of ``run``.
+            path: tells this group from others that use the rendezvous.
         """
         super().__init__()
-        self._places, self._meeting, self._path = hosts, meeting or Meeting(), path
+        self._places, self._rendezvous, self._path = hosts, rendezvous or Rendezvous(), path
         self.rank, self.size = rank, len(hosts)
         self.local_rank = sum(host == hosts[rank] for host in hosts[:rank])
         self.local_size = sum(host == hosts[rank] for host in hosts)
@@ -106,17 +118,17 @@ class InProcess(Transport):
     def _split(self, groups: Sequence[Sequence[int]]) -> "InProcess":
         group = next(group for group in groups if self.rank in group)
         hosts = [self._places[rank] for rank in group]
-        return InProcess(group.index(self.rank), hosts, self._meeting, (*self._path, tuple(group)))
+        return InProcess(group.index(self.rank), hosts, self._rendezvous, (*self._path, tuple(group)))
 
     def _share(self, value: Any, name: str) -> Callable[[], list[Any]]:
         self._rounds[name] += 1
         key = (name, (self._path, self._rounds[name]))
-        self._meeting.lay_down(key, self.rank, value)
-        return lambda: self._meeting.pick_up(key, self.size)
+        self._rendezvous.put(key, self.rank, value)
+        return lambda: self._rendezvous.collect(key, self.size)
 
 
 def sum_in_order(parts: Sequence[Tensor]) -> Tensor:
-    """((p0 + p1) + p2) + ...: the same bits on every rank."""
+    """Returns ((p0 + p1) + p2) + ...: the same bits on every rank."""
     total = parts[0].clone()
     for part in parts[1:]:
         total += part
@@ -129,17 +141,17 @@ def run(size: int, function: Callable[[InProcess], T], hosts: int = 1) -> list[T
     The ranks count as spread over ``hosts`` hosts in rank order, as evenly as can be. The first exception
     of a rank stops all ranks and is raised here.
     """
-    meeting = Meeting()
+    rendezvous = Rendezvous()
     places = [rank * hosts // size for rank in range(size)]
     results: list[Any] = [None] * size
     errors: list[BaseException | None] = [None] * size
 
     def work(rank: int) -> None:
         try:
-            results[rank] = function(InProcess(rank, places, meeting))
+            results[rank] = function(InProcess(rank, places, rendezvous))
         except BaseException as error:
             errors[rank] = error
-            meeting.fail()
+            rendezvous.fail()
 
     threads = [threading.Thread(target=work, args=(rank,), name=f"rank {rank}") for rank in range(size)]
     for thread in threads:

@@ -15,29 +15,30 @@ import torch
 from horovod.common.exceptions import HorovodInternalError
 from torch import Tensor
 
-from hvd_qgenx.transport.launch import started_by_mpi
+from hvd_qgenx.transport.environment import STALL_DISABLED, STALL_SHUTDOWN, STALL_WARNING
+from hvd_qgenx.transport.launcher import started_by_mpi
 
 mpi4py.rc.initialize = mpi4py.rc.finalize = False
 from mpi4py import MPI as MPI  # noqa: E402
 
 EAGER_BYTES = 1 << 18
-"""Messages up to this size, header included, leave at once, before the receiver has answered."""
+"""Messages up to this size, header included, are sent at once, before the receiver has answered."""
 PIECE_BYTES = EAGER_BYTES - 1024
 """Longer tensors travel as several messages."""
 POLL_SECONDS = 3e-4
-"""Between two looks at whether messages have come; a rank that waits leaves its core to others."""
+"""Pause between two tests for messages; a rank that waits leaves its core to others."""
 TAGS = 1 << 15
-"""Every MPI has as many."""
+"""Number of tags; every MPI has as many."""
 
 Arriving: TypeAlias = tuple[list[Tensor], list[tuple[int, Any]]]
-"""What ranks send to this one, and the rank and the MPI request of every message of it."""
+"""The tensors that ranks send to this one; for every message the sender and the MPI request."""
 
 
 class Channel:
     """Exchanges among ranks that all start the same ones in the same order, each from one thread.
 
-    They go on while a rank computes: messages that leave at once need no help, and Horovod's own
-    thread keeps MPI moving.
+    They proceed while a rank computes: messages that are sent at once need no help, and Horovod's own
+    thread keeps MPI progressing.
     """
 
     def __init__(self, ranks: Sequence[int]) -> None:
@@ -47,21 +48,20 @@ class Channel:
         self._rank, self._size = self._communicator.rank, self._communicator.size
         self._warn_after, self._stop_after = stall_limits()
         self._tag = 0
-        self._under_way: dict[
-            int, list[Sequence[Tensor]]
-        ] = {}  # what MPI reads and writes, even if nobody waits for it
+        self._under_way: dict[int, list[Sequence[Tensor]]] = {}
+        """Tensors that MPI reads and writes, by tag: kept alive even if nobody waits for them."""
 
     def start(self, sent: Sequence[Tensor], lengths: Sequence[int] | None, name: str) -> Callable[[], list[Tensor]]:
-        """Sends ``sent[k]`` to rank k; what is returned waits for and returns what came from every rank.
+        """Sends ``sent[k]`` to rank k; returns a function that waits for the tensors from every rank and returns them.
 
         Args:
             sent: 1-D CPU tensors of one dtype. What a rank sends to itself is returned as it is.
-            lengths: of what each rank sends to this one; without them they go ahead, 8 bytes a tensor.
+            lengths: of the tensors that ranks send to this one; None: they are sent ahead, 8 bytes a tensor.
             name: for messages.
 
         Raises:
-            HorovodInternalError: (from the wait) another rank has not done its part for
-                HOROVOD_STALL_SHUTDOWN_TIME_SECONDS; so do Horovod's collectives.
+            HorovodInternalError: (from the wait) another rank has not taken part for
+                HOROVOD_STALL_SHUTDOWN_TIME_SECONDS; Horovod's collectives raise the same.
         """
         self._tag = tag = (self._tag + 1) % TAGS
         self._under_way[tag] = [sent]
@@ -114,9 +114,9 @@ class Channel:
 
 
 def start() -> None:
-    """Starts MPI for this process and its end, if MPI's launcher started the process; before Horovod.
+    """Initializes MPI, and registers its end, if MPI's launcher started the process. Call it before Horovod's start.
 
-    Horovod would end MPI itself as soon as any rank leaves, in whatever other threads are doing with it.
+    Horovod would finalize MPI as soon as any rank ends, whatever other threads are doing with it.
     """
     if started_by_mpi() and hvd.mpi_built() and not MPI.Is_initialized():
         MPI.Init_thread(MPI.THREAD_MULTIPLE)
@@ -124,13 +124,13 @@ def start() -> None:
 
 
 def _end() -> None:
-    """MPI's end waits for all ranks; where this one has failed, the launcher is to see it leave and end the others."""
+    """Finalizes MPI, which waits for all ranks; not after an exception, so that the launcher ends the others."""
     if not hasattr(sys, "last_value"):
         MPI.Finalize()
 
 
 def unusable() -> str | None:
-    """Why Horovod's ranks cannot use MPI directly; None if they can."""
+    """Returns why Horovod's ranks cannot use MPI directly; None if they can."""
     if not (hvd.mpi_built() and hvd.mpi_enabled() and MPI.Is_initialized()):
         return "Horovod does not run on MPI"
     if MPI.Query_thread() != MPI.THREAD_MULTIPLE:
@@ -141,7 +141,7 @@ def unusable() -> str | None:
 
 
 def library() -> str:
-    """Name and version of the MPI library."""
+    """Returns name and version of the MPI library."""
     return str(MPI.Get_library_version().split(",")[0].strip())
 
 
@@ -151,8 +151,8 @@ def _pieces(tensor: Tensor) -> Iterator[Any]:
 
 
 def stall_limits() -> tuple[float, float]:
-    """Seconds until a warning of ranks that others wait for, and until the job ends; infinite where it never does."""
-    if os.environ.get("HOROVOD_STALL_CHECK_DISABLE", "0") not in ("", "0"):
+    """Returns seconds until ranks that others wait for are warned of, and until the job ends; infinite for never."""
+    if os.environ.get(STALL_DISABLED, "0") not in ("", "0"):
         return math.inf, math.inf
-    warn = float(os.environ.get("HOROVOD_STALL_CHECK_TIME_SECONDS", "60"))
-    return warn, float(os.environ.get("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "0")) or math.inf
+    warn = float(os.environ.get(STALL_WARNING, "60"))
+    return warn, float(os.environ.get(STALL_SHUTDOWN, "0")) or math.inf

@@ -1,4 +1,4 @@
-"""Objects as bytes: what ranks send each other is read back without running anything that came along.
+"""Objects as bytes, read back without running any code that the bytes name.
 
 Pickle can name any function of any package, to be called when it is read. Here it can name records of this
 project, and what makes tensors, arrays and paths.
@@ -20,11 +20,11 @@ from torch import Tensor
 
 PACKAGES = ("compressors", "hvd_qgenx")
 NUMBERS = "biufc"
-"""Kinds of numpy's dtypes that hold nothing but numbers."""
+"""Kinds of numpy's dtypes that hold numbers."""
 
 
 def dumps(value: Any) -> bytes:
-    """Plain values, tensors, arrays, paths, and this project's dataclasses, named tuples and errors, at any depth.
+    """Serializes plain values, tensors, arrays, paths, and this project's dataclasses, named tuples and errors.
 
     Tensors arrive on the CPU, without their history.
 
@@ -37,10 +37,10 @@ def dumps(value: Any) -> bytes:
 
 
 def loads(data: bytes) -> Any:
-    """What ``dumps`` was given.
+    """Returns the value that ``dumps`` was given.
 
     Raises:
-        pickle.UnpicklingError: the bytes name something else; it has not been touched.
+        pickle.UnpicklingError: the bytes name something else, which has not been imported.
     """
     return _Unpickler(io.BytesIO(data)).load()
 

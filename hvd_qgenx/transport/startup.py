@@ -1,17 +1,17 @@
-"""Finding out, before work starts, that those ranks have met that were meant to, with the same packages."""
+"""Checks before work starts: the expected ranks are there, with the same packages."""
 
 from hvd_qgenx.transport.agreement import DisagreementError, Row, differences, items, wrong_size
 from hvd_qgenx.transport.base import Transport
-from hvd_qgenx.transport.launch import launcher_size
+from hvd_qgenx.transport.launcher import launcher_size
 
 LAUNCHED, RANKS, HOSTS = "launched ranks", "ranks", "hosts"
 
 
 def check_start(transport: Transport, ranks: int | None = None, hosts: int | None = None) -> None:
-    """Ranks must be as many as expected, on as many hosts as expected, and have the same versions. One collective.
+    """Requires as many ranks as expected, on as many hosts, with the same versions. One collective.
 
-    A launcher numbers its processes without asking the transport. Where the two do not belong together, every
-    process makes a group of its own, and each would do all the work by itself.
+    A launcher numbers its processes without asking the transport. If the transport was built for another launcher,
+    every process is a group of its own, and each would do all the work alone.
 
     Args:
         transport: to be checked again when another takes its place.
@@ -46,8 +46,8 @@ def check_start(transport: Transport, ranks: int | None = None, hosts: int | Non
 def _sentence(item: str, wanted: int, found: int) -> str:
     if item == LAUNCHED:
         return (
-            f"the launcher started {wanted} ranks but Horovod sees {found}: each would work by itself; start with "
-            "horovodrun, and with the MPI that Horovod was built with (see `hvd-qgenx doctor`)"
+            f"the launcher started {wanted} ranks but Horovod sees {found}: each would do all the work alone; "
+            "start with horovodrun, and with the MPI that Horovod was built with (see `hvd-qgenx doctor`)"
         )
     if item == RANKS:
         return wrong_size(found, wanted)

@@ -1,8 +1,7 @@
-"""Notices ranks that have fallen silent: frozen, or cut off from the network.
+"""Detects ranks that are silent: frozen, or cut off from the network.
 
-Horovod's own look-out for stalled ranks needs the help of all of them: once a process is frozen, the others wait for it
-inside MPI for ever. So every rank tells every other now and then that it lives, and a rank that has not been heard
-of for too long ends the job.
+Horovod's own check for stalled ranks needs all of them: once a process is frozen, the others wait for it inside MPI
+forever. So every rank sends heartbeats to every other, and a rank that is silent for too long ends the job.
 """
 
 import atexit
@@ -15,63 +14,63 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from hvd_qgenx.transport.broken import leave
+from hvd_qgenx.transport.abort import abort
 from hvd_qgenx.transport.mpi import MPI, stall_limits
 
 T = TypeVar("T")
 
 BEATS = 10
-"""Signs of life within the time that a rank may be silent."""
+"""Heartbeats within the time that a rank may be silent."""
 SLOWEST = 5.0
-"""Seconds between two signs of life, at most."""
-GLANCE = 0.2
-"""Seconds between two looks for messages."""
-GOODBYE = -1
-"""In place of the number of collectives: the rank leaves."""
+"""Seconds between two heartbeats, at most."""
+POLL_SECONDS = 0.2
+"""Pause between two tests for messages."""
+SHUTDOWN = -1
+"""Message in place of the number of collectives: the rank is shutting down."""
 
 
 class Silence:
-    """How long peers have been silent.
+    """Keeps how long each peer has been silent.
 
     Args:
         peers: the ranks to listen to.
         limit: seconds that they may be silent.
-        beat: seconds between two looks.
+        beat: seconds between two heartbeats.
     """
 
     def __init__(self, peers: Iterable[int], limit: float, beat: float) -> None:
         self._limit, self._beat = limit, beat
         self._seconds = dict.fromkeys(peers, 0.0)
 
-    def passes(self, seconds: float) -> None:
-        """So much time has passed. What is far more than a beat does not count: this process itself was frozen."""
+    def advance(self, seconds: float) -> None:
+        """Adds time that has passed; not much more than a beat, since after more this process itself was frozen."""
         for peer in self._seconds:
             self._seconds[peer] += min(seconds, 2 * self._beat)
 
     def heard(self, peer: int) -> None:
-        """The peer has given a sign of life."""
+        """Notes a message from the peer."""
         self._seconds[peer] = 0.0
 
-    def leaves(self, peer: int) -> None:
-        """The peer will not be heard of again."""
+    def remove(self, peer: int) -> None:
+        """Stops waiting for messages from a peer that is shutting down."""
         self._seconds.pop(peer, None)
 
     def silent(self) -> list[int]:
-        """The peers that have been silent for too long."""
+        """Returns the peers that have been silent for too long."""
         return [peer for peer, seconds in self._seconds.items() if seconds > self._limit]
 
 
 class Watch:
-    """Tells all ranks that this one lives, from a thread of its own, and listens to them.
+    """Sends heartbeats to all ranks, in a thread of its own, and listens for theirs.
 
-    Where a rank is silent for longer than HOROVOD_STALL_SHUTDOWN_TIME_SECONDS, the processes that can hear each other
-    end at once with exit code 1, and the first of them says why.
+    If a rank is silent for longer than HOROVOD_STALL_SHUTDOWN_TIME_SECONDS, the processes that still reach each other
+    end at once with exit code 1, and the first of them prints why.
     """
 
     def __init__(self, limit: float) -> None:
         """Collective over MPI_COMM_WORLD."""
         self.collectives = 0
-        """How many this rank has begun to wait for; the others are told."""
+        """Number of collectives that this rank has begun to wait for; heartbeats carry it."""
         self._limit, self._beat = limit, min(limit / BEATS, SLOWEST)
         self._communicator = MPI.COMM_WORLD.Dup()
         self._rank = self._communicator.rank
@@ -80,21 +79,21 @@ class Watch:
         self._silence = Silence(self._peers, limit, self._beat)
         self._waited_for = dict.fromkeys(self._peers, 0)
         self._under_way: dict[int, tuple[Any, Any]] = {}
-        self._left = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
-        atexit.register(self.leave)  # runs before MPI's end, being registered after it
+        atexit.register(self.stop)  # runs before MPI's end, being registered after it
 
-    def leave(self) -> None:
-        """Takes leave of the others, who do not miss this rank then."""
-        self._left.set()
+    def stop(self) -> None:
+        """Tells the peers that this rank is shutting down."""
+        self._stopped.set()
         self._thread.join()
 
     def explain(self) -> str | None:
-        """In one sentence, which ranks collectives failed for; None if another rank says so."""
-        time.sleep(2 * GLANCE)  # a rank that has left may have said so just now
+        """Returns one sentence that names the ranks for which collectives failed; None if another rank prints it."""
+        time.sleep(2 * POLL_SECONDS)  # the last message of a rank that has ended may be on its way
         counts = {**self._waited_for, self._rank: self.collectives}
-        gone = [rank for rank, count in sorted(counts.items()) if count == GOODBYE]
+        gone = [rank for rank, count in sorted(counts.items()) if count == SHUTDOWN]
         late = [rank for rank, count in sorted(counts.items()) if count < max(counts.values()) and not gone]
         if self._rank > min(set(counts) - set(gone) - set(late)):
             return None
@@ -107,49 +106,49 @@ class Watch:
 
     def _run(self) -> None:
         looked = time.monotonic()
-        while not self._left.wait(GLANCE):
+        while not self._stopped.wait(POLL_SECONDS):
             self._hear()
             now = time.monotonic()
             if now - looked < self._beat:
                 continue
             self._tell(self.collectives)
-            self._silence.passes(now - looked)
+            self._silence.advance(now - looked)
             looked = now
             if silent := self._silence.silent():
                 self._end(silent)
-        self._tell(GOODBYE)
+        self._tell(SHUTDOWN)
 
     def _tell(self, count: int) -> None:
-        """To whom the last message has not left yet gets no other."""
+        """Sends a heartbeat to every peer whose last one has been delivered."""
         for peer in self._peers:
             if peer not in self._under_way or self._under_way[peer][0].Test():
                 message = array("q", [count])
                 self._under_way[peer] = self._communicator.Isend(message, peer), message
 
     def _hear(self) -> None:
-        """Receives only what is there, so that no receive is open when MPI ends."""
+        """Receives the messages that have arrived; so no receive is open when MPI ends."""
         message = array("q", [0])
         for peer in self._peers:
             while self._communicator.Iprobe(peer):
                 self._communicator.Recv(message, peer)
                 self._waited_for[peer] = message[0]
-                if message[0] == GOODBYE:
-                    self._silence.leaves(peer)
+                if message[0] == SHUTDOWN:
+                    self._silence.remove(peer)
                 else:
                     self._silence.heard(peer)
 
     def _end(self, silent: Sequence[int]) -> None:
-        """Of those that are left the first speaks, and the others give it time to."""
+        """Ends this process; the first of the ranks that are left prints why, and the others give it time to."""
         if self._rank == min({self._rank, *self._peers} - set(silent)):
             print(
                 f"Error: {self._names(silent)} has not been heard of for {self._limit:g} s: frozen or cut off; "
-                "go on from the last checkpoint with --resume",
+                "resume from the last checkpoint with --resume",
                 file=sys.stderr,
                 flush=True,
             )
         else:
             time.sleep(2 * self._beat + 1)
-        leave(1)
+        abort(1)
 
     def _names(self, ranks: Iterable[int]) -> str:
         return ", ".join(f"rank {rank} on host {self._hosts[rank]}" for rank in ranks)
@@ -159,7 +158,7 @@ _watch: Watch | None = None
 
 
 def start() -> None:
-    """Begins to watch all ranks of MPI_COMM_WORLD, unless the user does without. Collective, once."""
+    """Starts to watch all ranks of MPI_COMM_WORLD, unless the user has disabled it. Collective, once."""
     global _watch
     _, limit = stall_limits()
     if MPI.COMM_WORLD.size > 1 and limit < math.inf:
@@ -167,7 +166,7 @@ def start() -> None:
 
 
 def counted(wait: Callable[[], T]) -> Callable[[], T]:
-    """A collective's ``wait`` that lets the others know, when they look for whom they wait for."""
+    """Wraps a collective's ``wait`` to count it: the counts tell which rank the others wait for."""
 
     def counted_wait() -> T:
         if _watch:
@@ -178,5 +177,5 @@ def counted(wait: Callable[[], T]) -> Callable[[], T]:
 
 
 def explain() -> str | None:
-    """In one sentence, why collectives have failed; None if it is for another rank to say so."""
+    """Returns one sentence that says why collectives failed; None if another rank prints it."""
     return _watch.explain() if _watch else "Horovod has lost a rank; resume from the last checkpoint with --resume"

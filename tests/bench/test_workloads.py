@@ -2,7 +2,8 @@
 
 import torch
 
-from hvd_qgenx.bench.workloads import MODELS, Workload, vector
+from hvd_qgenx.bench.registry import MODELS
+from hvd_qgenx.bench.workloads import Workload, vector
 from hvd_qgenx.data.vision import torchvision
 
 

@@ -1,12 +1,12 @@
 """hvd-qgenx doctor in one process: what it prints, its exit codes, and bad input."""
 
 import json
-from importlib import import_module
 
 import pytest
 from click.testing import CliRunner
 
 from hvd_qgenx.cli import main
+from hvd_qgenx.doctor import finding
 from hvd_qgenx.doctor.checks import CHECKS
 from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding
 
@@ -19,9 +19,9 @@ def call(*arguments):
 
 @pytest.fixture
 def found(monkeypatch):
-    """What the checks find."""
+    """The findings of the checks."""
     found = [GOOD, BAD]
-    monkeypatch.setattr(import_module("hvd_qgenx.cli.doctor"), "examine", lambda *_: found)
+    monkeypatch.setattr(finding, "examine", lambda *_: found)
     return found
 
 
@@ -41,7 +41,7 @@ def test_an_error_ends_it_with_1(found):
     result = call()
     assert result.exit_code == 1
     assert "error   mpirun   not in PATH" in result.stdout
-    assert result.stderr == "Error: not well: mpirun\n"
+    assert result.stderr == "Error: these checks failed: mpirun; see how to fix them above\n"
 
 
 @pytest.mark.usefixtures("found")
@@ -86,7 +86,7 @@ def test_bad_input(options, told):
     assert told in result.stderr
 
 
-def test_a_rank_that_cannot_meet_the_others_says_why(found, monkeypatch):
+def test_a_rank_that_cannot_join_the_others_says_why(found, monkeypatch):
     found.append(Finding("mpi4py", ERROR, "not installed", "pip install mpi4py"))
     monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "2")
     result = call()

@@ -1,11 +1,13 @@
-"""Every command checks that its ranks have met; one that has none is refused on several."""
+"""Commands for several ranks check that all are there; commands for one process refuse several ranks."""
+
+import os
 
 import pytest
 from click.testing import CliRunner, Result
 
-from hvd_qgenx.cli import main, options
+from hvd_qgenx.cli import main, session
+from hvd_qgenx.transport.environment import FUSION_THRESHOLD, STALL_SHUTDOWN, STALL_WARNING
 from hvd_qgenx.transport.inprocess import InProcess
-from hvd_qgenx.transport.launch import STALL_SHUTDOWN, STALL_WARNING
 
 COMMANDS = (
     ["gan", "--updates", "1"],
@@ -33,8 +35,8 @@ def name(words: list[str]) -> str:
 def call(monkeypatch, tmp_path):
     """Runs a command as one of three processes that a launcher has started, none of which sees the others."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(options, "launched", InProcess)
-    for variable in (STALL_SHUTDOWN, STALL_WARNING, "HOROVOD_FUSION_THRESHOLD"):
+    monkeypatch.setattr(session, "launched", InProcess)
+    for variable in (STALL_SHUTDOWN, STALL_WARNING, FUSION_THRESHOLD):
         monkeypatch.setenv(variable, "180")  # what a command puts there is undone
 
     def call(words: list[str], rank: int = 0) -> Result:
@@ -79,10 +81,10 @@ def test_the_stall_limit_is_set_before_ranks_start(call, monkeypatch):
     seen = []
 
     def launched() -> InProcess:
-        seen.append((options.os.environ[STALL_SHUTDOWN], options.os.environ[STALL_WARNING]))
+        seen.append((os.environ[STALL_SHUTDOWN], os.environ[STALL_WARNING]))
         return InProcess()
 
-    monkeypatch.setattr(options, "launched", launched)
+    monkeypatch.setattr(session, "launched", launched)
     call([*COMMANDS[0], "--stall-seconds", "30"])
     monkeypatch.setenv(STALL_WARNING, "60")
     monkeypatch.setenv(STALL_SHUTDOWN, "90")

@@ -11,22 +11,19 @@ from pathlib import Path
 
 import compressors
 from hvd_qgenx import exchange
-from hvd_qgenx.bench import workloads
 from hvd_qgenx.bench.exchange import Plan, measure
+from hvd_qgenx.bench.registry import MODELS
 from hvd_qgenx.bench.workloads import Workload
-from hvd_qgenx.cli import options
 from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.transport import launched
+from hvd_qgenx.transport.cores import share_cores
 
 
 def main(model: str, repeats: str, file: str, *texts: str) -> None:
     transport = launched()
-    options.share_cores(transport)
-    load = Workload(model, workloads.MODELS[model]())
-    made = {}
-    for text in ("none", *texts):
-        name, _, own = options.read_compressor(text)
-        made[text] = compressors.make(name, **own)
+    share_cores(transport)
+    load = Workload(model, MODELS[model]())
+    made = {text: compressors.parse(text) for text in ("none", *texts)}
     payloads = {text: compressor for text, compressor in made.items() if not compressor.summable}
     rows = []
     for how, own in (("auto", made), ("allgather", payloads)):
@@ -34,7 +31,7 @@ def main(model: str, repeats: str, file: str, *texts: str) -> None:
         rows += measure(plan, transport)
     if transport.rank == 0:
         write_json(Path(file), rows)
-    transport.all_gather_object(None, "farewell")
+    transport.all_gather_object(None, "final-barrier")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from scipy import optimize
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.games.bilinear import Bilinear, LinearWGAN, from_matrix, from_spectrum
-from hvd_qgenx.games.dirac import LOSSES, DiracGAN
+from hvd_qgenx.games.dirac import DiracGAN
 from hvd_qgenx.games.matrix import MatrixGame, on_simplex, rock_paper_scissors
+from hvd_qgenx.games.registry import LOSSES
 from hvd_qgenx.games.stochastic import StochasticBilinear
 
 GAMES = {

@@ -5,10 +5,9 @@ import math
 import pytest
 import torch
 
-from compressors.spec import Spec
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.games import noise
 from hvd_qgenx.games.draws import BLOCK, integers, normals
+from hvd_qgenx.games.registry import make_noise
 
 PLAYERS = {"theta": 3, "phi": 2}
 POINT = torch.tensor([1.0, -2.0, 0.5, 3.0, 0.1], dtype=torch.float64)
@@ -16,7 +15,7 @@ CALLS = 20_000
 
 
 def answers(text, calls=CALLS, seed=0, rank=0):
-    oracle = noise.make(text).oracle(torch.clone, PLAYERS, seed, rank)
+    oracle = make_noise(text).oracle(torch.clone, PLAYERS, seed, rank)
     return torch.stack([oracle(POINT) for _ in range(calls)])
 
 
@@ -57,7 +56,7 @@ def test_random_coordinate_keeps_one_and_random_player_one_block():
 
 @pytest.mark.parametrize("text", ["relative", "random-coordinate", "random-player"])
 def test_relative_noise_vanishes_at_a_solution(text):
-    oracle = noise.make(text).oracle(torch.zeros_like, PLAYERS, 0, 0)
+    oracle = make_noise(text).oracle(torch.zeros_like, PLAYERS, 0, 0)
     assert not oracle(POINT).any()
 
 
@@ -91,11 +90,6 @@ def test_integers_reach_every_value_evenly():
     assert (counts - 3000).abs().max() < 4.5 * math.sqrt(12_000 * 0.25 * 0.75)
 
 
-def test_a_value_may_hold_commas():
-    assert Spec.parse("levels:level-set=0,0.5,1,bits=3") == Spec("levels", {"level_set": "0,0.5,1", "bits": "3"})
-    assert Spec.parse("none") == Spec("none", {})
-
-
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -112,4 +106,4 @@ def test_a_value_may_hold_commas():
 )
 def test_bad_input(text, sentence):
     with pytest.raises(ConfigurationError, match=sentence.replace("?", r"\?")):
-        noise.make(text)
+        make_noise(text)

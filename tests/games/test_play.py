@@ -15,8 +15,8 @@ from hvd_qgenx.games.bilinear import LinearWGAN, from_spectrum
 from hvd_qgenx.games.compare import Play, always, compare
 from hvd_qgenx.games.dirac import DiracGAN
 from hvd_qgenx.games.matrix import rock_paper_scissors
-from hvd_qgenx.games.methods import METHODS
 from hvd_qgenx.games.play import Moment, Record, play, record_times
+from hvd_qgenx.games.registry import METHODS
 from hvd_qgenx.games.results import Results
 from hvd_qgenx.games.stochastic import StochasticBilinear
 from hvd_qgenx.transport.inprocess import InProcess, run

@@ -8,10 +8,10 @@ from tests import launch
 
 ALONE = """
 import torch
-from hvd_qgenx.cli.options import exit_codes
+from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.errors import LocalError
 with exit_codes() as session:
-    transport = session.meet(None, None)
+    transport = session.initialize(None, None)
     ordered = transport.ordered("first")
     if transport.rank == 1:
         raise {error}

@@ -37,9 +37,9 @@ ordered.all_gather(torch.zeros(5), [5, 5], "gradients").wait()
 PATIENT = """
 import threading
 from hvd_qgenx.transport import launched
-from hvd_qgenx.transport.agreement import patiently
+from hvd_qgenx.transport.agreement import with_keep_alive
 transport = launched()
-patiently(transport, "download", lambda: threading.Event().wait(5 * transport.rank))
+with_keep_alive(transport, "download", lambda: threading.Event().wait(5 * transport.rank))
 transport.all_gather_object(None, "next")
 print("both are here", flush=True)
 """

@@ -9,11 +9,11 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import inprocess
 from hvd_qgenx.transport.agreement import (
     DisagreementError,
-    from_first,
-    patiently,
+    from_rank_0,
+    on_all_ranks,
     require_same,
     require_size,
-    together,
+    with_keep_alive,
 )
 from hvd_qgenx.transport.startup import check_start
 
@@ -46,14 +46,14 @@ def test_together_names_the_ranks_that_cannot():
 
     def work(transport):
         with pytest.raises(ConfigurationError) as raised:
-            together(transport, "check", lambda: check(transport))
+            on_all_ranks(transport, "check", lambda: check(transport))
         return str(raised.value)
 
     assert inprocess.run(K, work) == ["rank 1: no data on 1; rank 3: no data on 3"] * K
-    assert inprocess.run(K, lambda t: together(t, "fine", lambda: t.rank)) == [0, 1, 2, 3]
+    assert inprocess.run(K, lambda t: on_all_ranks(t, "fine", lambda: t.rank)) == [0, 1, 2, 3]
 
 
-def test_patiently_waits_for_all_and_fails_where_it_fails():
+def test_with_keep_alive_waits_for_all_and_fails_where_it_fails():
     doors = [threading.Event() for _ in range(K)]
 
     def work(transport):
@@ -67,19 +67,19 @@ def test_patiently_waits_for_all_and_fails_where_it_fails():
             return transport.rank
 
         with pytest.raises(ConfigurationError) if transport.rank == 0 else nullcontext():
-            return patiently(transport, "walk", walk_through), [door.is_set() for door in doors]
+            return with_keep_alive(transport, "walk", walk_through), [door.is_set() for door in doors]
 
     assert inprocess.run(K, work) == [None, *((rank, [True] * K) for rank in range(1, K))]
 
 
-def test_from_first_finds_or_fails_for_all():
+def test_from_rank_0_finds_or_fails_for_all():
     def fail():
         raise ConfigurationError("no weights")
 
     def work(transport):
         with pytest.raises(ConfigurationError, match="no weights"):
-            from_first(transport, "weights", fail)
-        return from_first(transport, "rank", lambda: transport.rank)
+            from_rank_0(transport, "weights", fail)
+        return from_rank_0(transport, "rank", lambda: transport.rank)
 
     assert inprocess.run(K, work) == [0] * K
 

@@ -135,7 +135,7 @@ def test_the_first_failure_ends_all_ranks():
 
 
 def test_one_name_twice_at_once_is_refused():
-    meeting = inprocess.Meeting()
-    meeting.lay_down(("x", 1), 0, None)
+    rendezvous = inprocess.Rendezvous()
+    rendezvous.put(("x", 1), 0, None)
     with pytest.raises(RuntimeError, match="'x' twice"):
-        meeting.lay_down(("x", 1), 0, None)
+        rendezvous.put(("x", 1), 0, None)

@@ -16,7 +16,7 @@ def silence() -> Silence:
 
 def pass_beats(silence: Silence, count: int) -> None:
     for _ in range(count):
-        silence.passes(BEAT)
+        silence.advance(BEAT)
 
 
 def test_who_is_silent_for_longer_than_the_limit(silence):
@@ -31,7 +31,7 @@ def test_who_is_silent_for_longer_than_the_limit(silence):
 
 
 def test_a_process_that_was_frozen_itself_does_not_blame_others(silence):
-    silence.passes(1000 * LIMIT)
+    silence.advance(1000 * LIMIT)
     assert silence.silent() == []
     pass_beats(silence, 9)
     assert silence.silent() == [1, 2]

@@ -31,7 +31,7 @@ WIDEST = 8
 
 
 class Keys(NamedTuple):
-    """Of a vector, uint64: of the two turns, and of rounding."""
+    """The keys of a vector, uint64: for the two turns, and for rounding."""
 
     first: np.uint64
     second: np.uint64
@@ -39,7 +39,7 @@ class Keys(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where the blocks of a vector are in its payload."""
+    """Places of a vector's blocks in its payload."""
 
     shortest: int
     """The last block is filled up to a power of two of at least so many coordinates."""

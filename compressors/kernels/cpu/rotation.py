@@ -63,7 +63,7 @@ def _decode(payload: Tensor, layouts: Sequence[Layout], key: int, places: Places
 
 
 def _constants(layouts: Sequence[Layout], key: int) -> tuple[Any, ...]:
-    """What the kernels need of layouts and key."""
+    """Returns layouts and key in the form that the kernels take."""
     tables = nearest.tables(tuple(layout.points for layout in layouts if layout.points))
     keys = Keys(np.uint64(derive(key, 1)), np.uint64(derive(key, 2)), np.uint64(key))
     return plan(layouts[0]), tables, keys

@@ -18,7 +18,7 @@ class Part(NamedTuple):
     """One past the last coordinate that exists."""
     bucket_size: int
     length: int
-    """Of these buckets; only the last may be shorter than ``bucket_size``."""
+    """Coordinates of these buckets; only the last may be shorter than ``bucket_size``."""
     eighth: int
     """Coordinates in an eighth of them, rounded up."""
     spacing: int
@@ -52,7 +52,7 @@ def parts(stop: int, numel: int, bucket_size: int) -> list[Part]:
 
 
 def block_shape(length: int, *tensors: Tensor) -> dict[str, Any]:
-    """What a program for blocks of this length, a power of two, is compiled for."""
+    """Returns the constants that a program for blocks of this length, a power of two, is compiled with."""
     return {"log": (length // 8).bit_length() - 1, "aligned": aligned(*tensors)}
 
 
@@ -64,7 +64,7 @@ def aligned(*arguments: Any) -> bool:
 
 
 def launch(program: Any, count: int, lanes: int, *arguments: Any, **constants: Any) -> None:
-    """So many programs, each with 8 times so many registers."""
+    """Launches ``count`` programs, each with 8 times ``lanes`` registers."""
     if count:
         warps = min(max(lanes // 128, 1), 16)
         with torch.cuda.device_of(arguments[0]):

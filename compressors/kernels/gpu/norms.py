@@ -1,4 +1,4 @@
-"""What spans a bucket. Buckets are (8, rows, 2^log) registers, results (1, rows, 1).
+"""The span of a bucket. Buckets are (8, rows, 2^log) registers, results (1, rows, 1).
 
 ``flat`` holds the same buckets as ``x`` with coordinate e * 2^log + i at (e, row, i): sums are folded in this order.
 """

@@ -1,4 +1,4 @@
-"""What is launched on a GPU: one program for every few buckets, one pass over memory."""
+"""Programs for a GPU: one instance for every few buckets, one pass over memory."""
 
 import triton
 import triton.language as tl
@@ -27,13 +27,13 @@ def buckets(first, rows: tl.constexpr):
 
 @triton.jit
 def places(eighth, log: tl.constexpr):
-    """Where in its bucket a coordinate lies: (8, 1, 2^log)."""
+    """Returns the place of every coordinate in its bucket: (8, 1, 2^log)."""
     return tl.arange(0, 8)[:, None, None] * eighth + tl.arange(0, 1 << log)[None, None, :]
 
 
 @triton.jit
 def within(eighth, length, log: tl.constexpr, even: tl.constexpr):
-    """Which registers hold a coordinate of a bucket of this length: all, if its eighths are 2^log long."""
+    """Returns a mask of the registers that hold a coordinate of a bucket: all, if its eighths are 2^log long."""
     place = places(eighth, log)
     return place >= 0 if even else (place < length) & (tl.arange(0, 1 << log)[None, None, :] < eighth)
 

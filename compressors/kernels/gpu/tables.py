@@ -1,4 +1,4 @@
-"""What programs look up: values of codes, and places of blocks of variable width."""
+"""Look-up tables of programs: values of codes, and places of blocks of variable width."""
 
 import math
 from functools import lru_cache
@@ -30,7 +30,7 @@ def tables(layouts: tuple[Layout, ...], device: torch.device) -> Tensor:
 
 
 def places(widths: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Where the header and the codes of every block of variable width begin in the body; not waiting for the device."""
+    """Returns the starts of the header and codes of every block of variable width in the body; does not synchronize."""
     sizes = torch.arange(1, 9, device=widths.device)
     chosen = widths.unsqueeze(1) == sizes
     counts, sizes = chosen.sum(dim=0), sizes * (length // 8)

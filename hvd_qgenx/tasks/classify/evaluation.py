@@ -17,7 +17,7 @@ from hvd_qgenx.training.asked import changed
 from hvd_qgenx.training.averages import Averages
 from hvd_qgenx.training.task import choose_device
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import from_first, together
+from hvd_qgenx.transport.agreement import from_rank_0, on_all_ranks
 
 Row = dict[str, Any]
 
@@ -69,16 +69,16 @@ def evaluate_runs(
     transport: Transport, runs: Sequence[Path], asked: Mapping[str, Any], download: bool
 ) -> dict[Path, list[Row]]:
     """Scores the classifiers of runs; see ``hvd_qgenx.tasks.evaluation``. Collective."""
-    found = {run: from_first(transport, "run", functools.partial(SavedClassifier.read, run)) for run in runs}
-    wanted = together(transport, "settings", lambda: {run: changed(found[run].config, asked) for run in runs})
+    found = {run: from_rank_0(transport, "run", functools.partial(SavedClassifier.read, run)) for run in runs}
+    wanted = on_all_ranks(transport, "settings", lambda: {run: changed(found[run].config, asked) for run in runs})
     return {run: _score(found[run], wanted[run], transport, download) for run in runs}
 
 
 def _score(saved: SavedClassifier, config: ClassifyConfig, transport: Transport, download: bool) -> list[Row]:
     parts = ClassifyTask.load(config, transport, download)
-    together(transport, "model", lambda: ClassifyTask.check_data(config, parts, saved.state))
+    on_all_ranks(transport, "model", lambda: ClassifyTask.check_data(config, parts, saved.state))
     device = choose_device(config.device, transport)
-    models = together(transport, "weights", lambda: {w: saved.model(parts, w) for w in config.scored_weights})
+    models = on_all_ranks(transport, "weights", lambda: {w: saved.model(parts, w) for w in config.scored_weights})
     scores = {w: score(model.to(device), config, parts, device, transport) for w, model in models.items()}
     return [
         {

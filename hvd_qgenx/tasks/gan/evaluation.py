@@ -16,7 +16,7 @@ from hvd_qgenx.training.asked import changed
 from hvd_qgenx.training.config import WEIGHTS
 from hvd_qgenx.training.task import choose_device
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import from_first, together
+from hvd_qgenx.transport.agreement import from_rank_0, on_all_ranks
 
 SHARED = attrgetter(
     *("dataset", "data_dir", "image_size", "augmentation", "features", "inception_weights", "score_samples")
@@ -31,8 +31,8 @@ def evaluate_runs(
     transport: Transport, runs: Sequence[Path], asked: Mapping[str, Any], download: bool
 ) -> dict[Path, list[Row]]:
     """Scores the generators of runs; see ``hvd_qgenx.tasks.evaluation``. Collective."""
-    found = {run: from_first(transport, "run", functools.partial(SavedRun.read, run)) for run in runs}
-    wanted = together(transport, "settings", lambda: {run: _wanted(found[run].config, asked) for run in runs})
+    found = {run: from_rank_0(transport, "run", functools.partial(SavedRun.read, run)) for run in runs}
+    wanted = on_all_ranks(transport, "settings", lambda: {run: _wanted(found[run].config, asked) for run in runs})
     scorers = _scorers(wanted, transport, download)
     return {run: _score(found[run], wanted[run], scorers[run]) for run in runs}
 

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from compressors.coding import CorruptPayloadError, PrefixCode, elias, huffman
-from compressors.coding.prefix import count, join, split
+from compressors.coding import CorruptPayloadError, elias, huffman
+from compressors.coding.prefix import PrefixCode, count, join, split
 
 KINDS = ("huffman", *elias.CODES)
 SIZES = (0, 1, 2, 3, 4, 5, 8, 20, 21, 22, 23, 24, 25, 1000, 4099)

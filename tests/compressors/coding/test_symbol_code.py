@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from compressors.coding import CODES, CorruptPayloadError, Elias, Huffman, SymbolCode, make
+from compressors.coding import CODES, CorruptPayloadError, make
+from compressors.coding.symbol_code import Elias, Huffman, SymbolCode
 
 
 def symbols(*values: int) -> np.ndarray:

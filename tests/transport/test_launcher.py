@@ -1,10 +1,11 @@
-"""What the environment says of the launcher, and what is put into it."""
+"""The launcher as the environment describes it, and the limits that are put there."""
 
 import os
 
 import pytest
 
-from hvd_qgenx.transport.launch import STALL_SHUTDOWN, STALL_WARNING, launcher_rank, launcher_size, limit_stall
+from hvd_qgenx.transport.environment import STALL_SHUTDOWN, STALL_WARNING
+from hvd_qgenx.transport.launcher import launcher_rank, launcher_size, limit_stall
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What level sets cost, and what their symbols take to send."""
+"""Comparison of level sets: their errors, and the bits of their symbols."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -26,20 +26,20 @@ BITS = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """One level set."""
+class LevelSet:
+    """One level set, and its cost on the vectors seen."""
 
     name: str
     fitted_to: str
-    """normals, histogram, or nothing if it was not fitted."""
+    """normals, histogram, or empty if it was not fitted."""
     bits: int
     levels: list[float]
     probabilities: list[float]
-    """How many coordinates go to each level, of either sign."""
+    """Share of coordinates that go to each level, of either sign."""
     relative_error: float
     """Expected ||Q(v) - v||^2 / ||v||^2 of the vectors seen."""
     epsilon: float
-    """The bound of that on any vector."""
+    """Upper bound of that on any vector."""
     fixed: float
     bound: float
     """H(p) + 1 + (1 - p_0)."""
@@ -53,15 +53,15 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class Comparison:
     """Level sets compared on the same vectors."""
 
     source: str
     bucket_size: int
     norm: str
     magnitudes: Histogram
-    """Of all coordinates, each counted once."""
-    rows: list[Row]
+    """The magnitudes of all coordinates, each counted once."""
+    rows: list[LevelSet]
 
     @property
     def title(self) -> str:
@@ -71,7 +71,7 @@ class Report:
         return [asdict(row) for row in self.rows]
 
     def tables(self, width: int) -> str:
-        """Costs, then levels with their shares."""
+        """Returns costs, then levels with their shares, as text."""
         text = io.StringIO()
         console = Console(file=text, width=width)
         console.print(self._costs())
@@ -92,16 +92,16 @@ class Report:
         return table
 
 
-def compare(source: str, vectors: Sequence[Tensor], bits: Sequence[int], bucket_size: int, norm: str) -> Report:
-    """Every level set with each number of bits on all the vectors (float, flat, not all zero) together."""
+def compare(source: str, vectors: Sequence[Tensor], bits: Sequence[int], bucket_size: int, norm: str) -> Comparison:
+    """Compares every level set at each number of bits, on all the vectors (float, flat, not all zero) as one."""
     parts = [statistics.collect(vector, bucket_size, norm) for vector in vectors]
     normals, histogram = statistics.merge(parts)
     magnitudes = statistics.unweighted(parts)
 
-    def row(name: str, fitted_to: str, levels: Array) -> Row:
+    def row(name: str, fitted_to: str, levels: Array) -> LevelSet:
         p = probabilities(levels, magnitudes)
         sign = expected.sign_bits(p)
-        return Row(
+        return LevelSet(
             name,
             fitted_to,
             sets.kind(levels)[0],
@@ -116,7 +116,7 @@ def compare(source: str, vectors: Sequence[Tensor], bits: Sequence[int], bucket_
             entropy=expected.entropy(p) + sign,
         )
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[LevelSet]:
         yield row("ternary", "", sets.ternary())
         for width in bits:
             yield row("uniform", "", sets.uniform(width))
@@ -125,11 +125,11 @@ def compare(source: str, vectors: Sequence[Tensor], bits: Sequence[int], bucket_
                 for fitted_to, distribution in (("normals", normals), ("histogram", histogram)):
                     yield row(method, fitted_to, fit(method, distribution, sets.uniform(width)).levels)
 
-    return Report(source, bucket_size, norm, magnitudes, list(rows()))
+    return Comparison(source, bucket_size, norm, magnitudes, list(rows()))
 
 
-def _shares(rows: list[Row]) -> Table:
-    """Levels over the percentage of coordinates that go to each."""
+def _shares(rows: list[LevelSet]) -> Table:
+    """Returns a table of levels over the percentage of coordinates that go to each."""
     table = Table(title=f"{rows[0].bits} bits: levels and % of coordinates")
     table.add_column("levels")
     for _ in _ends(rows[0].levels):
@@ -142,5 +142,5 @@ def _shares(rows: list[Row]) -> Table:
 
 
 def _ends(values: Sequence[Any]) -> list[Any]:
-    """Values with the middle left out if there are many."""
+    """Returns the values, without the middle if there are many."""
     return list(values) if len(values) <= 9 else [*values[:4], "…", *values[-4:]]

@@ -1,0 +1,5 @@
+"""Errors of decoding."""
+
+
+class CorruptPayloadError(ValueError):
+    """Bytes that no encoder writes."""

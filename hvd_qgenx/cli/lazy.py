@@ -1,0 +1,43 @@
+"""A group of commands that are imported when they are called."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import click
+
+from hvd_qgenx.registry import load
+
+
+class Entry(NamedTuple):
+    """A command that may not have been imported yet."""
+
+    place: str
+    """``module:attribute``"""
+    summary: str
+    """One line for the group's help."""
+
+
+class LazyGroup(click.Group):
+    """Imports the module of a command when the command is called; the group's own help imports none."""
+
+    def __init__(self, *args: Any, entries: Mapping[str, Entry], **settings: Any) -> None:
+        """
+        Args:
+            args: as of ``click.Group``, and so ``settings``.
+            entries: the commands by name, in the order of the help.
+        """
+        super().__init__(*args, **settings)
+        self.entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.entries:
+            return None
+        command: click.Command = load(self.entries[cmd_name].place)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
