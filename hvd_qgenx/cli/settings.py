@@ -73,7 +73,7 @@ class TaskCommand(click.Command):
             section = LAST if parameter.name == "help" else getattr(parameter, "section", RUN)
             if record := parameter.get_help_record(ctx):
                 found[section].append(record)
-        for heading, records in found.items():
+        for heading, records in ((heading, records) for heading, records in found.items() if records):
             with formatter.section(heading):
                 formatter.write_dl(records)
 

@@ -1,7 +1,8 @@
 """Images, and the batches of them that every rank draws. Names are imported when they are first used."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hvd_qgenx.exports import lazy
 
 if TYPE_CHECKING:
     from hvd_qgenx.data.augment import Augmentation
@@ -29,7 +30,7 @@ __all__ = [
     "normalized",
 ]
 
-_MODULES = {
+_NAMES = {
     "augment": ("Augmentation",),
     "batches": ("Batches", "evaluation_blocks", "normalized"),
     "images": ("ImageFiles", "ImageSet", "InMemory"),
@@ -37,10 +38,5 @@ _MODULES = {
     "sets": ("load",),
     "splits": ("Split", "class_counts", "describe", "make_split"),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:
+    __getattr__ = lazy(__name__, {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names})

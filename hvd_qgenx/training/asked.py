@@ -119,10 +119,8 @@ def explain(config: Config, asked: Settings, otherwise: str | None = None) -> Se
         asked: settings with their origins.
         otherwise: the origin of all others, unless they are defaults.
     """
-    settings = declared(type(config))
-    found = {}
-    for name, value in config.flat().items():
-        own = settings[name].declaration.otherwise if name in settings else None
-        origin = asked[name].origin if name in asked else otherwise or own or DEFAULT
-        found[name] = Setting(value, origin)
-    return found
+    worked_out = {name: each.shown_default for name, each in declared(type(config)).items() if each.default is None}
+    return {
+        name: Setting(value, asked[name].origin if name in asked else otherwise or worked_out.get(name) or DEFAULT)
+        for name, value in config.flat().items()
+    }

@@ -105,7 +105,9 @@ class Config:
     exchange: str = setting(
         "auto", "auto chooses by the number of ranks and hosts.", COMPRESSION, choices=exchanges.NAMES, role=STUDIED
     )
-    device: str = setting("cpu", "Where to compute; auto takes a GPU if there is one.", MACHINE, choices=DEVICES)
+    device: str = setting(
+        "cpu", "Where to compute; auto takes a GPU if there is one.", MACHINE, choices=DEVICES, otherwise="auto"
+    )
     precision: str = setting(
         "fp32", "Precision of the models; parameters and what is exchanged stay fp32.", MACHINE, choices=PRECISIONS
     )

@@ -63,10 +63,10 @@ class ClassifyConfig(ImageConfig):
         limits="(0, inf)",
         may_change=True,
         role=Role.OUTCOME,
-        otherwise=f"{EPOCHS:g}",
+        otherwise=f"{EPOCHS:g} without --updates",
         replaces=("updates",),
     )
-    updates: int | None = redeclared(ImageConfig, "updates", None, replaces=("epochs",), otherwise="by --epochs")
+    updates: int | None = redeclared(ImageConfig, "updates", None, replaces=("epochs",), otherwise="given by --epochs")
     optimizer: str = redeclared(ImageConfig, "optimizer", "sgd", names=RATES)
     momentum: float = redeclared(ImageConfig, "momentum", 0.9)
     dampening: float = setting(0.0, "Dampening of SGD's momentum.", TRAINING, limits="[0, 1]", role=STUDIED)

@@ -1,0 +1,66 @@
+"""Images of a saved generator, as files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from hvd_qgenx.data.streams import RandomStream
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.runs import figures
+from hvd_qgenx.tasks.gan.generation import draw
+from hvd_qgenx.tasks.gan.saved import SavedRun
+
+AT_ONCE = 256
+"""Images that the generator makes in one pass."""
+
+
+@torch.inference_mode()
+def images(saved: SavedRun, weights: str, count: int, seed: int, classes: Sequence[int] | None) -> Tensor:
+    """Shape (count, channels, side, side), in [-1, 1]."""
+    generator = saved.generator(weights)
+    latents, labels = draw(count, saved.config.latent, saved.classes, seed, RandomStream.SAMPLES)
+    if classes is not None:
+        labels = _in_turn(classes, count, saved.classes)
+    parts = [slice(start, start + AT_ONCE) for start in range(0, count, AT_ONCE)]
+    return torch.cat([generator(latents[part], None if labels is None else labels[part]).float() for part in parts])
+
+
+def _in_turn(classes: Sequence[int], count: int, known: int) -> Tensor:
+    if not known:
+        raise ConfigurationError("the run is not conditional: its generator takes no classes; leave out --classes")
+    for label in classes:
+        if not 0 <= label < known:
+            raise ConfigurationError(f"there is no class {label}; they are 0 to {known - 1}")
+    return torch.tensor(classes).repeat(-(-count // len(classes)))[:count]
+
+
+def write_grid(images: Tensor, path: Path, columns: int) -> None:
+    """Writes all images as one picture, whose folder is made.
+
+    Raises:
+        ConfigurationError: the folder cannot be made.
+    """
+    _make(path.parent)
+    figures.save_grid(images, path, columns)
+
+
+def write_separately(images: Tensor, folder: Path) -> None:
+    """Writes every image as a PNG of its own into a folder, which is made.
+
+    Raises:
+        ConfigurationError: the folder cannot be made.
+    """
+    _make(folder)
+    digits = len(str(len(images) - 1))
+    for number, pixels in enumerate(figures.to_bytes(images).permute(0, 2, 3, 1)):
+        Image.fromarray(pixels.squeeze(2).numpy()).save(folder / f"{number:0{digits}d}.png")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write to {folder}: {error.strerror}") from error
