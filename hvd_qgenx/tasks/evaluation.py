@@ -9,7 +9,7 @@ from typing import Any
 from hvd_qgenx.registry import load
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.runs.folder import naming
-from hvd_qgenx.tasks.registry import task_of
+from hvd_qgenx.tasks.registry import config_of
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import from_rank_0, require_same
 
@@ -36,7 +36,7 @@ def score_runs(transport: Transport, runs: Sequence[Path], asked: Mapping[str, A
     places = ("data_dir", "inception_weights")
     require_same(transport, {**asked, **dict.fromkeys(places), "runs": runs, "download": download})
     configs = {run: from_rank_0(transport, "run", functools.partial(_read_config, run)) for run in dict.fromkeys(runs)}
-    tasks = {run: task_of(config) for run, config in configs.items()}
+    tasks = {run: config_of(config) for run, config in configs.items()}
     found: dict[Path, list[Row]] = {}
     for task in dict.fromkeys(tasks.values()):
         evaluate: Evaluate = load(task.evaluation)

@@ -13,7 +13,7 @@ TASKS: Registry[type[Config]] = Registry(
 Config.tasks = TASKS
 
 
-def task_of(config: dict[str, object]) -> type[Config]:
+def config_of(config: dict[str, object]) -> type[Config]:
     """The configuration class of a run, by its config.json; runs older than tasks are of a GAN.
 
     Raises:

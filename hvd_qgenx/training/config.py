@@ -14,13 +14,11 @@ from compressors.random import derive
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.optim.registry import METHODS, Method
-from hvd_qgenx.registry import load
 from hvd_qgenx.training.schedule import Schedule, milestones
 from hvd_qgenx.training.settings import Role, declared, known, setting
 
 if TYPE_CHECKING:
     from compressors import BucketQuantizer, Exempt
-    from hvd_qgenx.training.task import Task
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
@@ -42,7 +40,7 @@ class Config:
     task: ClassVar[str]
     """The name of the task, and of its command."""
     implementation: ClassVar[str]
-    """Where the task is: ``module:class``, a ``Task``."""
+    """The task's class, a ``Task``, as ``module:class``: see ``task.task_of``."""
     evaluation: ClassVar[str]
     """Where saved runs are scored: ``module:function``, see ``hvd_qgenx.tasks.evaluation``."""
     sections: ClassVar[tuple[str, ...]]
@@ -130,11 +128,6 @@ class Config:
                 continue
             if type(value) not in _allowed(kind) or (isinstance(value, float) and not isfinite(value)):
                 raise ConfigurationError(f"{name} cannot be {value!r}")
-
-    @classmethod
-    def load_task(cls) -> "type[Task]":
-        """The task's class, which is imported now."""
-        return cast("type[Task]", load(cls.implementation))
 
     @classmethod
     def unknown_setting(cls, name: str) -> str:

@@ -14,6 +14,7 @@ from hvd_qgenx.training.config import Config
 from hvd_qgenx.training.resize import resized
 from hvd_qgenx.training.run import Run
 from hvd_qgenx.training.settings import declared
+from hvd_qgenx.training.task import task_of
 from hvd_qgenx.training.trainer import Trainer
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import on_all_ranks, require_same
@@ -99,7 +100,7 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
             written.
     """
     config, stored = plan.config, plan.stored
-    task_type = config.load_task()
+    task_type = task_of(type(config))
     data = task_type.load(config, transport, download)
     state = stored["state"] if stored else None
     on_all_ranks(transport, "model", lambda: task_type.check_data(config, data, state))
@@ -140,7 +141,7 @@ def _read_run(transport: Transport, task: type[Config], path: Path) -> Stored:
         folder = RunFolder(path)
         config = folder.read_config()
         require_task(path, config, task.task)
-        return {"config": config, "state": checkpoint.load(folder.checkpoint, task.load_task().kind)}
+        return {"config": config, "state": checkpoint.load(folder.checkpoint, task_of(task).kind)}
 
     stored: Stored = transport.broadcast_object(on_all_ranks(transport, "resume", read), "stored")
     return stored

@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from hvd_qgenx.registry import load
 from hvd_qgenx.training.config import Config
 from hvd_qgenx.training.phases import PhaseTimer
 from hvd_qgenx.transport import Transport
@@ -182,6 +183,11 @@ class Task(ABC):
 
     def close(self) -> None:
         """Ends what runs beside training."""
+
+
+def task_of(config: type[Config]) -> type[Task]:
+    """The task of a configuration class, which is imported now."""
+    return cast("type[Task]", load(config.implementation))
 
 
 def choose_device(kind: str, transport: Transport) -> torch.device:
