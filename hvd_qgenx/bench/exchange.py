@@ -45,12 +45,12 @@ def fuse_as_stock() -> None:
 
 
 class System(ABC):
-    """What replaces gradients by their means, as a training loop has it."""
+    """An optimizer that replaces gradients by their means, as a training loop uses it."""
 
     pattern: str
-    """The exchange that does the work, by name."""
+    """Name of the exchange that does the work."""
     slices: int = 1
-    """In which the gradients travel."""
+    """Number of slices in which the gradients are exchanged."""
     configuration: str
     """The compressor with all its parameters."""
 
@@ -68,7 +68,7 @@ class System(ABC):
                 parameter.grad.copy_(gradient)
 
     def synchronize(self) -> None:
-        """What is timed."""
+        """Exchanges the gradients; this is timed."""
         self.optimizer.synchronize()
 
     def result(self) -> Tensor:
@@ -77,11 +77,11 @@ class System(ABC):
 
     @abstractmethod
     def report(self) -> Report:
-        """Of the last exchange."""
+        """Returns the report of the last exchange."""
 
     @abstractmethod
     def tolerance(self, everyones: Sequence[Sequence[Tensor]], mean: Tensor) -> float:
-        """What ||result - mean||^2 may be, for the gradients of all ranks and their mean."""
+        """Returns the most that ||result - mean||^2 may be, for the gradients of all ranks and their mean."""
 
 
 class Stock(System):
@@ -150,7 +150,7 @@ class Ours(System):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is exchanged, and by what."""
+    """A workload, and the systems that exchange it."""
 
     workload: Workload
     compressors: Mapping[str, Compressor]
@@ -159,7 +159,7 @@ class Plan:
     rate: float | None
     """Bytes per second of a rank's link, where it is known."""
     stock: bool
-    """Whether Horovod is there to compare with."""
+    """Also measure Horovod's own optimizer."""
 
     def systems(self, transport: Transport) -> list[System]:
         """All that are compared, on one rank."""

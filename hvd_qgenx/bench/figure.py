@@ -19,7 +19,7 @@ from matplotlib import pyplot as plt
 
 MARKERS = "os^vDP*X<>dph"
 LINES = {"allgather": ":", "hierarchical": "o--"}
-"""Of exchanges in the picture of the model; all others are drawn solid."""
+"""Line styles of exchanges in the picture of the model; all others are solid."""
 COLORS = {"encode": "tab:blue", "wire": "0.75", "decode": "tab:orange"}
 
 

@@ -1,4 +1,4 @@
-"""What the doctor chooses among: a compressor and an exchange."""
+"""The candidates that the doctor chooses among: a compressor and an exchange each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Candidate:
 
     @property
     def options(self) -> str:
-        """As the command line of a run has them."""
+        """Returns the options of a run's command line."""
         spec = Spec.parse(self.text)
         own = "".join(f" --{name.replace('_', '-')} {value}" for name, value in spec.values.items())
         return f"--compressor {spec.name}{own} --exchange {self.exchange}"

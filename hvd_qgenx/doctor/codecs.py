@@ -30,7 +30,7 @@ def measure(made: Mapping[str, Compressor], transport: Transport) -> dict[str, l
 
 
 def slowest(codecs: list[CodecSpeed]) -> CodecSpeed:
-    """What all ranks wait for."""
+    """Returns the speeds of the slowest rank, for which all wait."""
     return CodecSpeed(codecs[0].bits, min(c.encode for c in codecs), min(c.decode for c in codecs))
 
 

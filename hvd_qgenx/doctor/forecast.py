@@ -1,4 +1,4 @@
-"""What exchanges of a model will take, and which of them pays off."""
+"""Predicts the seconds of a model's exchanges, and chooses the best candidate."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from hvd_qgenx.exchange.registry import concrete
 from hvd_qgenx.exchange.slices import MOST_SLICES, SLICE_BYTES
 
 NEAR = 1.05
-"""Of candidates whose times are within this factor the more exact one is better."""
+"""Factor within which times count as equal, so that the more exact candidate is chosen."""
 
 REHEARSED, EXTRAPOLATED, MODELLED = "rehearsed", "extrapolated", "modelled"
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of one candidate, for a model of a given size."""
+    """The prediction for one candidate and a model of a given size."""
 
     candidate: Candidate
     seconds: float
-    """Of one exchange, on the slowest rank."""
+    """Seconds of one exchange on the slowest rank."""
     source: str
-    """What the seconds come from: ``REHEARSED`` exchanges of this size, of smaller ones, or the cost model."""
+    """Origin of the seconds: ``REHEARSED`` exchanges of this size, of smaller ones, or the cost model."""
     error: float
     """See ``Candidate.error``."""
 
@@ -33,7 +33,7 @@ class Forecast:
 def forecast(
     candidate: Candidate, numel: int, rehearsal: Rehearsal | None, model: Callable[[Candidate, int], float]
 ) -> Forecast:
-    """Of one candidate; ``model`` says what it costs for so many coordinates."""
+    """Returns the forecast for one candidate; ``model`` gives its seconds for so many coordinates."""
     taken, source = seconds(rehearsal, numel, partial(model, candidate))
     return Forecast(candidate, taken, source, candidate.error())
 

@@ -71,11 +71,11 @@ def measure(transport: Transport, seconds: float, most_bytes: float) -> Links:
         most_bytes: to send from one rank, if the smallest messages do not exceed them already.
     """
     began = time.perf_counter()
-    carrier = transport.ordered("doctor.links")
+    channel = transport.ordered("doctor.links")
     hosts = transport.hosts()
     ranks = [own[0] for own in hosts] if len(hosts) > 1 else hosts[0]
     names = transport.all_gather_object(transport.host(), "doctor.hosts")
-    pairs = Pairs(carrier, ranks)
+    pairs = Pairs(channel, ranks)
     for _ in range(2):  # connections open
         pairs.exchange(1)
     greetings = [pairs.exchange(1) for _ in range(GREETINGS)]

@@ -21,7 +21,7 @@ class FlatBuffer:
         self.parameters = [parameter for _, members in segments for parameter in members]
         stops = accumulate(parameter.numel() for parameter in self.parameters)
         self.spans = {p: (stop - p.numel(), stop) for p, stop in zip(self.parameters, stops, strict=True)}
-        """Where each parameter's tensor begins and ends."""
+        """Begin and end of each parameter's tensor."""
         self.codec = Codec(
             [(compressor, sum(map(Tensor.numel, members))) for compressor, members in segments],
             self.parameters[0].dtype,

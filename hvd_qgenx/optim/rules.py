@@ -127,7 +127,7 @@ class AdamRule(Rule):
 
 
 def evaluate(closure: Callable[[], float] | None) -> float | None:
-    """What torch's ``step(closure)`` does first: computes loss and gradients, and returns the loss."""
+    """Computes loss and gradients, as torch's ``step(closure)`` does first, and returns the loss."""
     if closure is None:
         return None
     with torch.enable_grad():

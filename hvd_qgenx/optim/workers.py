@@ -1,4 +1,4 @@
-"""What an optimizer can ask of the workers, beside the mean of their gradients."""
+"""Optimizers that need more of the workers than the mean of their gradients."""
 
 from abc import abstractmethod
 from typing import ClassVar

@@ -55,9 +55,9 @@ def work(transport: Transport) -> dict[str, Any]:
     assert groups["local"] is transport.local()
     for name, group in groups.items():
         assert group is not None
-        for order, carrier in (("named", group), ("ordered", group.ordered("test"))):
-            place = [carrier.rank, carrier.size, carrier.local_rank, carrier.local_size]
-            found[f"{name} {order}"] = [place, collectives(carrier), in_flight(carrier)]
+        for order, channel in (("named", group), ("ordered", group.ordered("test"))):
+            place = [channel.rank, channel.size, channel.local_rank, channel.local_size]
+            found[f"{name} {order}"] = [place, collectives(channel), in_flight(channel)]
     # One name in several groups at once, started in an order of each rank's own.
     order = list(groups) if transport.rank % 2 else list(reversed(groups))
     means = {name: groups[name].all_reduce_mean(torch.tensor([float(transport.rank)]), "same") for name in order}
