@@ -28,7 +28,7 @@ WORKERS := --repeats 1 --workers 2 --workers 4 --workers 8 --workers 16
 
 .DEFAULT_GOAL := help
 .PHONY: help install gan sweep bilinear test lint check cluster-test bench cluster-bench cluster-sweep performance \
-	lock image image-test clean
+	docs lock image image-test clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ performance: install ## Measure all that docs/performance.md shows, and write it
 	$(BIN)/hvd-qgenx bench exchange --numel 1e6 --exchange two-phase $(WORKERS) --json $(FOUND)/exchange-4-bytes.json
 	$(BIN)/hvd-qgenx bench exchange --numel 1e6 --exchange allgather $(WORKERS) --json $(FOUND)/exchange-5-bytes.json
 	$(BIN)/hvd-qgenx bench report $(FOUND)/*.json
+
+docs: install ## Write the pages of the documentation that come from the code
+	$(BIN)/python -m hvd_qgenx.tasks.reference > docs/settings.md
 
 lock: $(VENV)/.system ## Find versions and hashes of all packages again; newer ones with ARGS=--upgrade
 	$(SETUP)/python.sh $(BIN)/python dev

@@ -3,6 +3,7 @@
 import click
 
 from hvd_qgenx.cli.lazy import Entry, LazyGroup
+from hvd_qgenx.cli.log import print_logs
 
 COMMANDS = {
     "gan": Entry("hvd_qgenx.cli.gan:gan", "Train a GAN on any number of ranks."),
@@ -34,3 +35,4 @@ def main() -> None:
     Without a launcher, every command runs in one process. Start it with horovodrun for several ranks:
       horovodrun -np 3 -H a:1,b:1,c:1 hvd-qgenx gan --compressor minmax --bits 4
     """
+    print_logs()
