@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from hvd_qgenx.tasks.classify.settings import ClassifyConfig
 from hvd_qgenx.tasks.classify.task import ClassifyTask
@@ -43,6 +45,16 @@ def uninterrupted(tmp_path_factory):
     return summary(out)
 
 
+@pytest.fixture
+def _one_thread() -> Iterator[None]:
+    """As ranks have, so that sums in convolutions are taken in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_one_thread")
 def test_threads_end_in_the_same_replicas_bytes_and_scores(uninterrupted):
     def work(transport):
         config = ClassifyConfig(**SETTINGS, epochs=float(EPOCHS)).completed()
