@@ -8,6 +8,7 @@ NP     ?= 3
 ARGS   ?=
 RATE   ?= 1gbit
 SWEEP  ?= jobs/sweeps/compression.toml
+JOBS   ?= 3
 
 # The container: docker, podman or buildah; Dockerfile.horovod says which base image is the default.
 ENGINE     ?= docker
@@ -52,8 +53,8 @@ lint: install ## Run ruff and mypy
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile.horovod
 
-check: install ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+check: install ## Run the tests, JOBS (3) side by side
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup $(ARGS)
 
 cluster-test: install ## Three hosts in network namespaces, links limited to RATE (root only)
 	$(SETUP)/system.sh cluster

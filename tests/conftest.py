@@ -10,6 +10,16 @@ if not torch.cuda.is_available():  # before anything imports Triton
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups tests that one process must run: those that raise hosts, and modules, which share what they started."""
+    for item in items:
+        folder = item.nodeid.rpartition("/")[0]
+        if "three_hosts" in vars(item.module):  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.xdist_group("hosts"))
+        elif not folder.startswith("tests/compressors"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data sets; without one, tests that need it are skipped."""
