@@ -14,7 +14,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Groups tests that one process must run: those that raise hosts, and modules, which share what they started."""
     for item in items:
         folder = item.nodeid.rpartition("/")[0]
-        if "three_hosts" in vars(item.module):  # type: ignore[attr-defined]
+        if "three_hosts" in vars(item.module):
             item.add_marker(pytest.mark.xdist_group("hosts"))
         elif not folder.startswith("tests/compressors"):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))

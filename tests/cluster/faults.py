@@ -24,7 +24,7 @@ import psutil
 from PIL import Image
 
 from hvd_qgenx.runs import checkpoint
-from hvd_qgenx.training.run import KIND
+from hvd_qgenx.tasks.gan.task import GanTask
 from tests.cluster.hosts import Hosts, HostsError, command, missing, three_hosts
 from tests.cluster.jobs import ON_ONE, Job
 from tests.launch import untagged, until
@@ -230,7 +230,7 @@ def finish(hosts: Hosts, run: Path, log: Path) -> str:
 
 def _checkpointed(run: Path) -> float:
     path = run / "checkpoint.pt"
-    return checkpoint.load(path, KIND)["move"] / 2 if path.exists() else 0.0
+    return checkpoint.load(path, GanTask.kind)["move"] / 2 if path.exists() else 0.0
 
 
 def _broken(run: Path) -> Iterator[str]:
@@ -239,7 +239,7 @@ def _broken(run: Path) -> Iterator[str]:
         ".json": lambda path: json.loads(path.read_text()),
         ".csv": _read_table,
         ".png": lambda path: Image.open(path).load(),
-        ".pt": lambda path: checkpoint.load(path, KIND),
+        ".pt": lambda path: checkpoint.load(path, GanTask.kind),
     }
     for path in sorted(run.rglob("*")):
         try:

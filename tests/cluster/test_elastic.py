@@ -13,8 +13,8 @@ from compressors.kernels.threads import set_threads, threads
 from hvd_qgenx.data import load
 from hvd_qgenx.runs import checkpoint
 from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.tasks.gan.task import GanTask
 from hvd_qgenx.training.resize import resized
-from hvd_qgenx.training.run import KIND
 from hvd_qgenx.training.trainer import Trainer
 from hvd_qgenx.transport import inprocess
 from tests.cluster.elastic import COMMIT_EVERY, PATIENCE, ElasticJob, lose_and_regain
@@ -61,7 +61,7 @@ def test_a_killed_rank_costs_little_and_its_host_is_used_again(tmp_path: Path) -
 
 def written(run: Path) -> dict[str, Any]:
     """The run's checkpoint."""
-    return checkpoint.load(run / "checkpoint.pt", KIND)
+    return checkpoint.load(run / "checkpoint.pt", GanTask.kind)
 
 
 def replayed(formations: list[tuple[int, int]], last: int) -> dict[str, Any]:
