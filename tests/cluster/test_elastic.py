@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from compressors.kernels.threads import set_threads, threads
-from hvd_qgenx.data import load
 from hvd_qgenx.runs import checkpoint
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.tasks.gan.task import GanTask
@@ -75,7 +74,8 @@ def replayed(formations: list[tuple[int, int]], last: int) -> dict[str, Any]:
 
 def train(transport: inprocess.InProcess, state: dict[str, Any], end: int) -> dict[str, Any]:
     config = GanConfig(**SETTINGS).completed()
-    trainer = Trainer(config, load("digits", Path("data"), False, transport), transport)
+    images = GanTask.load(config, transport, download=False)
+    trainer = Trainer(GanTask(config, images, transport))
     if state:
         trainer.load_state_dict(resized(copy.deepcopy(state), transport.size))
     while trainer.updates < end:
