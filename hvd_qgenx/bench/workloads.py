@@ -51,10 +51,10 @@ def resnet18() -> Shapes:
 
 def gan() -> Shapes:
     """Both players of ``hvd-qgenx gan`` on 32x32 images with 78 filters: 2.6 million parameters."""
-    from hvd_qgenx.tasks.gan import models
+    from hvd_qgenx.tasks.gan.models import build
 
     with torch.device("meta"):
-        players = models.make(
+        players = build.make(
             "dcgan",
             channels=3,
             side=32,

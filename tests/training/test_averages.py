@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from hvd_qgenx.data.streams import RandomStream
-from hvd_qgenx.tasks.gan import models
 from hvd_qgenx.tasks.gan.generation import ESTIMATE_BATCHES, ESTIMATE_SIZE, draw, with_statistics
+from hvd_qgenx.tasks.gan.models import build
 from hvd_qgenx.training.averages import Averages
 
 
@@ -53,8 +53,8 @@ def test_averages_go_on_from_their_state():
 
 def generator(norm: str, classes: int = 0) -> nn.Module:
     sizes = {"channels": 1, "side": 8, "filters": 4, "latent": 6, "classes": classes}
-    made = models.make("dcgan", generator_norm=norm, discriminator_norm="none", **sizes).generator
-    models.initialize(made, 1)
+    made = build.make("dcgan", generator_norm=norm, discriminator_norm="none", **sizes).generator
+    build.initialize(made, 1)
     return made
 
 

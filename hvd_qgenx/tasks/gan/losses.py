@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hvd_qgenx.tasks.gan.models import Players
+from hvd_qgenx.tasks.gan.models.players import Players
 
 PLAYERS = ("generator", "discriminator")
 

@@ -15,8 +15,10 @@ from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import figures
 from hvd_qgenx.scores import Scorer, samples_note
-from hvd_qgenx.tasks.gan import losses, models
+from hvd_qgenx.tasks.gan import losses
 from hvd_qgenx.tasks.gan.generation import draw, with_statistics
+from hvd_qgenx.tasks.gan.models import build
+from hvd_qgenx.tasks.gan.models.players import Players
 from hvd_qgenx.tasks.gan.registry import LOSSES
 from hvd_qgenx.tasks.gan.scoring import make_scorer, score
 from hvd_qgenx.tasks.gan.settings import GanConfig
@@ -52,8 +54,8 @@ class GanTask(Task):
         )
         self.classes = images.classes if config.conditional else 0
         self.pair = make_players(config, images.channels, images.side, self.classes)
-        models.initialize(self.pair.generator, config.seed, RandomStream.GENERATOR)
-        models.initialize(self.pair.discriminator, config.seed, RandomStream.DISCRIMINATOR)
+        build.initialize(self.pair.generator, config.seed, RandomStream.GENERATOR)
+        build.initialize(self.pair.discriminator, config.seed, RandomStream.DISCRIMINATOR)
         for player in self.pair:
             player.to(self.device)
         self.players = self.pair._asdict()
@@ -68,7 +70,7 @@ class GanTask(Task):
     @classmethod
     def check_data(cls, config: GanConfig, data: ImageSet, stored: Mapping[str, Any] | None) -> None:
         check_images(config, data.fingerprint(), stored)
-        models.check(config.model, data.side)
+        build.check(config.model, data.side)
         if config.conditional and not data.classes:
             raise ConfigurationError(f"{config.dataset} has no labels to be conditional on; leave out --conditional")
 
@@ -239,9 +241,9 @@ class GanTask(Task):
         self.batches.close()
 
 
-def make_players(config: GanConfig, channels: int, side: int, classes: int) -> models.Players:
+def make_players(config: GanConfig, channels: int, side: int, classes: int) -> Players:
     """Both players of a configuration, with weights yet to be set."""
-    return models.make(
+    return build.make(
         config.model,
         channels=channels,
         side=side,

@@ -19,7 +19,8 @@ from hvd_qgenx.tasks.gan.losses import (
     fill_gradients,
     gradient_penalty,
 )
-from hvd_qgenx.tasks.gan.models import Players, initialize, make
+from hvd_qgenx.tasks.gan.models.build import initialize, make
+from hvd_qgenx.tasks.gan.models.players import Players
 from hvd_qgenx.tasks.gan.registry import LOSSES, MODELS
 
 

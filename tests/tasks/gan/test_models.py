@@ -13,7 +13,9 @@ from torch import nn
 from compressors.random import generator
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.tasks.gan.losses import Batch, fill_gradients
-from hvd_qgenx.tasks.gan.models import Players, check, initialize, layers, make
+from hvd_qgenx.tasks.gan.models import layers
+from hvd_qgenx.tasks.gan.models.build import check, initialize, make
+from hvd_qgenx.tasks.gan.models.players import Players
 from hvd_qgenx.tasks.gan.registry import LOSSES, MODELS, NORMS
 
 SIDES = (8, 28, 32, 64)

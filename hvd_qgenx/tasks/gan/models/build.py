@@ -1,0 +1,71 @@
+"""Players made by name, checked against the images, and given their first weights."""
+
+import torch
+from torch import nn
+
+from compressors.random import generator
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.tasks.gan.models import layers
+from hvd_qgenx.tasks.gan.models.players import Players
+from hvd_qgenx.tasks.gan.registry import MODELS
+
+
+def make(
+    model: str,
+    *,
+    channels: int,
+    side: int,
+    filters: int,
+    latent: int,
+    generator_norm: str,
+    discriminator_norm: str,
+    spectral_norm: bool = False,
+    classes: int = 0,
+) -> Players:
+    """Both players, on the CPU, with weights yet to be set: by ``initialize`` or ``load_state_dict``.
+
+    Args:
+        model: one of ``MODELS``.
+        channels: of the images.
+        side: of the images, which are square; one that ``check`` lets pass.
+        filters: width of the outermost (ResNet: every) feature map.
+        latent: length of a latent vector.
+        generator_norm: one of ``NORMS``, and so the next.
+        discriminator_norm: of the discriminator.
+        spectral_norm: divide the discriminator's weights by their largest singular values.
+        classes: if not 0, both players also take labels below it.
+    """
+    networks = MODELS[model]
+    with torch.device("meta"):  # draws no weights, from no generator
+        players = Players(
+            networks.Generator(channels, side, filters, latent, generator_norm, classes),
+            networks.Discriminator(channels, side, filters, discriminator_norm, classes),
+        )
+        if spectral_norm:
+            layers.normalize_spectrum(players.discriminator)
+    for player in players:
+        player.to_empty(device="cpu")
+    return players
+
+
+def check(model: str, side: int) -> None:
+    """Raises ConfigurationError if the model cannot make images of this side."""
+    sides = MODELS[model].SMALLEST
+    if side not in sides:
+        raise ConfigurationError(f"{model} makes images of side {', '.join(map(str, sides))}, not {side}")
+
+
+@torch.no_grad()
+def initialize(model: nn.Module, *words: int) -> None:
+    """Weights from N(0, 0.02), a function of the words alone; biases zero; norms start afresh."""
+    random = generator(*words)
+    for module in model.modules():
+        if isinstance(module, layers.NORM_LAYERS):
+            module.reset_parameters()
+    weighted = layers.weighted(model)
+    for layer in weighted:
+        nn.init.normal_(layers.original_weight(layer), 0.0, 0.02, generator=random)
+        if getattr(layer, "bias", None) is not None:
+            nn.init.zeros_(layer.bias)
+    for layer in weighted:
+        layers.start_power_iteration(layer, random)
