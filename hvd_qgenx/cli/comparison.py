@@ -16,6 +16,7 @@ from compressors import text
 from hvd_qgenx.cli import options
 from hvd_qgenx.cli.options import F
 from hvd_qgenx.cli.session import exit_codes
+from hvd_qgenx.cli.settings import compressor_options, take_compressor_parameters
 from hvd_qgenx.errors import ConfigurationError, configuration_errors
 from hvd_qgenx.exchange.registry import NAMES
 from hvd_qgenx.games.registry import METHODS, NOISES, make_noise
@@ -61,7 +62,7 @@ def comparison_options(iterations: int, methods: Iterable[str]) -> Callable[[F],
             show_default=True,
             help=f"One of {', '.join(compressors.names())}, or NAME:PARAMETER=VALUE,...; repeatable.",
         ),
-        options.compressor_options,
+        compressor_options,
         click.option(
             "--workers",
             type=click.IntRange(1),
@@ -177,7 +178,7 @@ def _plays(
 
 def _compressors(values: dict[str, Any]) -> dict[str, Compressor]:
     """Makes the compressors; parameters given as options go to every compressor that has them."""
-    given = options.take_compressor_parameters(values)
+    given = take_compressor_parameters(values)
     made, taken = {}, set()
     with configuration_errors():
         for written in values["compressor_texts"]:

@@ -28,7 +28,7 @@ from hvd_qgenx.training.config import DEVICES, WEIGHTS
 @click.option(
     "--data-dir", envvar="HVD_QGENX_DATA", show_envvar=True, help="Folder of data sets.  [default: the run's own]"
 )
-@click.option("--download", is_flag=True, help="Fetch missing data and weights; one rank of every host does.")
+@click.option("--download", is_flag=True, help="Download missing data and weights, on one rank of each host.")
 @click.option("--device", default="auto", show_default=True, help=f"One of {', '.join(DEVICES)}.")
 @options.launcher_options
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON, and nothing else, on standard output.")

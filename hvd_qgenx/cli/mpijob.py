@@ -2,7 +2,7 @@
 
 import posixpath
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from hvd_qgenx import mpijob as jobs
-from hvd_qgenx.cli import options
+from hvd_qgenx.cli.sections import SectionedCommand, option
 from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.cli.settings import TaskCommand
 from hvd_qgenx.cli.training import asked
@@ -22,17 +22,16 @@ from hvd_qgenx.mpijob.launcher import PROGRAM
 from hvd_qgenx.training.asked import configure
 from hvd_qgenx.transport.environment import CRD
 
-SECTIONS = {
-    "command": "What to run",
-    "name": "The job",
-    "workers": "Workers",
-    "runs_claim": "Volumes",
-    "backoff_limit": "Failures",
-    "out": "Files",
-    "help": "Other",
-}
+JOB, WORKERS, VOLUMES, FAILURES, FILES = SECTIONS = ("The job", "Workers", "Volumes", "Failures", "Files")
+"""Headings of the help."""
 
-option = options.option_from(Job)
+
+def setting(flag: str, help: str, section: str, **settings: Any) -> Callable[[Any], Any]:
+    """An option whose type and default are those of the field of the same name of a job."""
+    name = flag.lstrip("-").replace("-", "_")
+    default = Job.__dataclass_fields__[name].default
+    settings = {"type": type(default), "show_default": True, **settings}
+    return option((flag, name), help, section, default=default, **settings)
 
 
 class Range(click.ParamType):  # type: ignore[type-arg]
@@ -59,7 +58,7 @@ class Variable(click.ParamType):  # type: ignore[type-arg]
         return name, text
 
 
-class Recording(options.Sectioned):
+class Recording(SectionedCommand):
     """Remembers the words that it was called with, for the comment in what it writes."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -69,39 +68,71 @@ class Recording(options.Sectioned):
 
 @click.command(cls=Recording, sections=SECTIONS, context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
-@option("--name", "Of the job, and the beginning of its pods' names.")
-@option("--namespace", "Where to put it.  [default: kubectl's]", show_default=False)
-@option("--image", "Built from Dockerfile.horovod, with Open MPI 4.1.")
-@option("--env", "NAME=VALUE for all ranks, like NCCL_DEBUG=INFO; repeatable.", type=Variable(), multiple=True)
-@option("--workers", "Pods with ranks.", type=click.IntRange(1))
-@option("--slots", "Ranks of a worker.  [default: one for each GPU]", type=click.IntRange(1), show_default=False)
-@option("--gpus", "Of a worker, and so are the next three.", type=click.IntRange(0))
-@option("--cpus", "Cores; ranks share them.", type=click.FloatRange(0, min_open=True))
-@option("--memory", "A Kubernetes quantity.")
-@option("--shm", "Of it, for /dev/shm.")
-@option("--runs-claim", f"PersistentVolumeClaim for {RUNS}, which all workers can write to.")
-@option("--data-claim", "PersistentVolumeClaim with data sets, read only.  [default: none]", show_default=False)
-@option("--backoff-limit", "Times that a failed job is begun again.", type=click.IntRange(0))
-@option("--ttl", "Seconds that a finished job is kept.", type=click.IntRange(0))
-@option("--deadline", "Seconds for all tries together.  [default: any]", type=click.IntRange(1), show_default=False)
-@option("--elastic", "MIN:MAX ranks: go on when workers are lost or come back.", type=Range(), show_default=False)
-@option("--stall-seconds", "End the job once ranks have waited so long for one.", type=click.IntRange(1))
-@option("--grace-seconds", "For a checkpoint, before a pod that has to go is killed.", type=click.IntRange(15))
-@click.option("--out", type=click.Path(path_type=Path), help="Write the manifest here.  [default: standard output]")
-@click.option(
-    "--check",
-    "files",
+@setting("--name", "Name of the job; the names of its pods begin with it.", JOB)
+@setting("--namespace", "Namespace of the job.  [default: kubectl's]", JOB, show_default=False)
+@setting("--image", "Image built from Dockerfile.horovod, with Open MPI 4.1.", JOB)
+@setting(
+    "--env", "Environment variable of all ranks, like NCCL_DEBUG=INFO; repeatable.", JOB, type=Variable(), multiple=True
+)
+@setting("--workers", "Pods with ranks.", WORKERS, type=click.IntRange(1))
+@setting(
+    "--slots", "Ranks on each worker.  [default: one for each GPU]", WORKERS, type=click.IntRange(1), show_default=False
+)
+@setting("--gpus", "GPUs of each worker.", WORKERS, type=click.IntRange(0))
+@setting("--cpus", "Cores of each worker, shared by its ranks.", WORKERS, type=click.FloatRange(0, min_open=True))
+@setting("--memory", "Memory of each worker, a Kubernetes quantity.", WORKERS)
+@setting("--shm", "Size of /dev/shm, a part of --memory.", WORKERS)
+@setting("--runs-claim", f"PersistentVolumeClaim mounted at {RUNS}, writable by all workers.", VOLUMES)
+@setting(
+    "--data-claim",
+    "PersistentVolumeClaim with data sets, mounted read-only.  [default: none]",
+    VOLUMES,
+    show_default=False,
+)
+@setting("--backoff-limit", "How often a failed job is started again.", FAILURES, type=click.IntRange(0))
+@setting("--ttl", "Seconds for which a finished job is kept.", FAILURES, type=click.IntRange(0))
+@setting(
+    "--deadline",
+    "Seconds that the job may take, over all attempts.  [default: no limit]",
+    FAILURES,
+    type=click.IntRange(1),
+    show_default=False,
+)
+@setting(
+    "--elastic",
+    "MIN:MAX ranks: continue when workers are lost or come back.",
+    FAILURES,
+    type=Range(),
+    show_default=False,
+)
+@setting(
+    "--stall-seconds",
+    "End the job after its ranks have waited this many seconds for one of them.",
+    FAILURES,
+    type=click.IntRange(1),
+)
+@setting(
+    "--grace-seconds",
+    "Seconds for a checkpoint between the request to stop a pod and its end.",
+    FAILURES,
+    type=click.IntRange(15),
+)
+@option("--out", "Write the manifest here.  [default: standard output]", FILES, type=click.Path(path_type=Path))
+@option(
+    ("--check", "files"),
+    "Check a manifest instead of writing one; repeatable; - is standard input.",
+    FILES,
     type=click.File(encoding="utf-8"),
     multiple=True,
     metavar="FILE",
-    help="Check manifests, and write none; repeatable; - is standard input.",
 )
-@click.option(
+@option(
     "--crd",
+    "The operator's MPIJob definition to check against.",
+    FILES,
     type=click.File(encoding="utf-8"),
     envvar=CRD,
     show_envvar=True,
-    help="The operator's definition of an MPIJob, to check against.",
 )
 def mpijob(command: tuple[str, ...], out: Path | None, files: Sequence[Any], crd: Any, **values: Any) -> None:
     """Write the manifest of a job for Kubeflow's MPI operator, or check any.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from hvd_qgenx.cli import options
+from hvd_qgenx.cli.session import exit_codes, require_alone
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.training.config import WEIGHTS
 
@@ -56,8 +56,8 @@ def sample(
     from hvd_qgenx.tasks.gan import samples
     from hvd_qgenx.tasks.gan.saved import SavedRun
 
-    with options.exit_codes():
-        options.require_alone()
+    with exit_codes():
+        require_alone()
         if out is not None and separately is not None:
             raise ConfigurationError("images go into one picture or into a folder; give --out or --separately")
         saved = SavedRun.read(run)

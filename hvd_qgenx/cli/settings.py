@@ -5,26 +5,13 @@ from typing import Any
 
 import click
 
-from hvd_qgenx.cli.options import number
+from hvd_qgenx.cli.options import F, number
+from hvd_qgenx.cli.sections import SectionedCommand, option
 from hvd_qgenx.training.config import RUN, Config
 from hvd_qgenx.training.settings import Declared, compressor_parameters, declared
 
-FIRST, LAST = "Settings from elsewhere", "Other"
-"""Headings above and below those of the task."""
-
-
-class SectionedOption(click.Option):
-    """An option that stands under a heading of the help."""
-
-    def __init__(self, *args: Any, section: str, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.section = section
-
-
-def option(flags: str | tuple[str, str], help: str, section: str, **settings: Any) -> Callable[[Any], Any]:
-    """An option under a heading: its flag, or flag and name; the other arguments are those of ``click.option``."""
-    words = (flags,) if isinstance(flags, str) else flags
-    return click.option(*words, cls=SectionedOption, section=section, help=help, **settings)
+FIRST = "Settings from elsewhere"
+"""The heading above those of the task."""
 
 
 def setting_options(task: type[Config]) -> Iterator[Callable[[Any], Any]]:
@@ -32,7 +19,8 @@ def setting_options(task: type[Config]) -> Iterator[Callable[[Any], Any]]:
     for each in declared(task).values():
         yield _option(each)
         if each.name == "compressor":
-            yield from map(_parameter_option, compressor_parameters().values())
+            for parameter in compressor_parameters().values():
+                yield option(_flags(parameter), section=parameter.declaration.section, **_parameter(parameter))
 
 
 def _option(setting: Declared) -> Callable[[Any], Any]:
@@ -52,30 +40,37 @@ def _option(setting: Declared) -> Callable[[Any], Any]:
     )
 
 
-def _parameter_option(parameter: Declared) -> Callable[[Any], Any]:
-    """An option of a parameter, whose default is that of the compressor that is chosen."""
-    text = f"{parameter.declaration.help}  [default: {parameter.shown_default}]"
+def _flags(parameter: Declared) -> tuple[str, str]:
+    return f"--{parameter.name.replace('_', '-')}", parameter.name
+
+
+def _parameter(parameter: Declared) -> dict[str, Any]:
+    """What click needs of a parameter, whose default is that of the compressor that is chosen."""
     kind = number if parameter.kind is float else parameter.kind
-    flag = f"--{parameter.name.replace('_', '-')}"
-    return option((flag, parameter.name), text, parameter.declaration.section, type=kind)
+    return {"type": kind, "help": f"{parameter.declaration.help}  [default: {parameter.shown_default}]"}
 
 
-class TaskCommand(click.Command):
-    """A command whose help has its options under headings, and that knows the settings of other tasks."""
+def compressor_options(function: F) -> F:
+    """Adds an option for every parameter of a compressor, under no heading."""
+    for parameter in reversed(compressor_parameters().values()):
+        function = click.option(*_flags(parameter), **_parameter(parameter))(function)
+    return function
+
+
+def take_compressor_parameters(values: dict[str, Any]) -> dict[str, Any]:
+    """Removes the parameters of compressors from ``values`` and returns the ones that were given."""
+    taken = {name: values.pop(name) for name in compressor_parameters()}
+    return {name: value for name, value in taken.items() if value is not None}
+
+
+class TaskCommand(SectionedCommand):
+    """A command that trains a task, and knows the settings of other tasks."""
+
+    default_section = RUN
 
     def __init__(self, *args: Any, task: type[Config], **settings: Any) -> None:
-        super().__init__(*args, **settings)
+        super().__init__(*args, sections=(FIRST, *task.sections), **settings)
         self.task = task
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        found: dict[str, list[tuple[str, str]]] = {name: [] for name in (FIRST, *self.task.sections, LAST)}
-        for parameter in self.get_params(ctx):
-            section = LAST if parameter.name == "help" else getattr(parameter, "section", RUN)
-            if record := parameter.get_help_record(ctx):
-                found[section].append(record)
-        for heading, records in ((heading, records) for heading, records in found.items() if records):
-            with formatter.section(heading):
-                formatter.write_dl(records)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:

@@ -11,8 +11,9 @@ import click
 from click.core import ParameterSource
 
 from hvd_qgenx.cli import options
+from hvd_qgenx.cli.sections import option
 from hvd_qgenx.cli.session import exit_codes
-from hvd_qgenx.cli.settings import FIRST, TaskCommand, option, setting_options
+from hvd_qgenx.cli.settings import FIRST, TaskCommand, setting_options
 from hvd_qgenx.training import presets
 from hvd_qgenx.training.asked import Setting, Settings, merge
 from hvd_qgenx.training.config import RUN, Config
@@ -56,39 +57,39 @@ def _preset_options(task: type[Config]) -> Iterator[Any]:
     )
     yield option(
         "--list-presets",
-        "List them, and stop.",
+        "List the presets and exit.",
         FIRST,
         is_flag=True,
         is_eager=True,
         expose_value=False,
         callback=list_presets,
     )
-    yield option("--show-config", "Print every setting with where it comes from, and stop.", FIRST, is_flag=True)
+    yield option("--show-config", "Print every setting with its origin and exit.", FIRST, is_flag=True)
     yield option(
-        "--download", "Fetch missing data and weights; one rank of every host does.", task.sections[0], is_flag=True
+        "--download", "Download missing data and weights, on one rank of each host.", task.sections[0], is_flag=True
     )
 
 
 def _run_options(task: type[Config]) -> Iterator[Any]:
     path = click.Path(path_type=Path)
     yield option("--out", f"Folder of the run.  [default: runs/{task.task}-TIME]", RUN, type=path)
-    yield option("--resume", "Go on with the run in this folder.", RUN, type=path, metavar="RUN")
+    yield option("--resume", "Continue the run in this folder.", RUN, type=path, metavar="RUN")
     yield option(
         ("--continue", "continues"),
-        "Go on with the run in --out if it has a checkpoint; else begin it.",
+        "Continue the run in --out if it has a checkpoint; start it otherwise.",
         RUN,
         is_flag=True,
     )
-    yield option("--elastic", "Go on when ranks are lost or join; under horovodrun --min-np.", RUN, is_flag=True)
+    yield option("--elastic", "Continue when ranks are lost or join; under horovodrun --min-np.", RUN, is_flag=True)
     yield option(
         "--commit-every",
-        "Updates between two states to go on from with --elastic; a lost rank costs what came after.",
+        "Updates between two states kept for --elastic; a lost rank costs the updates since the last.",
         RUN,
         type=click.IntRange(1),
         default=10,
         show_default=True,
     )
-    yield option("--label", "What reports call the link between ranks, to tell runs apart.", RUN, metavar="TEXT")
+    yield option("--label", "Name of the link between ranks in reports, to tell runs apart.", RUN, metavar="TEXT")
     yield options.launcher_options
     yield option(
         ("--json", "as_json"), "Print the summary as JSON, and nothing else, on standard output.", RUN, is_flag=True
