@@ -12,8 +12,8 @@ def resized(state: dict[str, Any], ranks: int) -> dict[str, Any]:
     What is equal on all ranks stays: parameters, moments, averages, counters, levels. Of what is a rank's
     own, rank k keeps that of the former rank k; that of ranks that are no more is dropped. A new rank gets
     the compressor's state of rank 0, its levels among it, with a random stream of its own, and no more:
-    its counts of bytes and seconds begin at zero, and an optimizer that remembers a worker's own gradient
-    takes it for zeros.
+    its counts of bytes and seconds begin at zero, an optimizer that remembers a worker's own gradient takes
+    it for zeros, and a task has no state of this rank alone (``Task.local_state``).
     """
     kept = state["ranks"][:ranks]
     new = [_newcomer(kept[0], rank) for rank in range(len(kept), ranks)]
@@ -22,7 +22,6 @@ def resized(state: dict[str, Any], ranks: int) -> dict[str, Any]:
 
 def _newcomer(first: dict[str, Any], rank: int) -> dict[str, Any]:
     return {
-        **first,
         "optimizers": [{"compression": _of_rank(each["compression"], rank)} for each in first["optimizers"]],
         "reports": [vars(Report()) for _ in first["reports"]],
         "seconds": dict.fromkeys(first["seconds"], 0.0),

@@ -170,7 +170,7 @@ class Task(ABC):
         """The state that is the same on all ranks."""
 
     def local_state(self) -> dict[str, Any]:
-        """The state of this rank alone."""
+        """The state of this rank alone; a rank that joins an elastic run has none."""
         return {}
 
     @abstractmethod

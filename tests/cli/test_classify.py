@@ -126,7 +126,7 @@ def test_weights_that_were_not_kept_are_named(tmp_path):
         (["--loss", "wgan"], "classify has no setting 'loss'; it is one of gan"),
         (["--no-spectral-norm"], "classify has no setting 'spectral_norm'; it is one of gan"),
         (["--lrr", 3], "No such option '--lrr'. Did you mean '--lr'?"),
-        (["--preset", "small-uq4"], "classify has no preset 'small-uq4'; it is one of gan"),
+        (["--preset", "small-nuq"], "classify has no preset 'small-nuq'; it is one of gan"),
         (["--model", "vgg11"], "vgg11 takes images of side 17 or more, not 8"),
         (["--dataset", "celeba", "--data-dir", "/nowhere"], "no celeba in /nowhere"),
         (["--split", "dirichlet", "--dirichlet-alpha", -1], "dirichlet_alpha must be positive, not -1.0"),

@@ -31,6 +31,13 @@ def test_commands_work_in_one_process(tmp_path):
     assert (tmp_path / "run" / "bilinear.png").exists()
 
 
+def test_a_classifier_trains_in_one_process(tmp_path):
+    words = ["hvd-qgenx", "classify", "--epochs", "1", "--model", "mlp", "--bits", "4", "--out", str(tmp_path / "run")]
+    done = python(f"sys.argv = {words!r}; from hvd_qgenx.cli import main; main()")
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout
+
+
 def test_under_a_launcher_it_says_how_to_get_horovod():
     code = "sys.argv = ['hvd-qgenx', 'gan']; from hvd_qgenx.cli import main; main()"
     done = python(code, OMPI_COMM_WORLD_RANK="0")

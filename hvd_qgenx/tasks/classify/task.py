@@ -309,7 +309,7 @@ class ClassifyTask(Task):
         self.model.load_state_dict(state["model"])
         if self.averages:
             self.averages.load_state_dict(state["averages"])
-        self.best, self._last, self._sums = state["best"], Sums(*state["last"]), Sums(*local["sums"])
+        self.best, self._last, self._sums = state["best"], Sums(*state["last"]), Sums(*local.get("sums", ()))
 
     def close(self) -> None:
         self.batches.close()

@@ -235,7 +235,7 @@ class GanTask(Task):
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         self.averages.load_state_dict(state["averages"])
-        self.last_losses = losses.Losses(*torch.tensor(local["losses"]))
+        self.last_losses = losses.Losses(*torch.tensor(local.get("losses", (0.0, 0.0, 0.0))))
 
     def close(self) -> None:
         self.batches.close()

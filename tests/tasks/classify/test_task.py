@@ -14,6 +14,7 @@ from hvd_qgenx.errors import ConfigurationError, TrainingError
 from hvd_qgenx.tasks.classify.settings import RATES, ClassifyConfig
 from hvd_qgenx.tasks.classify.statistics import estimate_statistics, norms_of
 from hvd_qgenx.tasks.classify.task import ClassifyTask, Parts, score
+from hvd_qgenx.training.resize import resized
 from hvd_qgenx.training.trainer import Trainer
 from hvd_qgenx.transport import inprocess
 from hvd_qgenx.transport.inprocess import InProcess
@@ -137,6 +138,29 @@ def test_resumed_after_any_move_it_goes_on_bit_for_bit(changes):
     expected = inprocess.run(2, lambda t: work(t, None))
     for resume_at in range(5):
         assert inprocess.run(2, lambda t, at=resume_at: work(t, at)) == expected
+
+
+@pytest.mark.parametrize("split", ["reshuffled", "fixed"])
+def test_with_other_numbers_of_ranks_it_goes_on_and_counts_every_sample_once(split):
+    """Three ranks, then two, then four: as an elastic run loses hosts and gets others."""
+    state: dict = {}
+    for part, ranks in enumerate((3, 2, 4)):
+
+        def work(transport, state=state, part=part):
+            run = trainer(transport, split=split, optimizer="adam")
+            if state:
+                run.load_state_dict(resized(copy.deepcopy(state), transport.size))
+            while run.updates < 2 * (part + 1):
+                run.advance()
+            samples = [sums[2] for sums in transport.all_gather_object(tuple(run.task._sums), "samples")]
+            return {**run.state_dict(), "hash": run.replica_hash(), "samples": sum(samples)}
+
+        before = state
+        everyone = inprocess.run(ranks, work)
+        state = everyone[0]
+        assert len({each["hash"] for each in everyone}) == 1
+        kept = sum(each["sums"][2] for each in before["ranks"][:ranks]) if before else 0
+        assert state["samples"] == kept + 2 * SMALL["batch_size"]
 
 
 def test_norms_and_biases_do_not_decay_unless_asked():
