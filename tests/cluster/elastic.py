@@ -1,8 +1,9 @@
 """An elastic run over three hosts, on which a rank is killed and a host is cut off; see ``hosts``.
 
-    python -m tests.cluster.elastic RATE FOLDER
+    python -m tests.cluster.elastic RATE FOLDER [COMMAND...]
 
-prints what happened, and draws FOLDER/elastic.png; as root. FOLDER/run is the run's.
+prints what happened, and draws FOLDER/elastic.png; as root. FOLDER/run is the run's. COMMAND trains; by
+default it is a GAN on digits.
 """
 
 import csv
@@ -32,11 +33,11 @@ class ElasticJob(Job):
     Args:
         hosts: the three; all are there at first.
         folder: for the run and its log.
-        options: of ``hvd-qgenx gan``.
+        words: what trains, like ``gan`` and its options.
         cooldown: seconds, at least and at most, after which a host is used again whose rank was lost.
     """
 
-    def __init__(self, hosts: Hosts, folder: Path, *options: str, cooldown: tuple[int, int] = (3, 6)) -> None:
+    def __init__(self, hosts: Hosts, folder: Path, *words: str, cooldown: tuple[int, int] = (3, 6)) -> None:
         table = folder / "hosts.txt"
         table.write_text("a slots=1\nb slots=1\nc slots=1\n")
         launcher = (
@@ -45,8 +46,8 @@ class ElasticJob(Job):
             *("--host-discovery-script", f"{DISCOVER} {table}"),
             *("--blacklist-cooldown-range", *map(str, cooldown)),
         )
-        words = ("gan", "--elastic", "--commit-every", str(COMMIT_EVERY), "--log-every", "1", *options)
-        super().__init__(hosts, folder / "run", folder / "log", *words, launcher=launcher)
+        elastic = ("--elastic", "--commit-every", str(COMMIT_EVERY), "--log-every", "1")
+        super().__init__(hosts, folder / "run", folder / "log", *words, *elastic, launcher=launcher)
 
     def formations(self) -> list[dict[str, float]]:
         """The rows of the run's ranks.csv."""
@@ -83,10 +84,11 @@ def cut_off_and_reconnect(job: ElasticJob, updates: int = 40) -> None:
 
 
 def draw(job: ElasticJob) -> Figure:
-    """The critic's loss over updates, coloured by the number of ranks."""
+    """A loss over updates, the critic's of a GAN, coloured by the number of ranks."""
     rows = list(csv.DictReader((job.run / "metrics.csv").read_text().splitlines()))
     updates = [int(row["update"]) for row in rows]
-    losses = [float(row["loss/discriminator"]) for row in rows]
+    loss = next(name for name in ("loss/discriminator", "loss/train") if name in rows[0])
+    losses = [float(row[loss]) for row in rows]
     figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
     formations = job.formations()
     ends = [*(each["update"] for each in formations[1:]), updates[-1]]
@@ -97,18 +99,19 @@ def draw(job: ElasticJob) -> Figure:
             axes.text(*place, f" {lost:.0f} updates lost", fontsize=8, transform=axes.get_xaxis_transform())
     axes.legend(handles=[Patch(color=colour, label=f"{ranks} ranks") for ranks, colour in COLOURS.items()])
     axes.plot(updates, losses, lw=0.8, color="#1f4e79")
-    axes.set(xlabel="update", ylabel="discriminator's loss", xlim=(0, updates[-1]))
+    axes.set(xlabel="update", ylabel=loss, xlim=(0, updates[-1]))
     return figure
 
 
-def main(rate: str, folder: str) -> int:
+def main(rate: str, folder: str, *words: str) -> int:
     """Returns the exit code of the job."""
+    words = words or ("gan", "--updates", "800", "--filters", "16", "--batch-size", "24")
     if reason := missing():
         raise HostsError(reason)
     out = Path(folder)
     out.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as scratch, three_hosts(rate, Path(scratch)) as hosts:
-        job = ElasticJob(hosts, out, "--updates", "800", "--filters", "16", "--batch-size", "24", cooldown=(5, 10))
+        job = ElasticJob(hosts, out, *words, cooldown=(5, 10))
         lose_and_regain(job, 100)
         cut_off_and_reconnect(job, 100)
         code = job.end(PATIENCE)

@@ -42,7 +42,7 @@ def test_a_killed_rank_costs_little_and_its_host_is_used_again(tmp_path: Path) -
     if reason := missing():
         pytest.skip(reason)
     with three_hosts("1gbit", tmp_path / "hosts") as hosts:
-        job = ElasticJob(hosts, tmp_path, *OPTIONS, "--updates", "1000000", "--checkpoint-every", "20")
+        job = ElasticJob(hosts, tmp_path, "gan", *OPTIONS, "--updates", "1000000", "--checkpoint-every", "20")
         lose_and_regain(job, 15)
         formations = job.formations()
         goal = formations[2]["update"] + 20
