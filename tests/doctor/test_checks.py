@@ -133,7 +133,7 @@ def with_libraries(monkeypatch, **versions):
     ("version", "level", "told"),
     [
         ("Open MPI v4.1.4", OK, "v4.1.4"),
-        ("Open MPI v5.0.11", ERROR, "known bad"),
+        ("Open MPI v5.0.11", ERROR, "is known not to work"),
         ("MPICH Version:      4.0", WARNING, "only Open MPI 4.1"),
     ],
 )
