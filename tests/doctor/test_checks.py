@@ -164,7 +164,7 @@ def test_no_mpi_library(monkeypatch, place, level):
         ("mpirun (Open MPI) 4.1.4\n\nReport bugs", OK, "4.1.4"),
         ("mpirun (Open MPI) 5.0.1\n", ERROR, "of Open MPI 5.0.1, but Horovod runs on 4.1.4"),
         ("HYDRA build details:\n", WARNING, "is not Open MPI's"),
-        ("", WARNING, "says no version"),
+        ("", WARNING, "prints no version"),
     ],
 )
 def test_mpirun_against_the_library(monkeypatch, said, level, told):

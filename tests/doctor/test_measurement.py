@@ -112,7 +112,9 @@ def test_what_holds_others_up_is_named(kinds, told):
 
 def test_links_in_a_sentence():
     said = report.links(measured(best=1))
-    assert said.startswith("Between hosts: typically 100 MB/s in each direction, at least 100 MB/s; 0.4 ms for one byte; ")
+    assert said.startswith(
+        "Between hosts: typically 100 MB/s in each direction, at least 100 MB/s; 0.4 ms for one byte; "
+    )
 
 
 def test_json_has_all_of_it():
