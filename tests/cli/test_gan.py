@@ -485,7 +485,7 @@ def test_images_without_labels_have_nothing_to_be_conditional_on(tmp_path, monke
     monkeypatch.setattr(task.data, "load", lambda *_, **__: unlabelled)
     result = call(*QUICK, "--out", tmp_path / "run", "--dataset", "celeba", "--conditional")
     assert result.exit_code == 2
-    assert "celeba has no labels to be conditional on" in result.stderr
+    assert "celeba has no labels; leave out --conditional" in result.stderr
 
 
 class TestLevels:
