@@ -90,20 +90,20 @@ class TestFile:
             ("presets = [1]", "presets must be a list"),
             ("", "there is nothing to run"),
             ("presets = []\n[modes]", "there is nothing to run"),
-            ("presets = ['a']\nseeds = []", "seeds must be numbers that differ"),
-            ("presets = ['a']\nseeds = [1, 2, 1]", "seeds must be numbers that differ"),
+            ("presets = ['a']\nseeds = []", "seeds must be one or more different numbers"),
+            ("presets = ['a']\nseeds = [1, 2, 1]", "seeds must be one or more different numbers"),
             ("presets = ['a']\nseeds = [0.5]", "seeds must be a list of whole numbers"),
             ("presets = ['a']\nseeds = [true]", "seeds must be a list of whole numbers"),
-            ("presets = ['a']\nout = 1", "out must be a text"),
-            ("presets = ['a']\nlaunch = ['mpirun']", "launch must be a text"),
+            ("presets = ['a']\nout = 1", "out must be a string"),
+            ("presets = ['a']\nlaunch = ['mpirun']", "launch must be a string"),
             ("presets = ['a']\nlaunch = \"mpirun '\"", "launch cannot be split into words"),
             ("presets = ['a']\noptions = 1", "options must be a table"),
             ("modes = ['a']", "modes must be a table"),
             ("[modes]\na = 1", "modes.a must be a table"),
             ("presets = ['a', 'dir/a.toml']", "there are 2 modes called 'a'"),
             ("presets = ['a']\n[modes.a]", "there are 2 modes called 'a'"),
-            ("[modes.'../a']", "the mode '../a' names folders"),
-            ("[modes.'']", "the mode '' names folders"),
+            ("[modes.'../a']", "the mode '../a' cannot be the name of a folder"),
+            ("[modes.'']", "the mode '' cannot be the name of a folder"),
         ],
     )
     def test_what_cannot_be_meant(self, tmp_path, text, sentence):
@@ -149,7 +149,7 @@ class TestJob:
     def test_a_run_that_began_otherwise_is_not_gone_on_with(self, tmp_path, updates):
         changes = {"batch_size": 48, "compressor_parameters": {**CONFIG.compressor_parameters, "bits": 2}}
         other = leave(tmp_path / "run", checkpoint=True, updates=updates, **changes)
-        with pytest.raises(ConfigurationError, match=r"batch_size was 48, not 96; bits was 2, not 4; change it back"):
+        with pytest.raises(ConfigurationError, match=r"batch_size was 48, not 96; bits was 2, not 4; change the"):
             other.check()
 
     def test_what_does_not_change_an_update_may_differ(self, tmp_path):
@@ -158,7 +158,7 @@ class TestJob:
         job(tmp_path / "new").check()
 
     def test_a_run_with_more_updates_than_asked(self, tmp_path):
-        with pytest.raises(ConfigurationError, match="has 8 updates already, more than 6"):
+        with pytest.raises(ConfigurationError, match="already has 8 updates, more than 6"):
             leave(tmp_path / "run", checkpoint=True, updates=8).check()
 
 
@@ -181,7 +181,7 @@ class TestDrive:
         assert (tmp_path / "begun.aside-1" / "metrics.csv").read_text().endswith("4,0\n")
         assert "--bits 4" in new.log.read_text().splitlines()[0]
         printed = capfd.readouterr().err
-        assert "begun has no checkpoint; it is now" in printed
+        assert "begun has no checkpoint; it is kept as" in printed
         assert "24/24" in printed  # all updates of all runs
 
     def test_a_failing_run_does_not_stop_the_others(self, tmp_path, launch, capfd):
@@ -189,7 +189,7 @@ class TestDrive:
         assert drive(jobs, launch) == [(jobs[0], 3), (jobs[1], 0)]
         assert jobs[2].standing() is Standing.DONE
         printed = capfd.readouterr().err
-        assert f"bad failed with exit code 3; {tmp_path / 'bad.log'} ends:" in printed
+        assert f"bad failed with exit code 3; its log {tmp_path / 'bad.log'} ends with:" in printed
         assert "Error: it went wrong" in printed
         assert "6/6" in printed
 

@@ -1,1 +1,1 @@
-"""How fast the codecs and the exchanges are, on this machine; see ``hvd-qgenx bench``."""
+"""Benchmarks of the codecs and the exchanges on this machine; see ``hvd-qgenx bench``."""

@@ -1,4 +1,4 @@
-"""Finds the constants of the cost model's machine from measured exchanges."""
+"""Fits the machine constants of the cost model to measured exchanges."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from hvd_qgenx.exchange.registry import concrete
 
 @dataclass(frozen=True)
 class Observation:
-    """An exchange whose time was taken."""
+    """One timed exchange."""
 
     exchange: str
     """Name of a concrete exchange."""
@@ -26,18 +26,18 @@ class Observation:
     depth: int = IN_FLIGHT
 
     def predicted(self, machine: Machine) -> float:
-        """Returns the seconds by the model."""
+        """Returns the seconds that the model predicts."""
         cost = concrete()[self.exchange].cost
         return cost(machine, self.ranks, self.numel, self.codec, self.slices, self.depth)
 
 
 def calibrate(observations: Sequence[Observation]) -> Machine:
-    """Returns the machine that explains the observations best: least squares of relative errors, no constant negative.
+    """Returns the machine that fits the observations best: non-negative least squares of relative errors.
 
     A constant that no observation depends on keeps its default.
 
     Args:
-        observations: in one slice, so that the model is linear in the constants (of bandwidths, the inverse).
+        observations: exchanges in one slice, so that the model is linear in latencies and inverse bandwidths.
     """
     units = [Machine(**{name: 1.0}) for name in ("bandwidth", "latency", "negotiation", "local_bandwidth")]
     codec = [observation.predicted(Machine()) for observation in observations]

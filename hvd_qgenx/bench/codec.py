@@ -1,4 +1,4 @@
-"""Compressors alone: how fast they encode, decode and decode into a sum, next to copying the same numbers."""
+"""Speed of compressors alone: encoding, decoding and decoding into a sum, relative to a copy of the same numbers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,23 +17,23 @@ from hvd_qgenx.bench.timing import Times, interleaved
 from hvd_qgenx.errors import TrainingError
 
 PART = 2**16
-"""Coordinates at most that are compared with the reference, which is slow."""
+"""Largest number of coordinates compared with the reference, which is slow."""
 ACTIONS = ("encode", "decode", "accumulate")
 COPY = "copy"
 KEY = 0x0123456789ABCDEF
 
 
 class MismatchError(TrainingError):
-    """A result that was to be timed is not what the reference says, so its time means nothing."""
+    """A result to be timed differs from the reference, so its time would mean nothing."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A compressor, as it is called in tables."""
+    """A compressor, with its name in tables."""
 
     name: str
     setting: str
-    """Its width in words; empty where it has none."""
+    """Its bit width in words; empty if it has none."""
     compressor: Compressor
 
     @property
@@ -42,7 +42,7 @@ class Case:
 
 
 def configuration(compressor: Compressor) -> str:
-    """A compressor with all its parameters, written alike however they were given."""
+    """Returns a canonical text of a compressor and all its parameters."""
     values = {name: getattr(compressor, name) for name in parameters.names(type(compressor))}
     written = [f"{name}={value if isinstance(value, str) else f'{value:g}'}" for name, value in values.items()]
     return f"{compressor.name}:{','.join(written)}"
@@ -50,18 +50,18 @@ def configuration(compressor: Compressor) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """Where vectors lie and how many threads work on them."""
+    """The device and dtype of the vectors, and the number of threads that process them."""
 
     device: torch.device
     dtype: torch.dtype
     threads: int
 
     def vector(self, size: int) -> Tensor:
-        """Normal numbers, the same every time; not to be changed."""
+        """Returns normal random numbers, the same at every call; callers must not modify them."""
         return _normal(size).to(self.device, self.dtype)
 
     def finish(self) -> None:
-        """Waits for the device."""
+        """Waits until the device is idle."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
@@ -70,7 +70,7 @@ def verify(case: Case, place: Place, size: int) -> None:
     """Compares with ``compressors.kernels.reference`` bit for bit, on at most ``PART`` coordinates.
 
     Raises:
-        MismatchError: payload, its length, what it decodes to, or what it adds to a sum is another.
+        MismatchError: the payload, its length, the decoded vector, or the sum that it is added to differs.
     """
     vector = place.vector(min(size, PART))
     made = _roundtrip(case.compressor, vector)
@@ -83,10 +83,10 @@ def verify(case: Case, place: Place, size: int) -> None:
 
 
 def measure(case: Case, place: Place, size: int, repeats: int) -> dict[str, Any]:
-    """Times one compressor on ``size`` coordinates, in turn with copies of as many float32.
+    """Times one compressor on ``size`` coordinates, alternating with copies of as many float32.
 
     Raises:
-        MismatchError: the payload has another length than was promised.
+        MismatchError: the payload does not have the announced length.
     """
     vector = place.vector(size)
     compressor = case.compressor
@@ -123,7 +123,7 @@ def measure(case: Case, place: Place, size: int, repeats: int) -> dict[str, Any]
 
 
 def _before(action: str) -> str:
-    """Every action has a copy of its own before it, as a machine's speed may change from one moment to the next."""
+    """Names the copy timed right before an action; each has its own, since a machine's speed varies over time."""
     return f"{COPY} before {action}"
 
 
@@ -133,7 +133,7 @@ def _normal(size: int) -> Tensor:
 
 
 def _copy(size: int, place: Place) -> Callable[[], Any]:
-    """Copies so many float32 into memory in use: numpy's copy on the CPU, the device's on a GPU."""
+    """Returns a function that copies ``size`` float32 into touched memory: by numpy on the CPU, by torch on a GPU."""
     source = _normal(size).to(place.device)
     target = torch.zeros_like(source)
     if place.device.type == "cpu":
@@ -143,7 +143,7 @@ def _copy(size: int, place: Place) -> Callable[[], Any]:
 
 
 def _roundtrip(compressor: Compressor, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Payload, decoded vector, and the vector with the decoded one added."""
+    """Returns the payload, the decoded vector, and the sum of the vector and the decoded one."""
     compressor.lay_out([len(vector)])
     payload = _payload(compressor, vector)
     sent = payload[: _encode(compressor, vector, payload)]
@@ -166,7 +166,7 @@ def _encode(compressor: Compressor, vector: Tensor, payload: Tensor) -> int:
 
 @contextmanager
 def _reference_kernels() -> Iterator[None]:
-    """Inside, compressors use the reference on every device."""
+    """Makes compressors use the reference kernels on every device inside the context."""
     chosen = kernels.for_device
     kernels.for_device = lambda device: reference
     try:

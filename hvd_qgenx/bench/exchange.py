@@ -1,4 +1,4 @@
-"""Whole exchanges of a model's gradients, next to stock Horovod's in the same run."""
+"""Times whole exchanges of a model's gradients, together with stock Horovod's in the same run."""
 
 import hashlib
 import os
@@ -27,19 +27,19 @@ from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.environment import FUSION_THRESHOLD
 
 STOCK = {"horovod fp32": False, "horovod fp16": True}
-"""Baselines, and whether they halve the precision."""
+"""The baselines; true: gradients travel as fp16."""
 FP32, FP16 = STOCK
 PHASES = ("encode", "wire", "decode")
 SLACK = 4.0
-"""Squared distances from the mean may be so many times what is expected of them."""
+"""Factor by which a squared distance from the mean may exceed its expectation."""
 
 
 def fuse_as_stock() -> None:
-    """Lets Horovod fuse small tensors, as it does by itself; to be called before it starts. The user's setting wins.
+    """Leaves Horovod's fusion of small tensors on; call it before Horovod starts. The user's own setting wins.
 
-    The transport would set fusion off, which costs Horovod's own optimizer a tenth of its speed on ResNet-18. Of
-    slices of ours no two fit into this buffer, so they are not touched; with it Horovod was as fast as with its
-    default of 128 MB.
+    The transport would switch fusion off, which costs Horovod's own optimizer a tenth of its speed on ResNet-18. No
+    two of our slices fit into this buffer, so they are not fused; with it Horovod was as fast as with its default of
+    128 MB.
     """
     os.environ.setdefault(FUSION_THRESHOLD, str(SLICE_BYTES))
 
@@ -48,7 +48,7 @@ class System(ABC):
     """An optimizer that replaces gradients by their means, as a training loop uses it."""
 
     pattern: str
-    """Name of the exchange that does the work."""
+    """Name of the concrete exchange."""
     slices: int = 1
     """Number of slices in which the gradients are exchanged."""
     configuration: str
@@ -60,7 +60,7 @@ class System(ABC):
         self.optimizer: Any = None
 
     def fill(self, gradients: Sequence[Tensor]) -> None:
-        """Takes over gradients of the parameters' shapes, in place where there are some."""
+        """Sets the parameters' gradients, in place where they exist already."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             if parameter.grad is None:
                 parameter.grad = gradient.clone()
@@ -68,11 +68,11 @@ class System(ABC):
                 parameter.grad.copy_(gradient)
 
     def synchronize(self) -> None:
-        """Exchanges the gradients; this is timed."""
+        """Exchanges the gradients; this call is timed."""
         self.optimizer.synchronize()
 
     def result(self) -> Tensor:
-        """All gradients end to end, a copy."""
+        """Returns a copy of all gradients as one vector."""
         return torch.cat([parameter.grad.flatten() for parameter in self.parameters if parameter.grad is not None])
 
     @abstractmethod
@@ -81,7 +81,7 @@ class System(ABC):
 
     @abstractmethod
     def tolerance(self, everyones: Sequence[Sequence[Tensor]], mean: Tensor) -> float:
-        """Returns the most that ||result - mean||^2 may be, for the gradients of all ranks and their mean."""
+        """Returns the largest admissible ||result - mean||^2, given the gradients of all ranks and their mean."""
 
 
 class Stock(System):
@@ -90,7 +90,7 @@ class Stock(System):
     pattern = "allreduce"
 
     def __init__(self, name: str, workload: Workload, transport: Transport) -> None:
-        from hvd_qgenx.transport.stock import stock_optimizer  # only where there is Horovod
+        from hvd_qgenx.transport.stock import stock_optimizer  # needs Horovod
 
         super().__init__(name, workload)
         self.half = STOCK[name]
@@ -134,7 +134,7 @@ class Ours(System):
         return report
 
     def tolerance(self, everyones: Sequence[Sequence[Tensor]], mean: Tensor) -> float:
-        """Each rank's rounding is its own; then, in two phases, that of the mean."""
+        """Bounds the sum of each rank's rounding error and, in a two-phase exchange, that of the mean."""
         sizes = [parameter.numel() for parameter in self.parameters]
         parts = [part.view_as(p) for part, p in zip(mean.split(sizes), self.parameters, strict=True)]
         independent = len(everyones) if self.compressor.inner.unbiased else 1
@@ -142,7 +142,7 @@ class Ours(System):
         return SLACK * (first + self._bound(parts)) + _rounding(2.0**-24, everyones)
 
     def _bound(self, gradients: Sequence[Tensor]) -> float:
-        """On the expected squared error of compressing these once, by theory."""
+        """Returns the theoretical bound on the expected squared error of compressing these gradients once."""
         inner = self.compressor.inner
         parts = [gradient.flatten() for gradient in gradients if self.compressor.route(gradient.shape) is inner]
         return inner.variance_bound(torch.cat(parts)) if parts else 0.0
@@ -150,19 +150,19 @@ class Ours(System):
 
 @dataclass(frozen=True)
 class Plan:
-    """A workload, and the systems that exchange it."""
+    """A workload and the systems that exchange it."""
 
     workload: Workload
     compressors: Mapping[str, Compressor]
     make_exchange: Callable[[Transport], Exchange]
     repeats: int
     rate: float | None
-    """Bytes per second of a rank's link, where it is known."""
+    """Bytes per second of a rank's link; None if unknown."""
     stock: bool
     """Also measure Horovod's own optimizer."""
 
     def systems(self, transport: Transport) -> list[System]:
-        """All that are compared, on one rank."""
+        """Returns this rank's part of all systems to compare."""
         exchange = self.make_exchange(transport)
         stock = [Stock(name, self.workload, transport) for name in STOCK] if self.stock else []
         ours = [Ours(name, self.workload, compressor, exchange) for name, compressor in self.compressors.items()]
@@ -170,13 +170,15 @@ class Plan:
 
 
 def measure(plan: Plan, transport: Transport, progress: Callable[[Any], Any] = iter) -> list[dict[str, Any]]:
-    """Verifies all systems, then times them in turn; a row for each, the same on all ranks.
+    """Verifies all systems, then times them in turn; returns a row for each, the same on all ranks.
 
     Args:
+        plan: the workload and the systems.
+        transport: the ranks.
         progress: wraps the list of exchanges, as tqdm does.
 
     Raises:
-        MismatchError: on all ranks, if a result is not the mean, or not the same everywhere.
+        MismatchError: on all ranks, if a result is not the mean, or differs between ranks.
     """
     systems = plan.systems(transport)
     _verify(systems, plan.workload, transport)
@@ -195,7 +197,7 @@ def measure(plan: Plan, transport: Transport, progress: Callable[[Any], Any] = i
 
 
 def _verify(systems: Sequence[System], workload: Workload, transport: Transport) -> None:
-    """Compares every system's result, on all ranks, with the mean found in float64."""
+    """Compares every system's result, on all ranks, with the mean computed in float64."""
     everyones = [workload.gradients(rank) for rank in range(transport.size)]
     mean = _sum(_flat(gradients).double() for gradients in everyones) / transport.size
     for system in systems:
@@ -207,14 +209,14 @@ def _verify(systems: Sequence[System], workload: Workload, transport: Transport)
         if not all(near for near, _ in found):
             raise MismatchError(
                 f"{system.name}: the result is not the mean over ranks: its squared distance is {distance:.3g}, "
-                f"where {allowed:.3g} is the most that rounding explains"
+                f"but rounding explains at most {allowed:.3g}"
             )
         if len({digest for _, digest in found}) > 1:
-            raise MismatchError(f"{system.name}: ranks were left with different results")
+            raise MismatchError(f"{system.name}: ranks ended with different results")
 
 
 def timed(system: System, gradients: Sequence[Tensor], transport: Transport) -> tuple[float, Report]:
-    """Seconds of one exchange on this rank, all having begun together, and its report."""
+    """Returns the seconds of one exchange on this rank, which all ranks start together, and its report."""
     system.fill(gradients)
     transport.all_gather(torch.zeros(1, dtype=torch.uint8), [1] * transport.size, "bench.begin").wait()
     start = time.perf_counter()
@@ -253,12 +255,12 @@ def _rows(plan: Plan, systems: Sequence[System], everyone: Sequence[dict[str, An
 
 
 def _slowest(ranks: Sequence[Sequence[tuple[float, Report]]]) -> Times:
-    """In every round, the seconds of the slowest rank."""
+    """Returns the seconds of the slowest rank in every round."""
     return Times(tuple(max(seconds for seconds, _ in round_) for round_ in zip(*ranks, strict=True)))
 
 
 def _phase(phase: str, ranks: Sequence[Sequence[Report]]) -> float:
-    """Seconds of a phase: the mean over ranks, the median over rounds."""
+    """Returns the seconds of a phase: the median over rounds of the mean over ranks."""
     rounds = [[getattr(report, f"{phase}_seconds") for report in round_] for round_ in zip(*ranks, strict=True)]
     return Times(tuple(sum(seconds) / len(seconds) for seconds in rounds)).median
 
@@ -272,6 +274,6 @@ def _sum(vectors: Iterable[Tensor]) -> Tensor:
 
 
 def _rounding(unit: float, everyones: Sequence[Sequence[Tensor]]) -> float:
-    """Squared error of a mean whose every addition is off by up to ``unit``, relatively."""
+    """Returns a bound on the squared error of a mean whose additions have relative errors up to ``unit``."""
     largest = _sum(_flat(gradients).abs() for gradients in everyones)
-    return float((largest.double() * unit * (len(everyones) + 2)).square().sum())  # two: a scale, the result
+    return float((largest.double() * unit * (len(everyones) + 2)).square().sum())  # 2: scaling, rounding

@@ -1,4 +1,4 @@
-"""Pictures of measurements and of the cost model."""
+"""Figures of the measurements and of the cost model."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ from matplotlib import pyplot as plt
 
 MARKERS = "os^vDP*X<>dph"
 LINES = {"allgather": ":", "hierarchical": "o--"}
-"""Line styles of exchanges in the picture of the model; all others are solid."""
+"""Line styles of exchanges in the figure of the model; all others are solid."""
 COLORS = {"encode": "tab:blue", "wire": "0.75", "decode": "tab:orange"}
 
 
 def draw_codec(rows: Sequence[Row], path: Path) -> None:
-    """Writes a PNG: speed over that of a copy against size, a panel for every action, a line for every compressor."""
+    """Writes a PNG: speed relative to a copy against size, a panel for every action, a line for every compressor."""
     figure, panels = plt.subplots(1, len(ACTIONS), figsize=(15, 5.2), sharey=True, layout="constrained")
     lines = group(rows, lambda row: (label(row), row["device"], row["dtype"], row["threads"]))
     varied = [len({key[place] for key in lines}) > 1 for place in range(4)]
@@ -80,8 +80,8 @@ def draw_exchange(rows: Sequence[Row], path: Path) -> None:
 def draw_model(machine: Machine, codecs: Mapping[str, CodecSpeed], numel: int, path: Path, per_host: int = 8) -> None:
     """Writes a PNG: seconds of an exchange against ranks up to 1,024, a line for every codec and exchange.
 
-    Payloads of 16 bits and more are added, others are not.
-    Left: one rank on each host; right: ``per_host`` on each.
+    Codecs of 16 bits and more use the exchanges that add payloads, others the rest. Left: one rank on each host;
+    right: ``per_host`` on each.
     """
     figure, panels = plt.subplots(1, 2, figsize=(13, 5.2), sharey=True, layout="constrained")
     for panel, local in zip(panels, (1, per_host), strict=True):

@@ -1,4 +1,4 @@
-"""Measurements on disk: JSON with rows, and the machine they were made on."""
+"""Measurements on disk: JSON with rows and a description of the machine."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ KINDS = ("codec", "exchange")
 
 @dataclass(frozen=True)
 class Measured:
-    """What one call of ``hvd-qgenx bench codec`` or ``exchange`` found."""
+    """The results of one call of ``hvd-qgenx bench codec`` or ``exchange``."""
 
     kind: str
     command: str
@@ -22,20 +22,20 @@ class Measured:
     rows: list[dict[str, Any]]
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Returns plain values for JSON."""
         return {"kind": self.kind, "command": self.command, "machine": self.machine, "rows": self.rows}
 
     def write(self, path: Path) -> None:
-        """Writes a file that ``read`` reads; its folder is made if need be."""
+        """Writes a file for ``read``; creates its folder if necessary."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, self.as_dict())
 
 
 def read(paths: Sequence[Path]) -> list[Measured]:
-    """Files of earlier measurements.
+    """Reads files of earlier measurements.
 
     Raises:
-        ConfigurationError: one cannot be read, or holds something else.
+        ConfigurationError: a file cannot be read, or holds something else.
     """
     found = []
     for path in paths:
@@ -43,7 +43,11 @@ def read(paths: Sequence[Path]) -> list[Measured]:
             content = json.loads(path.read_text())
             found.append(Measured(**content))
         except (OSError, ValueError, TypeError) as error:
-            raise ConfigurationError(f"{path} holds no measurement that can be read: {error}") from error
+            raise ConfigurationError(
+                f"{path} is not a readable measurement: {error}; write it with hvd-qgenx bench --json"
+            ) from error
         if found[-1].kind not in KINDS:
-            raise ConfigurationError(f"{path} is of unknown kind {found[-1].kind!r}")
+            raise ConfigurationError(
+                f"{path} holds a measurement of unknown kind {found[-1].kind!r}, not {' or '.join(KINDS)}"
+            )
     return found

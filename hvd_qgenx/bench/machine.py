@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""Description of the machine of a measurement."""
 
 import os
 import platform
@@ -10,15 +10,15 @@ from typing import Any
 import torch
 
 FLAGS = ("avx2", "f16c", "fma", "avx512f", "avx512bw", "avx512vbmi", "avx512_bf16", "asimd", "sve")
-"""Of processors; those that matter here."""
+"""Processor flags that matter for the kernels."""
 PACKAGES = ("hvd-qgenx", "torch", "numpy", "numba", "triton")
 
 
 def describe(versions: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Processor, memory, GPUs and versions, as JSON takes them; nothing that names the machine.
+    """Returns processor, memory, GPUs and versions as plain values for JSON; nothing identifies the machine.
 
     Args:
-        versions: others to list, as ``Transport.versions`` gives them.
+        versions: further versions to list, as ``Transport.versions`` returns them.
     """
     model, flags = _processor()
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -33,12 +33,12 @@ def describe(versions: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def boot() -> str:
-    """The same on processes that share a running kernel, and so its cores; empty where unknown."""
+    """Returns an identifier that is equal on processes of one running system, which share its cores; "" if unknown."""
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else ""
 
@@ -54,7 +54,7 @@ def _installed() -> dict[str, str]:
 
 
 def _processor() -> tuple[str, set[str]]:
-    """Model and flags, from Linux."""
+    """Returns the processor's model and flags, from Linux's /proc/cpuinfo."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     fields: dict[str, str] = {}
     for line in lines:

@@ -1,4 +1,4 @@
-"""The cost model held against measurements."""
+"""Compares the cost model with measurements."""
 
 import math
 from collections.abc import Sequence
@@ -14,21 +14,21 @@ from hvd_qgenx.exchange.pipeline import IN_FLIGHT
 from hvd_qgenx.exchange.registry import concrete
 
 SMALL, LARGE = 10_000, 1_000_000
-"""Exchanges of so few coordinates tell of latency, of so many of bandwidth."""
+"""Exchanges of up to ``SMALL`` coordinates show the latency, those from ``LARGE`` on the bandwidth."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """Exchanges in one place, and the machine that its uncompressed and its small ones make of it."""
+    """Exchanges in one place, and the machine fitted to its uncompressed and its small ones."""
 
     place: str
     machine: Machine
     rows: list[Row]
     observations: list[Observation]
-    """Of the rows."""
+    """One for every row."""
 
     def table(self) -> Table:
-        """Measured and predicted times; a star marks what the machine's constants come from."""
+        """Returns a table of measured and predicted times; a star marks rows that the machine's constants come from."""
         return Table(
             f"{self.place}: {constants(self.machine)}",
             ("system", "gradients", "measured, ms", "model, ms", "model / measured"),
@@ -46,7 +46,10 @@ class Check:
 
 
 def check(found: Sequence[Measured]) -> list[Check]:
-    """One for every place where Horovod was measured too; rows whose compressor's speed is unknown are left out."""
+    """Returns a check for every place where Horovod was measured too.
+
+    Rows whose compressor has no measured speed are left out.
+    """
     speeds = [row for measured in found if measured.kind == "codec" for row in measured.rows]
     seen = [
         (row, observed)
@@ -68,7 +71,7 @@ def check(found: Sequence[Measured]) -> list[Check]:
 
 
 def observation(row: Row, speeds: Sequence[Row], cores: int) -> Observation | None:
-    """A row of an exchange as the model sees it; None where the speed of its compressor is not among ``speeds``."""
+    """Converts a row of an exchange for the model; None if ``speeds`` does not have its compressor."""
     codec = codec_of(row, speeds)
     if codec is None:
         return None
@@ -79,7 +82,10 @@ def observation(row: Row, speeds: Sequence[Row], cores: int) -> Observation | No
 
 
 def codec_of(row: Row, speeds: Sequence[Row]) -> CodecSpeed | None:
-    """The compressor of an exchange, at the measured size nearest to that of a slice; sums need none."""
+    """Returns the speed of an exchange's compressor, at the measured size nearest to that of a slice.
+
+    Uncompressed sums need no codec. None if the compressor was not measured.
+    """
     if row["system"] == HOROVOD or (row["system"] == "none" and concrete()[row["pattern"]].adds_payloads):
         return FP32
     known = [
@@ -105,17 +111,17 @@ def best_slices(
     depth: int = IN_FLIGHT,
     most: int = 256,
 ) -> int:
-    """Returns the number of slices, at most ``most``, that costs least; the fewest of those that cost the same."""
+    """Returns the number of slices, up to ``most``, with the lowest cost; the smallest on a tie."""
     return min(range(1, most + 1), key=lambda slices: exchange.cost(machine, ranks, numel, codec, slices, depth))
 
 
 def tells_of_machine(row: Row) -> bool:
-    """Whether the machine's constants come from this row: codec and slices play no part in it."""
+    """Returns whether the machine's constants are fitted to this row, where codec and slices play no part."""
     return bool(row["numel"] <= SMALL or (row["system"] == HOROVOD and row["numel"] >= LARGE))
 
 
 def constants(machine: Machine) -> str:
-    """In words; what no measurement depended on is left out."""
+    """Describes the machine's constants; those that no measurement depended on are left out."""
     said = [
         f"B = {machine.bandwidth / 1e6:.4g} MB/s" if machine.bandwidth < math.inf else "",
         f"M = {machine.local_bandwidth / 1e6:.4g} MB/s" if machine.local_bandwidth < math.inf else "",

@@ -1,4 +1,4 @@
-"""Models and dtypes of the measurements by name."""
+"""Models and dtypes of the benchmarks by name."""
 
 from collections.abc import Callable
 

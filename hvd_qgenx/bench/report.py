@@ -1,4 +1,4 @@
-"""The page of results: docs/performance.md."""
+"""Writes the page of results, docs/performance.md."""
 
 import inspect
 import textwrap
@@ -22,8 +22,8 @@ KEEP = "<!-- hvd-qgenx bench report writes what is above this line, and keeps wh
 
 HEAD = """# Performance
 
-Medians, with the range over rounds in parentheses. All that is compared took turns in the same run, and was verified
-before: payloads and decoded vectors against the plain-torch reference bit for bit, means over ranks against float64.
+Medians, with the range over rounds in parentheses. Whatever is compared was timed in turn in the same run, and verified
+first: payloads and decoded vectors against the plain-torch reference bit for bit, means over ranks against float64.
 `hvd-qgenx bench report` made this page from the files of
 
 {commands}
@@ -33,21 +33,21 @@ before: payloads and decoded vectors against the plain-torch reference bit for b
 
 CODECS = """## Compressors
 
-Speed in GB of float32 input or output a second, and over that of `numpy.copyto` of the same numbers (on a GPU: of a
+Speed in GB of float32 input or output a second, and relative to `numpy.copyto` of the same numbers (on a GPU: to a
 device copy). `accumulate` decodes and adds to a sum.
 """
 
 EXCHANGES = """## Exchanges
 
 Time of the slowest rank, from gradients in place to means in place, by `synchronize()` of our optimizer and of stock
-Horovod's, whose all-reduces use the ring. `/ floor`: over the time that the bytes of one rank take at the links' rate,
-headers of TCP not counted. `x fp32`, `x fp16`: how many times faster than Horovod's. encode, wire, decode: where a
-rank spends its time, on average; wire includes waiting for others.
+Horovod's, whose all-reduces use the ring. `/ floor`: relative to the time of one rank's bytes at the links' rate, TCP
+headers left out. `x fp32`, `x fp16`: speed-up over Horovod's. encode, wire, decode: seconds of a rank's phases, on
+average; wire includes waiting for other ranks.
 """
 
 BYTES = """## Bytes and ranks
 
-MB sent by one rank; in parentheses over 2 (K-1)/K, which ring all-reduce and two-phase exchange have in common.
+MB sent by one rank; in parentheses divided by 2 (K-1)/K, the factor of ring all-reduce and of the two-phase exchange.
 """
 
 MODEL = """## Cost model
@@ -59,13 +59,13 @@ MODEL = """## Cost model
 ```
 
 The machine's constants below come from Horovod's own fp32 all-reduces of {large:,} numbers and more, and from exchanges
-of up to {small:,} (marked *); E and D from the speeds of compressors alone, divided among ranks where those outnumber
-cores. All other rows are predictions.
+of up to {small:,} (marked *); E and D come from the speeds of compressors alone, divided among ranks if there are more
+ranks than cores. All other rows are predictions.
 """
 
 
 def write(found: Sequence[Measured], page: Path) -> None:
-    """Writes the page, and pictures into ``images`` beside it; keeps what follows ``KEEP`` in an earlier page."""
+    """Writes the page, and its figures into ``images`` beside it; keeps what follows ``KEEP`` in an earlier page."""
     images = page.parent / "images"
     images.mkdir(parents=True, exist_ok=True)
     kept = page.read_text().partition(KEEP)[2] if page.exists() else ""
@@ -85,7 +85,7 @@ def write(found: Sequence[Measured], page: Path) -> None:
 
 
 def _distinct(rows: Iterable[Row]) -> list[Row]:
-    """Of compressors measured several times in the same place, the first."""
+    """Returns the rows without repeated measurements of a compressor in the same place; the first one counts."""
     keys = ("compressor", "setting", "device", "dtype", "threads", "size")
     return [same[0] for same in group(rows, lambda row: tuple(row[key] for key in keys)).values()]
 
@@ -122,13 +122,13 @@ def _codecs(rows: Sequence[Row], images: Path) -> str:
 
 
 def _over_sizes(rows: Sequence[Row]) -> list[Row]:
-    """Those of compressors measured at several sizes in the same place; all if there are none."""
+    """Returns the rows of compressors measured at several sizes in the same place; all rows if there are none."""
     lines = group(rows, lambda row: (label(row), row["device"], row["dtype"], row["threads"])).values()
     return [row for own in lines if len(own) > 1 for row in own] or list(rows)
 
 
 def _threads(rows: Sequence[Row]) -> Table | None:
-    """How many times faster several threads are than one, where both were measured at the same size."""
+    """Returns a table of speed-ups by threads over one thread at the same size; None if none was measured."""
     pairs = group(rows, lambda row: (label(row), row["device"], row["dtype"], row["size"]))
     lines = []
     for own in pairs.values():
@@ -169,21 +169,21 @@ def _model(checks: Sequence[Check], codecs: Sequence[Row], images: Path) -> str:
 
 
 def _combined(checks: Sequence[Check]) -> Machine:
-    """The place with the fastest links of known rate, with the memory of a place without links."""
+    """Combines the fastest links of known rate with the memory bandwidth of a single host."""
     linked = [one.machine for one in checks if one.rows[0]["rate"]] or [one.machine for one in checks]
     local = [one.machine.local_bandwidth for one in checks if one.rows[0]["hosts"] == 1]
     return replace(max(linked, key=lambda one: one.bandwidth), **({"local_bandwidth": local[0]} if local else {}))
 
 
 def _curves(checks: Sequence[Check], codecs: Sequence[Row]) -> dict[str, CodecSpeed]:
-    """Compressed systems of the checks, at the speed of a core of one's own."""
+    """Returns the codecs of the compressed systems, at their speed on a dedicated core."""
     rows = {row["system"]: row for one in checks for row in one.rows if not concrete()[row["pattern"]].adds_payloads}
     found = {name: model.codec_of(row, codecs) for name, row in rows.items()}
     return {name: codec for name, codec in found.items() if codec is not None}
 
 
 def _formulas() -> str:
-    """The formulas in the documentation of the model and of every exchange's cost, without the first sentences."""
+    """Returns the formulas in the docstrings of the cost model and of every exchange, without their summaries."""
     rows = [("exchange", f"{'codec':33}collectives")]
     for name, found in concrete().items():
         first, *more = _formula(found.slice_cost).splitlines()

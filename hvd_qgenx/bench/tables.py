@@ -1,4 +1,4 @@
-"""Rows of measurements as tables, for a terminal and for a page."""
+"""Tables of measurements, for a terminal and for a page."""
 
 import io
 from collections.abc import Callable, Iterable, Sequence
@@ -16,14 +16,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as they are shown; the first column holds names."""
+    """A table of formatted cells; the first column holds names."""
 
     title: str
     headings: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
     def text(self, width: int = 160) -> str:
-        """For a terminal."""
+        """Returns the table drawn for a terminal."""
         table = RichTable(title=self.title)
         for index, heading in enumerate(self.headings):
             table.add_column(heading, justify="right" if index else "left", no_wrap=not index)
@@ -34,13 +34,13 @@ class Table:
         return text.getvalue()
 
     def markdown(self) -> str:
-        """For a page; the title is left out."""
+        """Returns the table in Markdown, without its title."""
         marks = ("---", *["---:"] * (len(self.headings) - 1))
         return "".join(f"| {' | '.join(cells)} |\n" for cells in (self.headings, marks, *self.rows))
 
 
 def group(rows: Iterable[Row], key: Callable[[Row], T]) -> dict[T, list[Row]]:
-    """Rows with the same key together, in order of first appearance."""
+    """Groups rows by key, in order of first appearance."""
     groups: dict[T, list[Row]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -48,14 +48,14 @@ def group(rows: Iterable[Row], key: Callable[[Row], T]) -> dict[T, list[Row]]:
 
 
 def codec_tables(rows: Sequence[Row]) -> list[Table]:
-    """One for every device, dtype, number of threads and size."""
+    """Returns a table for every device, dtype, number of threads and size."""
     return [
         codec_table(own) for own in group(rows, lambda r: (r["device"], r["dtype"], r["threads"], r["size"])).values()
     ]
 
 
 def codec_table(rows: Sequence[Row]) -> Table:
-    """Speeds of compressors on vectors of one kind, in GB of float32 a second and over that of a copy."""
+    """Returns the speeds of compressors on vectors of one kind, in GB of float32 a second and relative to a copy."""
     first = rows[0]
     copy = _speed(first["size"], first[f"{COPY}_seconds"]["median"])
     threads = f", {_count(first['threads'], 'thread')}" if first["device"] == "cpu" else ""
@@ -79,7 +79,7 @@ def codec_table(rows: Sequence[Row]) -> Table:
 
 
 def label(row: Row) -> str:
-    """A compressor and its width."""
+    """Returns a compressor's name and bit width."""
     return f"{row['compressor']}, {row['setting']}" if row["setting"] else str(row["compressor"])
 
 
@@ -90,17 +90,17 @@ def _codec_cells(row: Row, action: str) -> tuple[str, str]:
 
 
 def exchange_tables(rows: Sequence[Row]) -> list[Table]:
-    """One for every model, number of ranks and rate."""
+    """Returns a table for every model, number of ranks and rate."""
     return [exchange_table(own) for own in group(rows, setting).values()]
 
 
 def setting(row: Row) -> tuple[Any, ...]:
-    """What makes exchanges comparable."""
+    """Returns the key of comparable exchanges."""
     return row["model"], row["numel"], row["ranks"], row["hosts"], row["rate"]
 
 
 def exchange_table(rows: Sequence[Row]) -> Table:
-    """Times of the slowest rank, with what they went into on average."""
+    """Returns the times of the slowest rank, with the average seconds of their phases."""
     first = rows[0]
     ratios = {"floor_ratio": "/ floor", "fp32_ratio": "x fp32", "fp16_ratio": "x fp16"}
     known = [key for key in ratios if first[key] is not None]
@@ -122,13 +122,13 @@ def exchange_table(rows: Sequence[Row]) -> Table:
 
 
 def where(row: Row) -> str:
-    """Ranks, hosts and links in words."""
+    """Describes ranks, hosts and links."""
     hosts = f"{_count(row['ranks'], 'rank')} on {_count(row['hosts'], 'host')}"
     return f"{hosts}, {rate_in_words(row['rate'])}" if row["rate"] else hosts
 
 
 def rate_in_words(rate: float) -> str:
-    """Of bytes per second, in bits."""
+    """Formats bytes per second as bits per second."""
     for unit, size in (("gbit", 1e9), ("mbit", 1e6), ("kbit", 1e3)):
         if 8 * rate >= size:
             return f"{8 * rate / size:g} {unit}/s"
@@ -136,7 +136,7 @@ def rate_in_words(rate: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """Three digits."""
+    """Formats seconds as milliseconds with three significant digits."""
     value = 1e3 * seconds
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
@@ -146,5 +146,5 @@ def _count(number: int, what: str) -> str:
 
 
 def _speed(size: int, seconds: float) -> float:
-    """GB of float32 per second."""
+    """Returns GB of float32 per second."""
     return 4e-9 * size / seconds

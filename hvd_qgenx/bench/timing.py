@@ -1,4 +1,4 @@
-"""Times of several actions, taken in turn, so that what slows the machine down slows all of them."""
+"""Times several actions in turn, so that whatever slows the machine down slows all of them."""
 
 import math
 import statistics
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 LEAST_SECONDS = 2e-4
-"""Of one timing: what is shorter is done several times over."""
+"""Shortest time of one measurement; a quicker action is repeated within it."""
 ENOUGH_SECONDS = 10.0
-"""Of all rounds; after so long no other is begun, once there are ``LEAST_ROUNDS``."""
+"""Total time after which no further round starts, once there are ``LEAST_ROUNDS``."""
 LEAST_ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one action in every round."""
+    """The seconds of one action in every round."""
 
     rounds: tuple[float, ...]
 
@@ -25,22 +25,23 @@ class Times:
         return statistics.median(self.rounds)
 
     def ratio(self, other: "Times") -> float:
-        """How many times faster than ``other``: the median over rounds."""
+        """Returns the speed-up over ``other``, the median over rounds."""
         return statistics.median(theirs / ours for ours, theirs in zip(self.rounds, other.rounds, strict=True))
 
     def as_dict(self) -> dict[str, float]:
-        """Median, least and greatest, in seconds."""
+        """Returns median, minimum and maximum, in seconds."""
         return {"median": self.median, "min": min(self.rounds), "max": max(self.rounds)}
 
 
 def interleaved(
     actions: Mapping[str, Callable[[], Any]], rounds: int, finish: Callable[[], Any] = lambda: None
 ) -> dict[str, Times]:
-    """Times every action once in each round, after two that do not count.
+    """Times every action once in each round, after two warm-up calls.
 
     Args:
-        rounds: the most; there are fewer where actions take long.
-        finish: waits until what an action began is done; for devices that work on their own.
+        actions: the actions by name.
+        rounds: the largest number of rounds; there are fewer if the actions take long.
+        finish: waits until all work started by an action is done; for asynchronous devices.
     """
     calls = {name: _calls(action, finish) for name, action in actions.items()}
     taken: dict[str, list[float]] = {name: [] for name in actions}

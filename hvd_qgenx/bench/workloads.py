@@ -23,8 +23,9 @@ class Workload:
         return sum(numel(shape) for shape in self.shapes)
 
     def gradients(self, rank: int, seed: int = 0) -> list[Tensor]:
-        """float32; a function of rank and seed alone. Each tensor's standard deviation is its own, from 0.01 to 1,
-        as those of layers differ; the same on all ranks.
+        """Returns float32 gradients, a function of rank and seed alone.
+
+        Standard deviations differ between tensors, from 0.01 to 1, as between layers; they are the same on all ranks.
         """
         scales = 10 ** (-2 * torch.rand(len(self.shapes), generator=generator(seed, 0)))
         random = generator(seed, 1, rank)
@@ -32,12 +33,15 @@ class Workload:
 
 
 def vector(size: int) -> Workload:
-    """One matrix of a single row."""
+    """Returns a workload of one matrix with a single row."""
     return Workload("matrix", ((1, size),))
 
 
 def resnet18() -> Shapes:
-    """ResNet-18 with 10 classes: 62 tensors, 11.2 million parameters. Source: He et al. (CVPR 2016)."""
+    """Returns the shapes of ResNet-18 with 10 classes: 62 tensors, 11.2 million parameters.
+
+    Source: He et al. (CVPR 2016).
+    """
     shapes: list[tuple[int, ...]] = [(64, 3, 7, 7), (64,), (64,)]
     before = 64
     for stage, width in enumerate((64, 128, 256, 512)):
@@ -50,7 +54,7 @@ def resnet18() -> Shapes:
 
 
 def gan() -> Shapes:
-    """Both players of ``hvd-qgenx gan`` on 32x32 images with 78 filters: 2.6 million parameters."""
+    """Returns the shapes of both players of ``hvd-qgenx gan`` at 32x32 with 78 filters: 2.6 million parameters."""
     from hvd_qgenx.tasks.gan.models import build
 
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""Batches: what ranks train on, draw by draw, and what they are tested on."""
+"""Batches for training, draw by draw, and blocks for evaluation."""
 
 import itertools
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Batches:
         Args:
             images: what to draw from.
             split: selects the images of this rank.
-            augmentation: changes them; None: they stay as they are.
+            augmentation: changes them; None: no change.
             workers: processes that read coming draws, if the images are not in memory; best for draws in turn.
             pinned: return tensors in pinned memory.
         """
@@ -39,7 +39,7 @@ class Batches:
         self.workers = 0 if images.in_memory else workers
         self._prefetcher: Prefetcher | None = None
         self._next = 0
-        """The draw that is read next."""
+        """The draw that the prefetcher reads next."""
 
     def __len__(self) -> int:
         """Number of images of this rank in the first draw; with the split ``reshuffled``, in every draw."""
@@ -84,7 +84,7 @@ def evaluation_blocks(count: int, rank: int, ranks: int, size: int) -> Iterator[
 
     Blocks are dealt to ranks in turn, so every sample is in one block of one rank, and what is computed of a block
     does not depend on the number of ranks. Ranks may have different numbers of blocks, and some none, so
-    nothing collective belongs into the loop: collect, and gather after it.
+    run no collective inside the loop; gather after it.
     """
     for number, start in enumerate(range(0, count, size)):
         if number % ranks == rank:

@@ -26,7 +26,7 @@ class ImageSet(ABC):
     labels: Tensor
     """The labels of all images, int64 (len(self),)."""
     in_memory: bool
-    """Is taking images so quick that processes to prefetch them are of no use?"""
+    """Whether images are in memory, so that prefetching processes are of no use."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Returns a hash of what the images are."""
+        """Returns a hash that identifies the images."""
 
 
 class InMemory(ImageSet):
@@ -150,7 +150,7 @@ def _digest(folder: Path, files: Sequence[str]) -> str:
             size = (folder / file).stat().st_size
         except OSError as error:
             raise ConfigurationError(
-                f"the image {folder / file} is not there ({error.strerror}); fetch it again"
+                f"the image {folder / file} is missing ({error.strerror}); fetch it again"
             ) from error
         if not size:
             raise ConfigurationError(f"the image {folder / file} is empty; fetch it again or remove it")

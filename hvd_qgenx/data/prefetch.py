@@ -83,7 +83,7 @@ class _Taking(Dataset[tuple[Tensor, Tensor] | LocalError]):
 
 
 def _end_with_rank(_: int) -> None:
-    """Makes this process ignore signals, after which its rank may want to read on, and end when its rank ends.
+    """Makes this process ignore signals, after which its rank may still read, and end when its rank ends.
 
     DataLoader's own watchdog looks for a change of the parent process, but the parent is the fork server here, which
     lasts as long as its children.

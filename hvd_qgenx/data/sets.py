@@ -1,4 +1,4 @@
-"""Loads data sets by name, on all ranks alike."""
+"""Loads data sets by name, on all ranks."""
 
 from functools import partial
 from pathlib import Path
@@ -25,11 +25,11 @@ def load(
         download: fetch what is missing.
         transport: the ranks.
         side: height and width that images are scaled to; 0: their own, or 64 where they differ.
-        part: ``train``, ``test``, or ``all``, which is everything that may be trained on where nothing is tested: the
-            publishers' training images, or the whole of ``digits`` and ``folder``.
+        part: ``train``, ``test``, or ``all``, everything to train on if nothing is tested: the publishers' training
+            images, or the whole of ``digits`` and ``folder``.
 
     Raises:
-        ConfigurationError: on all ranks, if the data set is not there on any, or is another one on some.
+        ConfigurationError: on all ranks, if the data set is missing on one, or differs between ranks.
     """
 
     def find() -> ImageSet:

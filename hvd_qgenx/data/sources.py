@@ -16,13 +16,13 @@ from hvd_qgenx.errors import ConfigurationError
 FILES_SIDE = 64
 """Height and width of images that have no size of their own."""
 TEST_FOLDERS = ("test", "val", "valid")
-"""Where a folder of images keeps test images; the first that is there counts."""
+"""Names of the folder of test images; the first one that exists counts."""
 
 Part = Literal["all", "train", "test"]
 """The part of a data set to read.
 
-``train`` and ``test`` are the publishers' own, and made here for a set that comes in one piece. ``all`` is everything
-that may be trained on where nothing is tested: ``train``, or the whole of a set in one piece.
+``train`` and ``test`` are the publishers' parts, or defined here for a set that comes in one piece. ``all`` is
+everything to train on if nothing is tested: ``train``, or the whole of a set in one piece.
 """
 
 
@@ -31,10 +31,10 @@ class Source:
     """How to read a data set.
 
     Attributes:
-        read: reads a part of it, from this folder of data sets, having fetched what is missing if the last argument
-            is true. Called with the data set's name first.
-        advice: what to do where the data set is missing.
-        downloads: whether it can be fetched.
+        read: reads a part of it; takes the data set's name, the folder of data sets, the part, and whether to download
+            missing files.
+        advice: what to do if the data set is missing.
+        downloads: whether it can be downloaded.
     """
 
     read: Callable[[str, Path, Part, bool], ImageSet]
@@ -127,14 +127,14 @@ def _part_folders(data_dir: Path) -> dict[Part, Path]:
     """Returns the folders of training and of test images.
 
     Raises:
-        ConfigurationError: one is missing, or they hold other classes.
+        ConfigurationError: one is missing, or their classes differ.
     """
     train = data_dir / "train"
     test = next((data_dir / each for each in TEST_FOLDERS if (data_dir / each).is_dir()), None)
     if test is None or not train.is_dir():
         raise ConfigurationError(
-            f"{data_dir} does not tell training images from test images; "
-            f"lay them out as train/CLASS/* and test/CLASS/* there ({' and '.join(TEST_FOLDERS[1:])} will do for test)"
+            f"{data_dir} does not separate training images from test images; "
+            f"put them into train/CLASS/* and test/CLASS/* there (or {' or '.join(TEST_FOLDERS[1:])} in place of test)"
         )
     classes = {folder: {each.name for each in folder.iterdir() if each.is_dir()} for folder in (train, test)}
     if different := classes[train] ^ classes[test]:
@@ -145,10 +145,10 @@ def _part_folders(data_dir: Path) -> dict[Part, Path]:
     return {"train": train, "test": test}
 
 
-_ELSE = "name its folder with --data-dir, or take --dataset digits, which needs none"
+_ELSE = "name its folder with --data-dir, or use --dataset digits, which needs none"
 _DOWNLOAD = f"add --download, {_ELSE}"
 
-DIGITS = Source(_digits, "install scikit-learn again, which brings it")
+DIGITS = Source(_digits, "reinstall scikit-learn, which contains it")
 MNIST = Source(_idx("MNIST"), _DOWNLOAD, downloads=True)
 FASHION_MNIST = Source(_idx("FashionMNIST"), _DOWNLOAD, downloads=True)
 CIFAR10 = Source(_cifar("CIFAR10"), _DOWNLOAD, downloads=True)
@@ -156,7 +156,7 @@ CIFAR100 = Source(_cifar("CIFAR100"), _DOWNLOAD, downloads=True)
 SVHN = Source(_svhn, _DOWNLOAD, downloads=True)
 CELEBA = Source(
     _celeba,
-    "add --download, which needs the package gdown and Google Drive's leave; where either fails, unpack "
+    "add --download, which needs the package gdown, and which Google Drive may refuse; then unpack "
     f"img_align_celeba.zip in celeba/ there and put list_eval_partition.txt beside it; {_ELSE}",
     downloads=True,
 )

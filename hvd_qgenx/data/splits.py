@@ -17,7 +17,7 @@ from hvd_qgenx.errors import ConfigurationError
 
 
 class Split(ABC):
-    """What every rank draws: a function of the seed and the number of the draw, so nothing is stored to resume.
+    """Assigns samples to ranks, as a function of the seed and the number of the draw, so there is no state to store.
 
     The parts of all ranks, one after the other, are the whole batch. Batch sizes are at least the number of ranks,
     so the whole batch is never empty; the part of a rank may be.

@@ -1,1 +1,1 @@
-"""What ails an installation, and what pays off on the links there are; see ``hvd-qgenx doctor``."""
+"""Finds faults of an installation, and what to compress on its links; see ``hvd-qgenx doctor``."""

@@ -1,4 +1,4 @@
-"""The candidates that the doctor chooses among: a compressor and an exchange each."""
+"""The candidates that the doctor chooses from: pairs of a compressor and an exchange."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from compressors.spec import Spec
 from hvd_qgenx.exchange.registry import concrete
 
 PROBE = 1 << 16
-"""Normal numbers on which errors are measured."""
+"""Number of normal random numbers that errors are measured on."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Candidate:
         return f"--compressor {spec.name}{own} --exchange {self.exchange}"
 
     def error(self) -> float:
-        """||Q(x) - x||^2 / ||x||^2 of one compression of normal numbers."""
+        """Returns ||Q(x) - x||^2 / ||x||^2 of one compression of normal random numbers."""
         vector = torch.randn(PROBE, generator=generator(0))
         compressor = self.compressor.for_rank(0)
         compressor.lay_out([PROBE])

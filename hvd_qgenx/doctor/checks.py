@@ -1,4 +1,4 @@
-"""What is looked at, in the order in which it is told."""
+"""All checks, in the order in which they are printed."""
 
 from hvd_qgenx.doctor import files, machine, mpi, software
 from hvd_qgenx.doctor.finding import Check
@@ -23,9 +23,9 @@ CHECKS: tuple[Check, ...] = (
     files.weights,
     files.runs_folder,
 )
-"""``mpi_library`` and ``mpirun`` look at what those before them have loaded."""
+"""The order matters: ``mpi_library`` and ``mpirun`` inspect the libraries that earlier checks have loaded."""
 
 ALIKE = ("Python", "packages", "torch", "CPU kernels", "GPU kernels", "Horovod", "mpi4py", "MPI library", "mpirun")
-"""Of these all ranks need the same."""
+"""Subjects that must be the same on all ranks."""
 NEEDED = ("Horovod", "mpi4py", "MPI library")
-"""A rank where one of these is an error cannot meet the others."""
+"""Subjects without which a rank cannot join the others."""

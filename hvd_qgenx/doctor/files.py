@@ -1,4 +1,4 @@
-"""Data sets, weights, and the folder of runs. Nothing is read, only looked for."""
+"""Checks of data sets, weights, and the folder of runs. Files are looked for, not read."""
 
 import os
 import shutil
@@ -14,13 +14,13 @@ DATA = {
     "svhn": ("train_32x32.mat",),
     "celeba": ("celeba/list_eval_partition.txt",),
 }
-"""Files of the data sets, any of which shows that it is there, in torchvision's layout."""
+"""Files of the data sets in torchvision's layout; any one of them shows that the data set is present."""
 LEAST_FREE = 1 << 30
-"""Bytes."""
+"""Free bytes below which there is a warning."""
 
 
 def data_sets(place: Place) -> Finding:
-    """Those in the data folder."""
+    """Lists the data sets in the data folder."""
     found = [name for name, files in DATA.items() if any((place.data_dir / file).is_file() for file in files)]
     missing = [name for name in DATA if name not in found]
     text = f"{', '.join(['digits', *found])}; in {place.data_dir}"
@@ -31,7 +31,7 @@ def data_sets(place: Place) -> Finding:
 
 
 def weights(place: Place) -> Finding:
-    """Of the networks that score images."""
+    """Looks for the weights of the networks that score images."""
     paths = {"Inception": inception.find(None), "ResNet-56": resnet.find(place.data_dir)}
     there = [f"{name} ({path})" for name, path in paths.items() if path]
     missing = [name for name, path in paths.items() if not path]
@@ -40,11 +40,11 @@ def weights(place: Place) -> Finding:
         return Finding("weights", WARNING, f"{text}, but torch-fidelity is missing", "pip install torch-fidelity")
     if there:
         return Finding("weights", OK, text)
-    return Finding("weights", WARNING, f"{text}: only grey images are scored", "add --download to gan or evaluate")
+    return Finding("weights", WARNING, f"{text}: only grey images can be scored", "add --download to gan or evaluate")
 
 
 def runs_folder(place: Place) -> Finding | None:
-    """Whether rank 0, which alone does, can write runs there."""
+    """Checks that rank 0, the only one that writes, can write to the folder of runs."""
     if place.rank not in (None, 0):
         return None
     folder = next(path for path in (place.runs.absolute(), *place.runs.absolute().parents) if path.exists())
@@ -53,5 +53,5 @@ def runs_folder(place: Place) -> Finding | None:
     free = shutil.disk_usage(folder).free
     text = f"{place.runs.absolute()}, {free / 1e9:.0f} GB free"
     if free < LEAST_FREE:
-        return Finding("runs", WARNING, text, "make room, or name another folder with --out")
+        return Finding("runs", WARNING, text, "free some space, or name another folder with --out")
     return Finding("runs", OK, text)

@@ -1,27 +1,27 @@
-"""What a check finds."""
+"""The results of checks."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 OK, WARNING, ERROR = "ok", "warning", "error"
-"""Levels: how bad it is."""
+"""Severity levels."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's."""
+    """One line of the doctor's report."""
 
     subject: str
     level: str
     text: str
     mend: str = ""
-    """The command that mends it, or what to do."""
+    """How to fix it: a command, or what to do."""
     ranks: tuple[int, ...] = ()
-    """Whose finding it is, where ranks do not all have the same."""
+    """The ranks with this finding; empty if all have it."""
 
     def as_dict(self) -> dict[str, object]:
-        """As JSON takes it."""
+        """Returns plain values for JSON."""
         return {
             "subject": self.subject,
             "level": self.level,
@@ -33,32 +33,32 @@ class Finding:
 
 @dataclass(frozen=True)
 class Place:
-    """Where checks are made."""
+    """The surroundings of the checks."""
 
     data_dir: Path
     runs: Path
     """The folder of runs."""
     rank: int | None = None
-    """As the launcher says; None without one."""
+    """The rank set by the launcher; None without a launcher."""
     local_ranks: int = 1
-    """On this host."""
+    """Number of ranks on this host."""
 
 
 Check = Callable[[Place], Finding | None]
-"""Looks at one thing; None where it is no matter of this rank's."""
+"""Checks one subject; returns None if it does not concern this rank."""
 
 
 def examine(checks: Sequence[Check], place: Place) -> list[Finding | None]:
-    """What the checks find, in their order. One that fails is itself an error."""
+    """Runs the checks and returns their findings, in order. A check that raises is an error itself."""
     return [_examine(check, place) for check in checks]
 
 
 def merged(everyone: Sequence[Sequence[Finding | None]], alike: Iterable[str]) -> list[Finding]:
-    """The findings of all ranks: what all have in common once, what they differ in with the ranks that have it.
+    """Merges the findings of all ranks: common ones once, differing ones with the ranks that have them.
 
     Args:
-        everyone: of every rank, in rank order, from the same checks.
-        alike: subjects on which ranks must not differ; where they do, what was ok is a warning.
+        everyone: the findings of every rank, in rank order, from the same checks.
+        alike: subjects that must be the same on all ranks; where they differ, an ok becomes a warning.
     """
     found: list[Finding] = []
     for own in zip(*everyone, strict=True):
@@ -79,11 +79,11 @@ def merged(everyone: Sequence[Sequence[Finding | None]], alike: Iterable[str]) -
 def _examine(check: Check, place: Place) -> Finding | None:
     try:
         return check(place)
-    except Exception as error:  # whatever is broken is what is looked for
+    except Exception as error:  # a broken installation may raise anything
         subject = check.__name__.strip("_").replace("_", " ")
         return Finding(subject, ERROR, f"cannot be checked: {first_line(error)}")
 
 
 def first_line(error: BaseException) -> str:
-    """Of an error's message, with its type."""
+    """Returns an error's type and the first line of its message."""
     return f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"

@@ -33,17 +33,17 @@ class Forecast:
 def forecast(
     candidate: Candidate, numel: int, rehearsal: Rehearsal | None, model: Callable[[Candidate, int], float]
 ) -> Forecast:
-    """Returns the forecast for one candidate; ``model`` gives its seconds for so many coordinates."""
+    """Returns the forecast for one candidate; ``model`` predicts its seconds for a number of coordinates."""
     taken, source = seconds(rehearsal, numel, partial(model, candidate))
     return Forecast(candidate, taken, source, candidate.error())
 
 
 def seconds(rehearsal: Rehearsal | None, numel: int, model: Callable[[int], float]) -> tuple[float, str]:
-    """Seconds of an exchange of so many coordinates, and their source.
+    """Returns the seconds of an exchange of ``numel`` coordinates, and their source.
 
-    The median of exchanges of this size; else, of smaller ones, a line through the medians of the two largest sizes,
-    which rises no less than the model, for that leaves out only what slows down, and no more than in proportion; of
-    one size, as many times that as by the model; else the model's.
+    If exchanges of this size were timed, their median. If only smaller ones were, the line through the medians of the
+    two largest sizes; its slope is at least the model's, which only leaves out slow-downs, and at most proportional.
+    If only one smaller size was timed, its median times the model's ratio. Otherwise the model's prediction.
     """
     if rehearsal is None:
         return model(numel), MODELLED
@@ -60,7 +60,7 @@ def seconds(rehearsal: Rehearsal | None, numel: int, model: Callable[[int], floa
 
 
 def modelled(links: Links, codec: CodecSpeed, exchange: str, ranks: Ranks, numel: int) -> float:
-    """Returns the seconds by the cost model, from what was measured of links and codecs."""
+    """Returns the seconds that the cost model predicts from the measured links and codecs."""
     chosen = concrete()[exchange]
     machine = Machine(
         bandwidth=links.least_bandwidth(),
@@ -74,7 +74,7 @@ def modelled(links: Links, codec: CodecSpeed, exchange: str, ranks: Ranks, numel
 
 
 def best(forecasts: Sequence[Forecast], most_error: float) -> Forecast:
-    """The quickest of those exact enough; of those nearly as quick, the most exact."""
+    """Returns the most exact of the candidates within ``NEAR`` of the quickest, among those with an allowed error."""
     allowed = [one for one in forecasts if one.error <= most_error]
     limit = NEAR * min(one.seconds for one in allowed)
     return min((one for one in allowed if one.seconds <= limit), key=lambda one: (one.error, one.seconds))

@@ -1,4 +1,4 @@
-"""How fast bytes travel between ranks."""
+"""Measures bandwidth and latency between ranks."""
 
 import statistics
 import time
@@ -12,29 +12,29 @@ from hvd_qgenx.transport import Transport
 FIRST_BYTES, MOST_BYTES = 1 << 16, 1 << 25
 GROWTH = 8
 ENOUGH_SECONDS = 0.05
-"""Of one message: long enough for its start not to count."""
+"""Seconds of one message from which its start-up is negligible."""
 REPEATS = 3
-"""Messages of the longest kind; the quickest counts, as the others met something else on their way."""
+"""Number of messages of the largest size; the quickest counts, since the others were disturbed by other traffic."""
 GREETINGS = 5
 SLOW = 0.5
-"""A pair slower than this share of the median pair is told of."""
+"""A pair slower than this share of the median pair is reported."""
 
 
 @dataclass(frozen=True)
 class Links:
-    """Between pairs of ranks: one of each host, or all of a single host."""
+    """The links between pairs of ranks: one rank of each host, or all ranks of a single host."""
 
     ranks: tuple[int, ...]
     hosts: tuple[str, ...]
-    """Their names."""
+    """The host names of ``ranks``."""
     latency: dict[tuple[int, int], float]
-    """Seconds until both of a pair of places in ``ranks`` have a byte of the other."""
+    """Seconds until both ranks of a pair have received a byte; keys are pairs of indices into ``ranks``."""
     bandwidth: dict[tuple[int, int], float]
-    """Bytes a second, both ways at once."""
+    """Bytes per second in each direction, with both in use."""
     start: float
-    """Seconds of a collective of Horovod's own that carries one byte."""
+    """Seconds of one of Horovod's own collectives with one byte."""
     bytes_sent: int
-    """By one rank, to find this out."""
+    """Bytes sent by one rank for this measurement."""
 
     @property
     def one_host(self) -> bool:
@@ -47,11 +47,11 @@ class Links:
         return statistics.median(self.bandwidth.values())
 
     def least_bandwidth(self) -> float:
-        """What a ring goes at."""
+        """Returns the bandwidth of the slowest link, which limits a ring."""
         return min(self.bandwidth.values())
 
     def slow(self) -> list[str]:
-        """Names of the hosts or pairs whose links are much slower than most."""
+        """Returns the names of hosts or pairs whose links are much slower than most."""
         slow = {pair for pair, speed in self.bandwidth.items() if speed < SLOW * self.typical_bandwidth()}
         places = range(len(self.ranks))
         all_slow = [p for p in places if len(places) > 2 and slow.issuperset(q for q in self.bandwidth if p in q)]
@@ -63,12 +63,12 @@ class Links:
 
 
 def measure(transport: Transport, seconds: float, most_bytes: float) -> Links:
-    """Lets pairs exchange messages, both ways at once, all pairs in turn and as many at once as there are. Collective.
+    """Measures the links between all pairs of ranks, disjoint pairs at the same time. Collective.
 
     Args:
         transport: two ranks or more.
-        seconds: to spend, nearly; no message is longer than ``MOST_BYTES``.
-        most_bytes: to send from one rank, if the smallest messages do not exceed them already.
+        seconds: approximate time to spend; no message is longer than ``MOST_BYTES``.
+        most_bytes: largest number of bytes to send from one rank, unless the smallest messages exceed it already.
     """
     began = time.perf_counter()
     channel = transport.ordered("doctor.links")
@@ -86,7 +86,7 @@ def measure(transport: Transport, seconds: float, most_bytes: float) -> Links:
         taken = pairs.exchange(size)
         now = time.perf_counter()
         next_ends = transport.all_gather_object(now - began + REPEATS * GROWTH * (now - before), "doctor.links.time")
-        longest = min(MOST_BYTES, most_bytes / len(ranks) / (REPEATS + 1))  # what went before is less than the next
+        longest = min(MOST_BYTES, most_bytes / len(ranks) / (REPEATS + 1))  # more than all before it
         if min(taken.values()) > ENOUGH_SECONDS or size * GROWTH > longest or max(next_ends) > seconds:
             break
         size *= GROWTH
@@ -104,7 +104,7 @@ def measure(transport: Transport, seconds: float, most_bytes: float) -> Links:
 
 
 class Pairs:
-    """Ranks that exchange messages two by two."""
+    """Exchanges messages between pairs of ranks."""
 
     def __init__(self, transport: Transport, ranks: list[int]) -> None:
         self.transport, self.ranks = transport, ranks
@@ -112,7 +112,7 @@ class Pairs:
         self.bytes_sent = 0
 
     def exchange(self, size: int) -> dict[tuple[int, int], float]:
-        """Seconds until both of a pair have so many bytes of each other, by places in ``ranks``."""
+        """Returns the seconds until both ranks of a pair have ``size`` bytes of each other, by indices in ``ranks``."""
         mine = [(place, self._with(place, size)) for place in self._partners()]
         found: dict[tuple[int, int], float] = {}
         everyone = self.transport.all_gather_object(mine, "doctor.pairs")
@@ -124,7 +124,7 @@ class Pairs:
         return dict(sorted(found.items()))
 
     def _partners(self) -> Iterator[int | None]:
-        """The place of whom this rank meets in every round; all pairs meet, and no rank has two partners at once."""
+        """Yields this rank's only partner in every round; over all rounds every pair occurs."""
         count = len(self.ranks)
         for number in range(count):
             partner = None if self.place is None else (number - self.place) % count
@@ -143,7 +143,7 @@ class Pairs:
 
 
 def _start(transport: Transport) -> float:
-    """Seconds of a collective that carries a byte; all have begun when it ends."""
+    """Returns the seconds of a collective of one byte; it acts as a barrier."""
     began = time.perf_counter()
     transport.all_gather(torch.zeros(1, dtype=torch.uint8), [1] * transport.size, "doctor.start").wait()
     return time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""Cores, memory, GPUs, ssh, and settings of the environment that harm."""
+"""Checks of cores, memory, GPUs, ssh, and harmful environment variables."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ EAGER_BYTES = 1 << 18
 
 
 def processor(place: Place) -> Finding:
-    """Cores and memory of this host."""
+    """Checks cores and memory of this host."""
     here = describe()
     ranks, count = place.local_ranks, cores()
     text = f"{here['processor']}, {count} cores, {here['memory_gb']} GB"
@@ -25,7 +25,7 @@ def processor(place: Place) -> Finding:
 
 
 def gpus(place: Place) -> Finding:
-    """GPUs that torch can use."""
+    """Checks that every rank has a GPU of its own, if there are GPUs."""
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     if 0 < len(names) < place.local_ranks:
         text = f"{', '.join(names)}, which {place.local_ranks} ranks share"
@@ -34,12 +34,14 @@ def gpus(place: Place) -> Finding:
 
 
 def threads(place: Place) -> Finding:
-    """Whether ranks ask for more threads than there are cores."""
+    """Checks that ranks do not ask for more threads than there are cores."""
     asked = {name: os.environ[name] for name in (KERNEL_THREADS, "OMP_NUM_THREADS") if name in os.environ}
     share = max(1, cores() // place.local_ranks)
     for name, value in asked.items():
         if not value.isdecimal() or int(value) < 1:
-            return Finding("threads", ERROR, f"{name} is {value!r}, no number of threads", f"export {name}={share}")
+            return Finding(
+                "threads", ERROR, f"{name} is {value!r}, which is not a number of threads", f"export {name}={share}"
+            )
         if int(value) > share:
             text = f"{name}={value} on each of {place.local_ranks} ranks, but {cores()} cores"
             return Finding("threads", WARNING, text, f"export {name}={share}")
@@ -48,17 +50,17 @@ def threads(place: Place) -> Finding:
 
 
 def ssh(_: Place) -> Finding:
-    """How horovodrun starts ranks on other hosts."""
+    """Looks for ssh, with which horovodrun starts ranks on other hosts."""
     if path := shutil.which("ssh"):
         return Finding("ssh", OK, path)
-    return Finding("ssh", WARNING, "not there: no ranks on other hosts", "apt-get install openssh-client")
+    return Finding("ssh", WARNING, "not installed: no ranks on other hosts", "apt-get install openssh-client")
 
 
 def settings(_: Place) -> Finding:
-    """Environment variables that harm."""
+    """Looks for harmful environment variables."""
     found = [name for name, (harms, _) in HARMFUL.items() if name in os.environ and harms(os.environ[name])]
     if not found:
-        return Finding("environment", OK, "no setting that harms")
+        return Finding("environment", OK, "no harmful setting")
     text = "; ".join(f"{name}={os.environ[name]}: {HARMFUL[name][1]}" for name in found)
     return Finding("environment", WARNING, text, f"unset {' '.join(found)}")
 
@@ -76,9 +78,9 @@ HARMFUL: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": (_below(1), "ranks wait forever for one that has died"),
     "HOROVOD_FUSION_THRESHOLD": (_on, "the order of sums depends on timing, so runs do not repeat bit for bit"),
     "HOROVOD_AUTOTUNE": (_on, "the order of sums depends on timing, so runs do not repeat bit for bit"),
-    "HOROVOD_HIERARCHICAL_ALLREDUCE": (_on, "exchanges are laid over hosts by hvd-qgenx itself"),
+    "HOROVOD_HIERARCHICAL_ALLREDUCE": (_on, "hvd-qgenx has its own hierarchical exchange"),
     "OMPI_MCA_coll_tuned_use_dynamic_rules": (lambda value: not _on(value), "sums send up to 1.9 times the bytes"),
     "OMPI_MCA_coll_tuned_allreduce_algorithm": (lambda value: value != "4", "sums send up to 1.9 times the bytes"),
     "OMPI_MCA_btl_tcp_eager_limit": (_below(EAGER_BYTES), "payloads wait for their receivers"),
 }
-"""Variables, whether a value harms, and why."""
+"""For each variable, a function that says whether a value is harmful, and the reason."""

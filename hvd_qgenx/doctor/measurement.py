@@ -1,4 +1,4 @@
-"""All that the doctor measures of a group of ranks."""
+"""Everything that the doctor measures on a group of ranks."""
 
 import time
 from collections.abc import Mapping
@@ -15,26 +15,26 @@ from hvd_qgenx.exchange.cost import FP32, CodecSpeed, Ranks
 from hvd_qgenx.transport import Transport
 
 LINKS_SHARE = 0.2
-"""Of the time and of the bytes, for links."""
+"""Share of the time and of the bytes spent on links."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The same on all ranks."""
+    """The result of all measurements, the same on all ranks."""
 
     workload: Workload
     ranks: Ranks
     links: Links
     codecs: dict[str, list[CodecSpeed]]
-    """Of every rank, by compressor; all worked at once."""
+    """The speeds of every rank by compressor, measured on all ranks at once."""
     forecasts: list[Forecast]
-    """Uncompressed first."""
+    """One for every candidate, uncompressed first."""
     best: Forecast
     most_error: float
     seconds: float
-    """That all of it took."""
+    """Total seconds of the measurement."""
     bytes_sent: int
-    """By one rank, for all of it."""
+    """Bytes sent by one rank for the whole measurement."""
 
     @property
     def uncompressed(self) -> Forecast:
@@ -50,15 +50,15 @@ def measure(
     most_bytes: float,
     most_error: float,
 ) -> Measurement:
-    """Links, codecs, rehearsals, and what they come to. Collective.
+    """Measures links and codecs, rehearses exchanges, and forecasts every candidate. Collective.
 
     Args:
-        transport: two ranks or more, as many on each host.
-        workload: what is to be exchanged.
+        transport: two ranks or more, the same number on each host.
+        workload: the gradients to exchange.
         made: compressors by their texts, beside ``none``.
-        seconds: to spend, nearly.
-        most_bytes: to send at most from one rank, nearly.
-        most_error: candidates with more are not chosen.
+        seconds: approximate time to spend.
+        most_bytes: approximate limit of bytes to send from one rank.
+        most_error: largest error of a candidate that may be chosen.
     """
     codecs.load(made)  # not counted: kernels compile when they are first called on a machine
     began = time.perf_counter()

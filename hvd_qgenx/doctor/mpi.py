@@ -1,7 +1,7 @@
-"""Horovod, MPI, and whether they fit together.
+"""Checks of Horovod and MPI, and that they fit together.
 
-What Horovod runs on is found by importing it and looking at which libraries this process has loaded: paths and
-versions given elsewhere may be those of another MPI.
+Horovod's MPI is found by importing Horovod and listing the libraries that this process has loaded: paths and versions
+given elsewhere may belong to another MPI.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ FRAMEWORKS = {"torch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet"}
 
 
 def horovod(place: Place) -> Finding:
-    """Whether it can be imported, and what it was built with."""
+    """Checks that Horovod can be imported, and lists what it was built with."""
     if _absent("horovod"):
         level = WARNING if place.rank is None else ERROR
         return Finding("Horovod", level, "not installed: commands run in one process only", REBUILD)
@@ -37,17 +37,17 @@ def horovod(place: Place) -> Finding:
     parts = [*_frameworks(), *(name for name, there in (("MPI", mpi), ("Gloo", gloo), ("NCCL", nccl)) if there)]
     text = f"{version} with {', '.join(parts)}"
     if not mpi:
-        text += "; without MPI payloads travel through Horovod's own collectives, and horovodrun needs --gloo"
+        text += "; without MPI, payloads travel through Horovod's own collectives, and horovodrun needs --gloo"
         return Finding("Horovod", WARNING, text, REBUILD)
     if torch.cuda.is_available() and not nccl:
-        return Finding("Horovod", WARNING, f"{text}; without NCCL sums of GPUs go through host memory", REBUILD)
+        return Finding("Horovod", WARNING, f"{text}; without NCCL, sums on GPUs go through host memory", REBUILD)
     if version != TESTED:
         return Finding("Horovod", WARNING, f"{text}; only {TESTED} has been tested", REBUILD)
     return Finding("Horovod", OK, text)
 
 
 def mpi4py(place: Place) -> Finding:
-    """Payloads travel through it; it must use the library that Horovod uses."""
+    """Checks mpi4py, which carries payloads and must use Horovod's MPI library."""
     mend = "pip install --force-reinstall --no-binary mpi4py mpi4py"
     if _absent("mpi4py"):
         level = WARNING if _absent("horovod") and place.rank is None else ERROR
@@ -62,7 +62,7 @@ def mpi4py(place: Place) -> Finding:
 
 
 def mpi_library(place: Place) -> Finding:
-    """Which MPI this process runs on; to be called after ``horovod`` and ``mpi4py``, which load it."""
+    """Checks the MPI library of this process; call it after ``horovod`` and ``mpi4py``, which load it."""
     found = libraries()
     if not found:
         level = WARNING if place.rank is None else ERROR
@@ -73,20 +73,20 @@ def mpi_library(place: Place) -> Finding:
         return Finding(
             "MPI library",
             ERROR,
-            f"Horovod and mpi4py use different ones: {' and '.join(map(str, found))}",
+            f"Horovod and mpi4py use different libraries: {' and '.join(map(str, found))}",
             "pip install --force-reinstall --no-binary mpi4py mpi4py",
         )
     name = library_version(found[0])
     if (major := _open_mpi(name)) is None:
         return Finding("MPI library", WARNING, f"{name}: only Open MPI 4.1 has been tested", REBUILD)
     if major[0] >= 5:
-        text = f"{name}: known bad: no more ranks than cores, and an MPIJob's hosts are ignored"
+        text = f"{name} is known not to work: it allows no more ranks than cores, and ignores an MPIJob's hosts"
         return Finding("MPI library", ERROR, text, f"install Open MPI 4.1, then {REBUILD}")
     return Finding("MPI library", OK, f"{name}, {found[0]}")
 
 
 def mpirun(_: Place) -> Finding:
-    """Whether horovodrun starts the MPI that Horovod was linked with; after ``mpi_library``."""
+    """Checks that mpirun belongs to the MPI that Horovod was linked with; call it after ``mpi_library``."""
     path = shutil.which("mpirun")
     if path is None:
         missing = ERROR if libraries() else WARNING
@@ -94,7 +94,7 @@ def mpirun(_: Place) -> Finding:
             "mpirun", missing, "not in PATH: horovodrun cannot start ranks over MPI", "apt-get install openmpi-bin"
         )
     output = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=False).stdout
-    said = (output.splitlines() or ["says no version"])[0]
+    said = (output.splitlines() or ["prints no version"])[0]
     ours, linked = _open_mpi(said), [_open_mpi(library_version(library)) for library in libraries()]
     if ours is None:
         return Finding("mpirun", WARNING, f"{path} ({said}) is not Open MPI's", "apt-get install openmpi-bin")
@@ -106,21 +106,21 @@ def mpirun(_: Place) -> Finding:
 
 
 def libraries() -> list[Path]:
-    """The MPI libraries that this process has loaded."""
+    """Returns the MPI libraries that this process has loaded."""
     maps = Path("/proc/self/maps")
     words = [line.split()[-1] for line in maps.read_text().splitlines()] if maps.exists() else []
     return sorted({Path(word) for word in words if re.search(r"/libmpi(ch)?\.so[.\d]*$", word)})
 
 
 def library_version(path: Path) -> str:
-    """What an MPI library says of itself; it need not have been started."""
+    """Returns the name and version that an MPI library reports; MPI need not be initialized."""
     text, length = ctypes.create_string_buffer(8192), ctypes.c_int()
     ctypes.CDLL(str(path)).MPI_Get_library_version(text, ctypes.byref(length))
     return text.value.decode(errors="replace").split(",")[0].strip()
 
 
 def _open_mpi(text: str) -> tuple[int, ...] | None:
-    """The version in a text that names Open MPI."""
+    """Returns the version in a text that names Open MPI; None if it names another MPI."""
     found = re.search(r"Open MPI\)? v?(\d+(?:\.\d+)*)", text)
     return tuple(map(int, found[1].split("."))) if found else None
 
@@ -128,7 +128,7 @@ def _open_mpi(text: str) -> tuple[int, ...] | None:
 def _absent(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is None
-    except ValueError:  # it is barred from being imported
+    except ValueError:  # sys.modules has None for it
         return True
 
 

@@ -1,4 +1,4 @@
-"""Real exchanges of sizes that the time allows, every candidate in turn."""
+"""Times real exchanges of every candidate in turn, of sizes that the time allows."""
 
 import statistics
 import time
@@ -15,48 +15,51 @@ from hvd_qgenx.doctor.candidates import Candidate
 from hvd_qgenx.transport import Transport
 
 STEP = 8
-"""Sizes grow by this factor up to the whole."""
+"""Factor by which sizes grow, up to the whole."""
 STEPS = 3
 FIRST = 1 << 17
-"""Coordinates at most of the smallest size."""
+"""Upper limit of the smallest size, in coordinates."""
 MOST = 1 << 25
-"""Coordinates at most of the largest: memory."""
+"""Upper limit of the largest size, in coordinates, to bound memory."""
 ROUNDS = 3
-"""Timings of a size before the next; the largest that fits has up to ``MOST_ROUNDS``."""
+"""Timings of a size before the next one; the largest size that fits gets up to ``MOST_ROUNDS``."""
 MOST_ROUNDS = 9
 MARGIN = 0.8
-"""Share of what is left that planned exchanges may take: the rest is for getting ready, and for being wrong."""
+"""Share of the remaining budget that planned exchanges may take; the rest is for preparation and wrong estimates."""
 
 
 @dataclass
 class Rehearsal:
-    """What one candidate has shown."""
+    """The timings of one candidate."""
 
     seconds: dict[int, list[float]] = field(default_factory=dict)
-    """Of the slowest rank in every exchange, by number of coordinates."""
+    """Seconds of the slowest rank in every exchange, by number of coordinates."""
     bytes_sent: dict[int, int] = field(default_factory=dict)
-    """By one rank in one exchange."""
+    """Bytes sent by one rank in one exchange, by number of coordinates."""
 
     def median(self, numel: int) -> float:
         return statistics.median(self.seconds[numel])
 
     def grown(self, numel: int) -> tuple[float, float]:
-        """Seconds and bytes of so many coordinates: more than what it takes if time has a part that does not grow."""
+        """Returns an estimate of seconds and bytes for ``numel`` coordinates, in proportion to the largest size timed.
+
+        It is too large where the time has a constant part.
+        """
         largest = max(self.seconds)
         return self.median(largest) * numel / largest, self.bytes_sent[largest] * numel / largest
 
 
 @dataclass
 class Budget:
-    """What is left, as all ranks see it."""
+    """The remaining time and bytes, the same on all ranks."""
 
     transport: Transport
     end: float
-    """On the clock of rank 0."""
+    """Time on rank 0's ``perf_counter``."""
     bytes: float
 
     def left(self) -> float:
-        """Seconds. Collective."""
+        """Returns the remaining seconds. Collective."""
         return float(self.transport.broadcast_object(self.end - time.perf_counter(), "doctor.left"))
 
 
@@ -67,16 +70,16 @@ def rehearse(
     budget: Budget,
     expected: Callable[[Candidate, int], float],
 ) -> dict[Candidate, Rehearsal]:
-    """Exchanges gradients of growing parts of a model, up to the whole where that fits into the budget. Collective.
+    """Exchanges gradients of growing parts of a model, up to the whole if it fits into the budget. Collective.
 
     The result is the same on all ranks. A candidate of which not even the smallest part fits is left out.
 
     Args:
         candidates: in any order.
-        workload: the whole.
+        workload: the whole model.
         transport: two ranks or more.
-        budget: of which this takes.
-        expected: seconds that a candidate will take for so many coordinates, before anything is known of it.
+        budget: time and bytes; what is used is subtracted.
+        expected: predicts the seconds of a candidate that was not timed yet, by number of coordinates.
     """
     stage = _Stage(transport, budget)
     found: dict[Candidate, Rehearsal] = {}
@@ -93,9 +96,9 @@ def rehearse(
 
 
 def parts(workload: Workload) -> list[Workload]:
-    """The workload in some sizes up to its own or ``MOST``, the smallest first.
+    """Returns parts of the workload of growing size, up to its own or ``MOST``.
 
-    What has more than one dimension is cut to the same share; the rest is small.
+    Tensors of two dimensions and more are all cut to the same share; the rest is small and stays whole.
     """
     whole = min(1.0, MOST / workload.numel)
     first = min(whole / STEP ** (STEPS - 1), FIRST / workload.numel)
@@ -115,7 +118,7 @@ def _part(workload: Workload, share: float) -> Workload:
 def affordable(
     seconds_and_bytes: Mapping[Candidate, tuple[float, float]], seconds: float, size: float
 ) -> list[Candidate]:
-    """As many candidates as fit into so many seconds and bytes together, the quickest first; in the order given."""
+    """Returns the candidates that fit into the seconds and bytes together, chosen quickest first, in order."""
     chosen = set()
     for candidate, (takes, sends) in sorted(seconds_and_bytes.items(), key=lambda item: item[1]):
         seconds, size = seconds - takes, size - sends
@@ -126,13 +129,13 @@ def affordable(
 
 
 def _again(found: Mapping[Candidate, Rehearsal], seconds: float, size: float) -> list[Candidate]:
-    """Whose largest size is to be timed once more."""
+    """Returns the candidates whose largest size is to be timed once more."""
     open_ = {c: r.grown(max(r.seconds)) for c, r in found.items() if len(r.seconds[max(r.seconds)]) < MOST_ROUNDS}
     return affordable(open_, MARGIN * seconds, size)
 
 
 class _Stage:
-    """The candidates' optimizers, each with gradients of the largest size it has come to."""
+    """The candidates' optimizers, each with gradients of its largest size so far."""
 
     def __init__(self, transport: Transport, budget: Budget) -> None:
         self.transport, self.budget = transport, budget
@@ -141,7 +144,7 @@ class _Stage:
         self._gradients: dict[Candidate, list[Tensor]] = {}
 
     def prepare(self, candidates: Sequence[Candidate], load: Workload) -> list[Candidate]:
-        """Makes the candidates' optimizers for a size; returns those that are made before time is up."""
+        """Makes the candidates' optimizers for a size; returns the candidates that were ready before time was up."""
         gradients = load.gradients(self.transport.rank) if candidates else []
         made = []
         for candidate in candidates:
@@ -158,7 +161,7 @@ class _Stage:
     def play(
         self, candidates: Sequence[Candidate], found: dict[Candidate, Rehearsal], rounds: int, forget: int = 0
     ) -> None:
-        """Times every candidate once in each round, after some that do not count; stops when time is up."""
+        """Times every candidate once in each round, after ``forget`` warm-up rounds; stops when time is up."""
         mine: list[list[tuple[float, int]]] = []
         while len(mine) < rounds and (len(mine) <= forget or self.budget.left() > 0):
             mine.append([self._time(candidate) for candidate in candidates])

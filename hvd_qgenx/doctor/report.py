@@ -1,4 +1,4 @@
-"""What the doctor says."""
+"""The doctor's report."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,11 +11,11 @@ from hvd_qgenx.doctor.measurement import Measurement
 
 STYLES = {OK: "green", WARNING: "yellow", ERROR: "bold red"}
 SLOW = 2.0
-"""A rank whose codec takes so many times as long as another's is told of."""
+"""A rank whose codec is this many times slower than another's is reported."""
 
 
 def lines(findings: Sequence[Finding]) -> Iterator[Text]:
-    """One line for every finding, and one for what mends it."""
+    """Yields a line for every finding, and a second one with how to fix it."""
     width = max((len(finding.subject) for finding in findings), default=0)
     for finding in findings:
         level = finding.level
@@ -26,10 +26,15 @@ def lines(findings: Sequence[Finding]) -> Iterator[Text]:
 
 
 def remarks(found: Measurement) -> list[Finding]:
-    """Links and ranks that hold the others up."""
+    """Returns warnings about links and ranks that slow the others down."""
     typical = found.links.typical_bandwidth()
     remarks = [
-        Finding("links", WARNING, f"{name} is much slower than the {_speed(typical)} of most", "look at its cable")
+        Finding(
+            "links",
+            WARNING,
+            f"{name} is much slower than the typical {_speed(typical)}",
+            "check its cable and interface",
+        )
         for name in found.links.slow()
     ]
     for text, codecs in found.codecs.items():
@@ -37,34 +42,34 @@ def remarks(found: Measurement) -> list[Finding]:
         if fastest.encode > SLOW * slowest.encode:
             what = f"rank {codecs.index(slowest)} encodes {text} at {_speed(slowest.encode)} of float32"
             told = f"{what}, rank {codecs.index(fastest)} at {_speed(fastest.encode)}"
-            remarks.append(Finding("codec", WARNING, told, "look at what else that host is doing"))
+            remarks.append(Finding("codec", WARNING, told, "check what else runs on that host"))
             break
     return remarks
 
 
 def links(found: Measurement) -> str:
-    """Speeds between ranks, in a sentence."""
+    """Returns a sentence on the speeds between ranks."""
     of = found.links
     between = "ranks" if of.one_host else "hosts"
     return (
-        f"Between {between}: {_speed(of.typical_bandwidth())}, {_speed(of.least_bandwidth())} at least, both ways at "
-        f"once; {milliseconds(of.typical_latency())} ms for a byte, {milliseconds(of.start)} ms for a sum of Horovod's "
-        f"to start."
+        f"Between {between}: typically {_speed(of.typical_bandwidth())} in each direction, at least "
+        f"{_speed(of.least_bandwidth())}; {milliseconds(of.typical_latency())} ms for one byte; Horovod's sums take "
+        f"{milliseconds(of.start)} ms to start."
     )
 
 
 def codecs(found: Measurement) -> Table:
-    """Speeds of compressors on every rank."""
+    """Returns a table of the compressors' speeds on every rank."""
     ranks = range(found.ranks.total)
     return Table(
-        "GB/s encoded / decoded, all at once",
+        "GB/s encoded / decoded, on all ranks at once",
         ("compressor", *(f"rank {rank}" for rank in ranks)),
         [(text, *(f"{c.encode / 1e9:.3g} / {c.decode / 1e9:.3g}" for c in own)) for text, own in found.codecs.items()],
     )
 
 
 def forecasts(found: Measurement) -> Table:
-    """Seconds of exchanges, the quickest first."""
+    """Returns a table of the exchanges' seconds, the quickest first."""
     none = found.uncompressed.seconds
     return Table(
         f"one exchange of {found.workload.numel:,} gradients",
@@ -84,7 +89,7 @@ def forecasts(found: Measurement) -> Table:
 
 
 def advice(found: Measurement) -> str:
-    """What pays off, and the options to pass."""
+    """Returns the recommendation, and the options to pass."""
     best, none = found.best, found.uncompressed
     if best.candidate.compresses:
         what = (
@@ -100,7 +105,7 @@ def advice(found: Measurement) -> str:
 
 
 def as_dict(findings: Sequence[Finding], found: Measurement | None) -> dict[str, Any]:
-    """All of it, as JSON takes it. Seconds, bytes, and bytes per second."""
+    """Returns the whole report as plain values for JSON, in seconds, bytes, and bytes per second."""
     return {
         "findings": [finding.as_dict() for finding in findings],
         "measurement": found and _measurement(found),

@@ -1,4 +1,4 @@
-"""Python and the packages that everything needs."""
+"""Checks of Python and of the packages that everything needs."""
 
 import importlib
 import importlib.util
@@ -16,37 +16,37 @@ from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding, Place, first_l
 
 
 def python(_: Place) -> Finding:
-    """From 3.12 on the standard library has no distutils, which horovodrun imports."""
+    """Checks for distutils, which horovodrun imports and Python 3.12 removed."""
     version = platform.python_version()
     if sys.version_info >= (3, 12) and importlib.util.find_spec("distutils") is None:
         return Finding(
             "Python",
             ERROR,
-            f"{version}: horovodrun imports distutils, which is gone",
+            f"{version}: horovodrun imports distutils, which this Python does not have",
             "pip install 'setuptools<81'",
         )
     return Finding("Python", OK, version)
 
 
 def packages(_: Place) -> Finding:
-    """Versions of this project and of what decides bits."""
+    """Lists the versions of this project and of numpy, which decide the bits of payloads."""
     installed = {name: metadata.version(name) for name in ("hvd-qgenx", "numpy")}
     return Finding("packages", OK, ", ".join(f"{name} {version}" for name, version in installed.items()))
 
 
 def torch_build(_: Place) -> Finding:
-    """Whether torch can use the GPUs that are there."""
+    """Checks that torch can use the GPUs of this host."""
     built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for CPU"
     text = f"{torch.__version__}, {built}"
     if torch.version.cuda and not torch.cuda.is_available():
-        return Finding("torch", WARNING, f"{text}, but there is no GPU that it can use", "nvidia-smi")
+        return Finding("torch", WARNING, f"{text}, but it finds no GPU", "nvidia-smi")
     if not torch.version.cuda and Path("/proc/driver/nvidia").exists():
-        return Finding("torch", WARNING, f"{text}, so the GPUs here lie idle", "install torch built for CUDA")
+        return Finding("torch", WARNING, f"{text}, so it cannot use the GPUs here", "install torch built for CUDA")
     return Finding("torch", OK, text)
 
 
 def torchvision(_: Place) -> Finding:
-    """Whether it can be imported, however it was built."""
+    """Checks that torchvision can be imported, with or without matching CUDA operators."""
     mend = "pip install --no-deps torchvision  (the version made for this torch)"
     try:
         found = import_torchvision()
@@ -54,19 +54,19 @@ def torchvision(_: Place) -> Finding:
         return Finding("torchvision", ERROR, f"cannot be imported: {first_line(error)}", mend)
     text = str(found.__version__)
     if "+cu" in text and not torch.version.cuda:
-        text += ", built for CUDA beside torch for CPU; hvd-qgenx declares the operators that it misses"
+        text += ", built for CUDA, but torch for CPU; hvd-qgenx declares its missing operators"
     return Finding("torchvision", OK, text)
 
 
 def cpu_kernels(_: Place) -> Finding:
-    """Whether compressors on the CPU are compiled."""
+    """Checks that compressors on the CPU are compiled."""
     return _kernels("CPU kernels", torch.device("cpu"), "numba")
 
 
 def gpu_kernels(_: Place) -> Finding:
-    """Whether compressors on GPUs are compiled, where there are any."""
+    """Checks that compressors on GPUs are compiled, if there are GPUs."""
     if not torch.cuda.is_available():
-        have = "there" if importlib.util.find_spec("triton") else "not there"
+        have = "installed" if importlib.util.find_spec("triton") else "not installed"
         return Finding("GPU kernels", OK, f"not needed without a GPU (triton is {have})")
     return _kernels("GPU kernels", torch.device("cuda"), "triton")
 
@@ -77,5 +77,5 @@ def _kernels(subject: str, device: torch.device, language: str) -> Finding:
         written_in = kernels.implementation(device)
     if written_in == language:
         return Finding(subject, OK, f"compiled by {language} {metadata.version(language)}")
-    text = f"{language} cannot be imported, so compressing takes many times as long"
+    text = f"{language} cannot be imported, so compression is many times slower"
     return Finding(subject, WARNING, text, f"pip install {language}")

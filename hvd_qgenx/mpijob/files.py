@@ -1,4 +1,4 @@
-"""Manifests as YAML: written with the command that made them, read without ever executing what they hold."""
+"""Writes manifests as YAML, with the command that made them, and reads them without executing anything."""
 
 import shlex
 from collections.abc import Hashable, Sequence
@@ -10,7 +10,7 @@ from hvd_qgenx.errors import ConfigurationError
 
 
 def dump(document: dict[str, Any], command: Sequence[str]) -> str:
-    """YAML of one document, the command in a comment on its first line.
+    """Returns one document as YAML, with the command in a comment on its first line.
 
     Raises:
         ConfigurationError: a word of the command holds a line break or another control character, which would end
@@ -18,19 +18,19 @@ def dump(document: dict[str, Any], command: Sequence[str]) -> str:
     """
     for word in command:
         if not word.isprintable():
-            raise ConfigurationError(f"{word!r} holds characters that cannot be printed; leave them out")
+            raise ConfigurationError(f"{word!r} holds characters that cannot be printed; remove them")
     return f"# {shlex.join(command)}\n" + yaml.safe_dump(document, sort_keys=False, width=1000)
 
 
 def load(text: str, name: str) -> list[Any]:
-    """All documents of a file that are not empty.
+    """Returns all documents of a file that are not empty.
 
     Args:
-        text: of the file.
-        name: of the file, for messages.
+        text: the file's content.
+        name: the file's name, for messages.
 
     Raises:
-        ConfigurationError: it is not YAML, has a tag that asks for more than plain values, or a key twice.
+        ConfigurationError: it is not YAML, has a tag for anything but plain values, or a duplicate key.
     """
     try:
         return [document for document in yaml.load_all(text, _Loader) if document is not None]
@@ -40,7 +40,7 @@ def load(text: str, name: str) -> list[Any]:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """As ``SafeLoader``, but no key may stand twice in a mapping: kubectl refuses that, and YAML takes the last."""
+    """A ``SafeLoader`` that refuses duplicate keys in a mapping, as kubectl does; YAML itself takes the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()

@@ -1,4 +1,4 @@
-"""What is wrong with a manifest."""
+"""Faults of a manifest."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ ERROR, WARNING = "error", "warning"
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence about one place."""
+    """A sentence about one field."""
 
     path: str
-    """Like ``spec.mpiReplicaSpecs.Worker.replicas``."""
+    """The field, like ``spec.mpiReplicaSpecs.Worker.replicas``."""
     text: str
     kind: str = ERROR
 

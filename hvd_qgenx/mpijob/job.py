@@ -1,4 +1,4 @@
-"""What a user says about a job."""
+"""The user's settings of a job."""
 
 from dataclasses import dataclass
 
@@ -6,46 +6,48 @@ from hvd_qgenx.transport import environment
 from hvd_qgenx.transport.environment import KERNEL_THREADS, OMP_THREADS, STALL_SHUTDOWN, STALL_WARNING
 
 RUNS = "/runs"
-"""Where every rank finds the claim of the runs."""
+"""Mount point of the volume claim of the runs, on every rank."""
 DATA = "/data"
-"""Where every rank finds the claim of the data sets."""
+"""Mount point of the volume claim of the data sets, on every rank."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A command, and on what it is to run. Amounts are Kubernetes' quantities, like 8Gi."""
+    """A command and the resources it runs on. Amounts are Kubernetes quantities, like 8Gi."""
 
     command: tuple[str, ...] = ()
     """Words after ``hvd-qgenx``."""
     name: str = "hvd-qgenx"
     namespace: str = ""
-    """Empty: whichever kubectl chooses."""
+    """Empty: kubectl's current namespace."""
     image: str = "hvd-qgenx:latest"
     workers: int = 3
     """Pods with ranks."""
     slots: int | None = None
-    """Ranks of a worker; None: one for each GPU, at least one."""
+    """Ranks on each worker; None: one for each GPU, at least one."""
     gpus: int = 0
-    """Of a worker; so are the amounts."""
+    """GPUs of each worker."""
     cpus: float = 2.0
+    """Cores of each worker."""
     memory: str = "4Gi"
+    """Memory of each worker."""
     shm: str = "1Gi"
-    """Of /dev/shm; part of ``memory``."""
+    """Size of /dev/shm; part of ``memory``."""
     runs_claim: str = "hvd-qgenx-runs"
     data_claim: str = ""
-    """Empty: no data but what the image has."""
+    """Empty: only the data in the image."""
     env: tuple[tuple[str, str], ...] = ()
     elastic: tuple[int, int] | None = None
-    """Least and most ranks; None: always all."""
+    """Smallest and largest number of ranks; None: not elastic."""
     backoff_limit: int = 5
     ttl: int = 86400
-    """Seconds that a finished job is kept."""
+    """Seconds for which a finished job is kept."""
     deadline: int | None = None
-    """Seconds that the job may take, all tries together."""
+    """Seconds that the job may take, over all attempts."""
     stall_seconds: int = 180
-    """Horovod ends a job whose ranks have waited so long for one of them."""
+    """Seconds after which Horovod ends a job whose ranks wait for one of them."""
     grace_seconds: int = 120
-    """Between the request to stop and the end of a pod."""
+    """Seconds between the request to stop and the end of a pod."""
 
     @property
     def slots_per_worker(self) -> int:
@@ -57,9 +59,9 @@ class Job:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Environment of every rank.
+        """Returns the environment variables of every rank.
 
-        A rank in a container sees all cores of its node, so it is told how many threads are its own.
+        A rank in a container sees all cores of its node, so its number of threads is set explicitly.
         """
         threads = str(max(1, int(self.cpus) // self.slots_per_worker))
         return {

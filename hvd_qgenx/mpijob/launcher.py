@@ -1,4 +1,4 @@
-"""The command line of a launcher pod: written, and read back."""
+"""Writes and parses the command line of a launcher pod."""
 
 import shlex
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from hvd_qgenx.mpijob.job import Job
 
 PROGRAM = "hvd-qgenx"
 DISCOVER = "/etc/mpi/discover_hosts.sh"
-"""The operator keeps it up to date; it prints the names of the workers that run."""
+"""A script that the operator keeps up to date; it prints the names of the running workers."""
 
 LAUNCHERS = ("mpirun", "mpiexec", "orterun", "horovodrun")
 SHELLS = ("sh", "bash", "dash")
@@ -21,29 +21,29 @@ SLOTS = ("--slots-per-host", "--slots")
 
 
 def words(job: Job) -> list[str]:
-    """What the launcher of a job runs, as a list of arguments.
+    """Returns the command of a job's launcher, as a list of arguments.
 
-    mpirun itself, since the operator speaks to it: by environment variables it tells mpirun the hostfile, to keep whole
-    host names, and to try ssh ten times while names are not known yet. horovodrun would add a check of ssh and of
-    interfaces of its own, and build a line for a shell; only elastic jobs need it.
+    It is mpirun itself, since the operator configures it by environment variables: the hostfile, full host names, and
+    ten attempts of ssh while names are not resolved yet. horovodrun would check ssh and interfaces on its own, and
+    build a shell command; only elastic jobs need it.
     """
     start = _horovodrun(job, *job.elastic) if job.elastic else _mpirun(job)
     return [*start, PROGRAM, *job.command]
 
 
 def _mpirun(job: Job) -> list[str]:
-    exported = ["PATH", *(["LD_LIBRARY_PATH"] if job.gpus else []), *job.variables]  # ssh hands over nothing
+    exported = ["PATH", *(["LD_LIBRARY_PATH"] if job.gpus else []), *job.variables]  # ssh passes no variables on
     return [
         *("mpirun", "-np", str(job.ranks)),
         *("--bind-to", "none", "--map-by", "slot"),
         *("--mca", "pml", "ob1", "--mca", "btl", "^openib"),
-        *("--mca", "odls_base_sigkill_timeout", "1"),  # long ones delay every end; ranks are asked by a hook
+        *("--mca", "odls_base_sigkill_timeout", "1"),  # a long one delays every end; a hook stops the ranks
         *(word for name in exported for word in ("-x", name)),
     ]
 
 
 def _horovodrun(job: Job, least: int, most: int) -> list[str]:
-    """A worker that comes back has the name it had, so a name must not be shunned for ever."""
+    """Returns horovodrun's words; the blacklist cools down, since a worker that comes back keeps its name."""
     return [
         *("horovodrun", "-np", str(least), "--min-np", str(least), "--max-np", str(most)),
         *("--host-discovery-script", DISCOVER, "--slots-per-host", str(job.slots_per_worker)),
@@ -53,21 +53,21 @@ def _horovodrun(job: Job, least: int, most: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Launch:
-    """What a command line starts."""
+    """The ranks and the program that a command line starts."""
 
     program: str
     ranks: int | None
-    """None: not said."""
+    """Number of ranks; None: not given."""
     least: int | None
     most: int | None
     discovers: bool
-    """Asks a script for hosts."""
+    """Whether a script is asked for hosts."""
     slots: int | None
-    """Ranks of a host that the script names."""
+    """Ranks on each host that the script prints."""
     command: tuple[str, ...] | None
-    """Words after ``hvd-qgenx``; None: something else is started."""
+    """Words after ``hvd-qgenx``; None: another program is started."""
     expected: int | None
-    """Ranks that this command is to expect."""
+    """The value of ``--expect-ranks``."""
 
     @property
     def elastic(self) -> bool:
@@ -75,10 +75,10 @@ class Launch:
 
 
 def read(line: Sequence[str]) -> Launch | None:
-    """Finds the launcher in a container's words; None: there is none, or what a shell is told cannot be read.
+    """Parses the launcher's command in a container's words; None if there is none, or a shell command is malformed.
 
     Raises:
-        ValueError: a number of ranks is none.
+        ValueError: a number of ranks is not a number.
     """
     found = _unwrapped(list(line))
     start = next((at for at, word in enumerate(found) if PurePosixPath(word).name in LAUNCHERS), None)
@@ -100,7 +100,7 @@ def read(line: Sequence[str]) -> Launch | None:
 
 
 def _unwrapped(line: list[str]) -> list[str]:
-    """The words that a shell is told, if it is a shell."""
+    """Returns the words of a shell's command, if the line starts a shell."""
     if line and PurePosixPath(line[0]).name in SHELLS and "-c" in line[:-1]:
         try:
             return shlex.split(line[line.index("-c") + 1], comments=True)
@@ -121,7 +121,7 @@ def _number(line: Sequence[str], names: Sequence[str]) -> int | None:
 
 
 def escaped(word: str) -> str:
-    """As it stands in a manifest, where ``$(NAME)`` would be a variable's value."""
+    """Escapes a word for a manifest, where ``$(NAME)`` stands for a variable's value."""
     return word.replace("$(", "$$(")
 
 

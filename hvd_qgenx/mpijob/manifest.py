@@ -1,4 +1,4 @@
-"""The manifest of a job: what each field is for is told in docs/kubernetes.md."""
+"""The manifest of a job; docs/kubernetes.md explains its fields."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ API_VERSION, KIND = "kubeflow.org/v2beta1", "MPIJob"
 USER = 1000
 HOME = "/home/mpiuser"
 SSH_PORT = 2222
-"""Of the image."""
+"""Port of the image's ssh server."""
 
 RANK = f"^[^ ]*python[^ ]* [^ ]*/{launcher.PROGRAM} "
-"""Command lines of ranks; not those of shells that started them."""
+"""Matches the command lines of ranks, not of the shells that started them."""
 MARK = "/tmp/stopping"
 STOP = (
     f"mkdir {MARK} 2>/dev/null && pkill -TERM -f '{RANK}'; "
     f"while pgrep -f '{RANK}' >/dev/null; do sleep 1; done; rmdir {MARK} 2>/dev/null"
 )
-"""Asks a worker's ranks, once, to write a checkpoint and stop with all others, and waits until they have."""
+"""Signals a worker's ranks, once, to write a checkpoint and stop together, and waits until they have stopped."""
 
 
 def manifest(job: Job) -> dict[str, Any]:
-    """A Kubeflow MPIJob v2beta1, of plain values."""
+    """Returns a Kubeflow MPIJob v2beta1 as plain values."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -39,9 +39,9 @@ def manifest(job: Job) -> dict[str, Any]:
                 **({"activeDeadlineSeconds": job.deadline} if job.deadline else {}),
             },
             "mpiReplicaSpecs": {
-                # Every try of the launcher is a pod of its own, whose log stays.
+                # Every attempt of the launcher is a pod of its own, whose log stays.
                 "Launcher": {"replicas": 1, "restartPolicy": "Never", "template": _pod(job, _launcher(job))},
-                # A worker that failed would never be replaced; its container is started again.
+                # A failed worker would never be replaced, so its container is restarted.
                 "Worker": {
                     "replicas": job.workers,
                     "restartPolicy": "OnFailure",
@@ -80,7 +80,7 @@ def _launcher(job: Job) -> dict[str, Any]:
         "command": [program],
         "args": [launcher.escaped(word) for word in arguments],
         "env": [{"name": name, "value": launcher.escaped(value)} for name, value in job.variables.items()],
-        # mpirun would give the ranks a second.
+        # mpirun alone would give the ranks one second.
         "lifecycle": _before_the_end("ssh", f"{job.name}-worker-0.{job.name}", STOP),
         "securityContext": _least_rights(),
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
@@ -94,7 +94,7 @@ def _worker(job: Job) -> dict[str, Any]:
         "command": ["/usr/sbin/sshd", "-De", "-f", f"{HOME}/.sshd_config"],
         "ports": [{"name": "ssh", "containerPort": SSH_PORT}],
         "readinessProbe": {"tcpSocket": {"port": SSH_PORT}, "periodSeconds": 5},
-        # A pod ends with its sshd, and with it all that runs there. An elastic job goes on without.
+        # A pod ends with its sshd, and so do its ranks. An elastic job continues without them.
         **({} if job.elastic else {"lifecycle": _before_the_end("sh", "-c", STOP)}),
         "securityContext": _least_rights(),
         "resources": {"requests": _amounts(job), "limits": _amounts(job)},

@@ -1,4 +1,4 @@
-"""Kubernetes' way to write amounts: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/"""
+"""Parses Kubernetes quantities: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/"""
 
 import re
 from fractions import Fraction
@@ -14,10 +14,10 @@ _FACTORS = {
 
 
 def parse(value: object) -> Fraction:
-    """The amount, exactly: 500m is one half, 1Ki is 1024.
+    """Returns the exact amount: 500m is one half, 1Ki is 1024.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is not a quantity.
     """
     found = _FORM.fullmatch(str(value))
     if found is None or isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What the operator, Kubernetes and Horovod ask of an MPIJob, and the schema of the operator does not.
+"""Rules for an MPIJob of the operator, Kubernetes and Horovod that the operator's schema does not contain.
 
 Sources: the operator's ``pkg/apis/kubeflow/validation`` and ``pkg/controller``; mpi-operator issue 842 for Open MPI 5.
 """
@@ -23,26 +23,30 @@ CHOICES = {
 }
 SECONDS = ("backoffLimit", "ttlSecondsAfterFinished", "activeDeadlineSeconds")
 LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-"""A DNS label as RFC 1035 has it."""
+"""A DNS label by RFC 1035."""
 LONGEST = 63
 OPEN_MPI_5 = re.compile(r"(open-?mpi|ompi)[-_:]?v?5", re.IGNORECASE)
 OWN_HOSTFILE = "PRTE_MCA_prte_default_hostfile"
 
 MAIN = "spec.mpiReplicaSpecs.Launcher.template.spec.containers[0]"
-"""What the operator gives the hostfile to."""
+"""The container that gets the operator's hostfile."""
 
 Rule = Callable[["Spec"], Iterator[Finding]]
 
 
 class Spec:
-    """An MPIJob, of which anything may be missing or of another type than it should be."""
+    """An MPIJob in which anything may be missing or of a wrong type."""
 
     def __init__(self, document: Mapping[str, Any], launch: Launch | None = None) -> None:
-        """``launch`` is what its launcher starts, if that is known."""
+        """
+        Args:
+            document: the manifest.
+            launch: the parsed command of its launcher; None if unknown.
+        """
         self.document, self.launch = document, launch
 
     def at(self, path: str, kind: type[T]) -> T | None:
-        """What is there, if it is of this type."""
+        """Returns the value at a dotted path if it is of this type, else None."""
         found: Any = self.document
         for name in path.split("."):
             found = found.get(name) if isinstance(found, Mapping) else None
@@ -54,17 +58,17 @@ class Spec:
         return default if found is None else found
 
     def listed(self, path: str) -> list[tuple[str, Mapping[str, Any]]]:
-        """What is in a list there, each with its own path; entries that are no mappings are left out."""
+        """Returns the mappings in a list at this path, each with its own path."""
         found = self.at(path, list) or []
         return [(f"{path}[{at}]", each) for at, each in enumerate(found) if isinstance(each, Mapping)]
 
     def containers(self, role: str, kind: str = "containers") -> list[tuple[str, Mapping[str, Any]]]:
-        """Of a role: paths and containers."""
+        """Returns the paths and the containers of a role."""
         return self.listed(f"spec.mpiReplicaSpecs.{role}.template.spec.{kind}")
 
     @property
     def hosts(self) -> int | None:
-        """Pods that ranks are started on."""
+        """The number of pods that ranks are started on."""
         workers = self.replicas("Worker")
         return None if workers is None else workers + bool(self.at("spec.runLauncherAsWorker", bool))
 
@@ -75,23 +79,23 @@ class Spec:
 
 
 def words(container: Mapping[str, Any]) -> list[str]:
-    """What a container runs; empty if that is left to its image."""
+    """Returns the command line of a container; empty if the image decides."""
     parts = [container.get("command"), container.get("args")]
     return [str(word) for part in parts if isinstance(part, list) for word in part]
 
 
 def launch(document: Mapping[str, Any]) -> Launch | None:
-    """What an MPIJob's launcher starts; None: nothing that is known here.
+    """Returns the parsed command of an MPIJob's launcher; None if it is of an unknown kind.
 
     Raises:
-        ValueError: a number of ranks is none.
+        ValueError: a number of ranks is not a number.
     """
     containers = Spec(document).containers("Launcher")
     return launcher.read(words(containers[0][1])) if containers else None
 
 
 def findings(document: Mapping[str, Any]) -> list[Finding]:
-    """All that is wrong with an MPIJob besides its schema."""
+    """Returns all faults of an MPIJob by the rules below."""
     problems, started = [], None
     try:
         started = launch(document)
@@ -132,7 +136,7 @@ def _roles(spec: Spec) -> Iterator[Finding]:
     found = spec.at(path, dict) or {}
     for role in found:
         if role not in ROLES:
-            yield Finding(f"{path}.{role}", f"the operator knows no such role; there are {' and '.join(ROLES)}")
+            yield Finding(f"{path}.{role}", f"the operator does not know this role; use {' and '.join(ROLES)}")
     alone = spec.at("spec.runLauncherAsWorker", bool)
     for role in ROLES:
         if role not in found and not (role == "Worker" and alone):
@@ -155,7 +159,8 @@ def _name(spec: Spec) -> Iterator[Finding]:
         return
     if not LABEL.fullmatch(name):
         yield Finding(
-            path, f"{name!r} must be of small letters, digits and hyphens, from a letter to a letter or digit"
+            path,
+            f"{name!r} must consist of lower-case letters, digits and hyphens, from a letter to a letter or digit",
         )
     longest = f"{name}-worker-{max(_or(spec.replicas('Worker'), 1), 1) - 1}"
     if len(longest) > LONGEST:
@@ -177,11 +182,11 @@ def _ranks(spec: Spec) -> Iterator[Finding]:
     if launch.most is not None and _or(launch.least, 0) > launch.most:
         yield Finding(MAIN, f"--min-np {launch.least} is more than --max-np {launch.most}")
     if launch.discovers and launch.slots is None:
-        yield Finding(MAIN, f"{launcher.DISCOVER} tells no slots; add --slots-per-host {slots}")
+        yield Finding(MAIN, f"{launcher.DISCOVER} prints no slots; add --slots-per-host {slots}")
 
 
 def _expectation(spec: Spec) -> Iterator[Finding]:
-    """Ranks that never meet train each for itself, and the job ends well: only they themselves can tell."""
+    """Requires ``--expect-ranks``: ranks that do not find each other would train alone, and the job would succeed."""
     launch = spec.launch
     if launch is None or launch.command is None:
         return
@@ -190,8 +195,8 @@ def _expectation(spec: Spec) -> Iterator[Finding]:
     if launch.elastic:
         return
     if launch.expected is None:
-        text = f"{launcher.PROGRAM} is not told how many ranks to expect; add --expect-ranks {launch.ranks or 'N'}"
-        yield Finding(MAIN, f"{text}, or ranks that never met may train each for itself", WARNING)
+        text = f"{launcher.PROGRAM} does not know how many ranks to expect; add --expect-ranks {launch.ranks or 'N'}"
+        yield Finding(MAIN, f"{text}, or ranks that do not find each other may each train alone", WARNING)
     elif launch.ranks not in (None, launch.expected):
         text = f"--expect-ranks {launch.expected}, but -np {launch.ranks}; make them the same"
         yield Finding(MAIN, text)
@@ -205,7 +210,7 @@ def _open_mpi(spec: Spec) -> Iterator[Finding]:
             yield Finding(
                 path,
                 "this looks like Open MPI 5, which does not read the operator's hostfile and runs all ranks on the "
-                f"launcher; take an image with Open MPI 4.1, or set {OWN_HOSTFILE}=/etc/mpi/hostfile, "
+                f"launcher; use an image with Open MPI 4.1, or set {OWN_HOSTFILE}=/etc/mpi/hostfile, "
                 "PRTE_MCA_prte_set_default_slots and PRTE_MCA_plm_ssh_args",
             )
 

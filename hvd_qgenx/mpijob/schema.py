@@ -13,7 +13,7 @@ from hvd_qgenx.mpijob.finding import Finding
 from hvd_qgenx.mpijob.manifest import KIND
 
 SOURCE = "https://raw.githubusercontent.com/kubeflow/mpi-operator/master/manifests/base/kubeflow.org_mpijobs.yaml"
-"""Where the custom resource definition comes from."""
+"""Address of the custom resource definition."""
 PRESERVES = "x-kubernetes-preserve-unknown-fields"
 METADATA = (
     "name",
@@ -25,17 +25,17 @@ METADATA = (
     "ownerReferences",
     "creationTimestamp",
 )
-"""Of every Kubernetes object, which a custom resource definition leaves open."""
+"""Metadata fields of every Kubernetes object; a custom resource definition does not list them."""
 
 Schema = dict[str, Any]
 
 
 def read(documents: Sequence[Any], name: str) -> Schema:
-    """The schema in a custom resource definition, as it is.
+    """Returns the schema in a custom resource definition, unchanged.
 
     Args:
-        documents: of the file.
-        name: of the file, for messages.
+        documents: the parsed YAML documents of the file.
+        name: the file's name, for messages.
 
     Raises:
         ConfigurationError: there is no schema of an MPIJob v2beta1 in it.
@@ -48,11 +48,11 @@ def read(documents: Sequence[Any], name: str) -> Schema:
                 return found
         except (KeyError, TypeError):
             continue
-    raise ConfigurationError(f"{name} does not define MPIJob v2beta1; take {SOURCE}")
+    raise ConfigurationError(f"{name} does not define MPIJob v2beta1; use {SOURCE}")
 
 
 def strict(schema: Schema) -> Schema:
-    """The same schema, without room for fields that it does not list."""
+    """Returns the same schema, closed to fields that it does not list."""
     closed: Schema = _closed(schema)
     closed["properties"]["metadata"]["properties"] = dict.fromkeys(METADATA, True)
     return closed
@@ -73,7 +73,7 @@ def _closed(node: Any) -> Any:
 
 
 def findings(document: Any, schema: Schema) -> list[Finding]:
-    """Where a document does not fit the schema."""
+    """Returns the deviations of a document from the schema."""
     from jsonschema import Draft202012Validator  # takes a while to import
 
     errors = Draft202012Validator(schema).iter_errors(document)
@@ -107,7 +107,7 @@ def _sentence(error: Any) -> str:
 
 
 def dotted(parts: Iterable[Any]) -> str:
-    """Like ``spec.containers[0].name``."""
+    """Joins the parts of a path, like ``spec.containers[0].name``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
 
 

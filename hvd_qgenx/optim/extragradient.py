@@ -18,9 +18,9 @@ from hvd_qgenx.optim.rules import AdamRule, Rule, SGDRule
 
 
 class Extragradient(Rule):
-    """Base of the extra-gradient optimizers: keeps the base point, leaves the update to the rule.
+    """Base of the extra-gradient optimizers: keeps the base point, and leaves the update to the rule.
 
-    The base point lives in ``state``, so ``state_dict`` taken between the two moves is complete.
+    The base point is kept in ``state``, so ``state_dict`` taken between the two moves is complete.
     """
 
     moves = 2

@@ -13,9 +13,9 @@ from hvd_qgenx.optim.rules import AdamRule, Rule, SGDRule, evaluate
 
 
 class Optimistic(Rule):
-    """Base of the optimistic optimizers; the previous update lives in ``state``.
+    """Base of the optimistic optimizers; the previous update is kept in ``state``.
 
-    It holds the step size it was made with: what is taken back is what was done.
+    It includes the step size of its time, so the update that was made is the one taken back.
     """
 
     moves = 1

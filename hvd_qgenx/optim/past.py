@@ -1,6 +1,6 @@
-"""Extrapolation from the past: extra-gradient with one gradient an iteration.
+"""Extrapolation from the past: extra-gradient with one gradient per iteration.
 
-The gradient that made the update extrapolates too, in place of one taken at the updated point::
+The gradient of the update is used again for the extrapolation, in place of one at the updated point::
 
     X_{t+1}   = X_t     + update(V_{t+1/2})
     X_{t+3/2} = X_{t+1} + update(V_{t+1/2})
@@ -19,7 +19,7 @@ from hvd_qgenx.optim.rules import AdamRule, Rule, SGDRule, evaluate
 
 
 class PastExtragradient(Rule):
-    """Base of the optimizers that extrapolate from the past; the base point X_t lives in ``state``."""
+    """Base of the optimizers that extrapolate from the past; the base point X_t is kept in ``state``."""
 
     moves = 1
 
@@ -46,6 +46,6 @@ class PastExtraSGD(PastExtragradient, SGDRule):
 class PastExtraAdam(PastExtragradient, AdamRule):
     """Extrapolation from the past with Adam's update; arguments as for ``AdamRule``.
 
-    Moments and step count advance at both moves, as those of ``ExtraAdam`` do. Source: Gidel et al.
+    Moments and step count advance at both moves, as in ``ExtraAdam``. Source: Gidel et al.
     (ICLR 2019), algorithm 4 with extrapolation from the past.
     """

@@ -1,4 +1,4 @@
-"""Q-GenX: generalized extra-gradient in dual-averaging form, with a step that adapts by itself.
+"""Q-GenX: generalized extra-gradient in dual-averaging form, with an adaptive step.
 
 For K workers, with V_{k,t} and V_{k,t+1/2} the gradients of worker k as all workers decode them::
 
@@ -7,7 +7,7 @@ For K workers, with V_{k,t} and V_{k,t+1/2} the gradients of worker k as all wor
     X_{t+1}   = X_1 + lr gamma_{t+1} Y_{t+1}
     gamma_t   = K (delta + sum_{i<t} sum_k ||V_{k,i} - V_{k,i+1/2}||^2)^(-1/2)
 
-What V_{k,t} is makes the variant; V_{k,t+1/2} is always the gradient at X_{t+1/2}.
+The variants differ in V_{k,t}; V_{k,t+1/2} is always the gradient at X_{t+1/2}.
 
 Source: Ramezani-Kebrya et al., "Distributed extra-gradient with optimal complexity and
 communication guarantees" (ICLR 2023), algorithm 1.
@@ -29,9 +29,9 @@ from hvd_qgenx.optim.rules import check_not_negative, evaluate
 from hvd_qgenx.optim.workers import WorkerAware
 
 MOVES = {"de": 2, "da": 1, "optda": 1}
-"""Moves in an iteration of every variant, each with one gradient and one exchange."""
+"""Number of moves per iteration of every variant, each with one gradient and one exchange."""
 BLOCK = 1 << 20
-"""Elements that are taken to float64 at a time."""
+"""Number of elements converted to float64 at a time."""
 
 
 class QGenX(WorkerAware):
@@ -52,10 +52,10 @@ class QGenX(WorkerAware):
     Args:
         params: parameters or parameter groups.
         variant: ``de``, ``da`` or ``optda``.
-        lr: factor on gamma, per group; 1 is the paper's. Changed by a scheduler, it rescales the
-            whole way from X_1, not only what is to come.
-        delta: gamma starts at K / sqrt(delta); 1 is the paper's. Larger is more careful where
-            the first gradients are taken far from a solution, as those of deep networks.
+        lr: factor of gamma, per group; 1 in the paper. If a scheduler changes it, the whole
+            displacement from X_1 is rescaled, not only later moves.
+        delta: gamma starts at K / sqrt(delta); 1 in the paper. A larger value keeps the first moves
+            small where the first gradients are large, as in deep networks.
 
     Raises:
         ConfigurationError: there is no such variant.
@@ -73,9 +73,9 @@ class QGenX(WorkerAware):
         super().__init__(params, {"lr": lr})
         self.variant, self.delta = variant, delta
         self.moves = MOVES[variant]
-        """Moves in an iteration, each with a gradient of its own: 2 for ``de``, else 1."""
+        """Number of moves per iteration, each with a gradient of its own: 2 for ``de``, else 1."""
         self.calls = 0
-        """Moves so far: gradients taken by every worker, and exchanges."""
+        """Number of moves so far, which is the number of gradients of every worker, and of exchanges."""
         self._squares = 0.0
 
     @property
@@ -85,7 +85,7 @@ class QGenX(WorkerAware):
 
     @property
     def iterations(self) -> int:
-        """Whole iterations so far."""
+        """Number of complete iterations so far."""
         return self.calls // self.moves
 
     @torch.no_grad()
@@ -96,7 +96,7 @@ class QGenX(WorkerAware):
             RuntimeError: called twice in a row, or for a variant that extrapolates by itself.
         """
         if self.moves == 1:
-            raise RuntimeError(f"Q-GenX {self.variant} takes one gradient an iteration; call step() only")
+            raise RuntimeError(f"Q-GenX {self.variant} takes one gradient per iteration; call step() only")
         if self._extrapolated:
             raise RuntimeError("call step() before the next extrapolation()")
         for parameter, state, rate in self._moving():
@@ -127,7 +127,7 @@ class QGenX(WorkerAware):
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Inside, the parameters are the mean of X_{t+1/2} over all whole iterations so far.
+        """Sets the parameters to the mean of X_{t+1/2} over all complete iterations inside the context.
 
         Buffers, such as batch norm's running statistics, are not averaged.
 
@@ -148,7 +148,7 @@ class QGenX(WorkerAware):
                     parameter.copy_(value)
 
     def worker_term(self) -> float | None:
-        """||V_{k,t} - V_{k,t+1/2}||^2, at ``step`` only."""
+        """Returns ||V_{k,t} - V_{k,t+1/2}||^2, at ``step`` only."""
         if self.moves == 2 and not self._extrapolated:
             return None
         return sum(
@@ -170,7 +170,7 @@ class QGenX(WorkerAware):
         return self.calls % self.moves == 1
 
     def _moving(self) -> Iterator[tuple[Tensor, dict[str, Any], float]]:
-        """Parameters that have, or had, a gradient; their state; their step."""
+        """Yields the parameters that have or had a gradient, with their state and their step size."""
         gamma = self.gamma
         for group in self.param_groups:
             rate = group["lr"] * gamma
@@ -191,9 +191,9 @@ class QGenX(WorkerAware):
 
 
 def squared_distance(one: Tensor | None, other: Tensor | None) -> float:
-    """||one - other||^2 in float64; None stands for zeros.
+    """Returns ||one - other||^2 in float64; None stands for zeros.
 
-    On a CPU the same bits for any number of threads: numpy adds in one, in a fixed order.
+    On a CPU the result is the same bits for any number of threads: numpy adds on one, in a fixed order.
     """
     blocks = [vector.reshape(-1).split(BLOCK) for vector in (one, other) if vector is not None]
     return math.fsum(_squared_difference(*parts) for parts in zip(*blocks, strict=True))

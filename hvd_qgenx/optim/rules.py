@@ -1,7 +1,7 @@
-"""Update rules: what SGD and Adam make of a gradient, whoever decides where to go with it.
+"""Update rules: how SGD and Adam turn a gradient into a move.
 
-A rule gives a move; the classes that derive from ``Rule`` (``Extragradient``, ``PastExtragradient``,
-``Optimistic``) decide from which point it is made. One class of each makes an optimizer.
+A rule computes a move; the other classes derived from ``Rule`` (``Extragradient``, ``PastExtragradient``,
+``Optimistic``) decide from which point it is made. An optimizer derives from one of each.
 """
 
 import math
@@ -22,7 +22,7 @@ class Rule(Optimizer):
 
     @abstractmethod
     def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
-        """The move for this gradient: a new tensor with the shape of ``parameter``.
+        """Returns the move for this gradient, a new tensor with the shape of ``parameter``.
 
         May change ``self.state[parameter]``; must not change ``parameter`` or ``gradient``.
         """
@@ -127,7 +127,7 @@ class AdamRule(Rule):
 
 
 def evaluate(closure: Callable[[], float] | None) -> float | None:
-    """Computes loss and gradients, as torch's ``step(closure)`` does first, and returns the loss."""
+    """Computes loss and gradients, as torch's ``step(closure)`` does, and returns the loss."""
     if closure is None:
         return None
     with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""A page and pictures about runs: reads their folders, trains nothing."""
+"""Reports on runs: a page and figures, made from their folders alone."""
 
 from hvd_qgenx.report.comparison import Comparison, compare
 from hvd_qgenx.report.recorded import find

@@ -1,4 +1,4 @@
-"""Groups of runs held against each other: which score, which baseline, and what stands in the way."""
+"""Compares groups of runs: the score, the baselines, and obstacles to a comparison."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from hvd_qgenx.report.groups import BASELINE, Group, Mode, sort
 from hvd_qgenx.report.recorded import Recorded
 
 PREFERRED = ("ema", "raw", "uniform", "ergodic")
-"""Weights whose score is shown first, of those that most groups have."""
+"""Order of preference of the weights whose score is shown first, among those that most groups have."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Comparison:
     """All groups of runs.
 
     Attributes:
-        score: the column that is shown first, ``SCORE/WEIGHTS``; None if there are no scores.
+        groups: groups of runs, in the order in which they are shown.
+        score: the column shown first, ``SCORE/WEIGHTS``; None if there are no scores.
     """
 
     groups: list[Group]
@@ -47,34 +48,34 @@ class Comparison:
 
     @property
     def columns(self) -> list[str]:
-        """All ``SCORE/WEIGHTS`` of any run, in the order of the files."""
+        """The columns ``SCORE/WEIGHTS`` of all runs, in the order of the files."""
         return _columns(self.groups)
 
     @property
     def losses(self) -> list[str]:
-        """Every ``loss/NAME`` of any run, in the order of the files."""
+        """The columns ``loss/NAME`` of all runs, in the order of the files."""
         return list(dict.fromkeys(name for record in self.records for name in record.loss_names))
 
     @property
     def floor(self) -> float | None:
-        """What perfect images would score on average, where the runs say so."""
+        """The average score of perfect images; None if the runs do not tell."""
         if self.score is None:
             return None
         found = Spread.of(np.concatenate([r.scores[f"bias/{name_of(self.score)}"] for r in self.records]))
         return found.mean if found else None
 
     def baseline(self, place: str) -> Group | None:
-        """What the groups of this place are held against."""
+        """Returns the uncompressed group of a place; None if it has none."""
         return next((group for group in self.places[place] if group.mode.uncompressed), None)
 
     @cached_property
     def differences(self) -> list[settings.Difference]:
-        """In what modes differ that was not asked for."""
+        """Differences between modes beyond compression and optimizer."""
         return settings.unasked({mode.name: mode.outcome for mode in self.modes})
 
     @cached_property
     def remarks(self) -> list[str]:
-        """What else a reader must know, one sentence each."""
+        """Further sentences that a reader must know."""
         return [*self._unfinished(), *self._unscored(), *self._unequal(), *self._unpaired()]
 
     def _unfinished(self) -> Iterator[str]:
@@ -83,7 +84,7 @@ class Comparison:
                 if not record.finished:
                     fate = ", and means leave it out" if record in group.left_out else ""
                     yield (
-                        f"{record.path} has no summary.json: it was interrupted or still goes on. Its last "
+                        f"{record.path} has no summary.json: it was interrupted or is still running. Its last "
                         f"update is {record.updates}{fate}."
                     )
 
@@ -92,8 +93,8 @@ class Comparison:
         if without:
             titles = "; ".join(group.title for group in without)
             yield (
-                f"There are no scores of {titles}: hvd-qgenx evaluate {without[0].records[0].path} makes them, "
-                "and --score-every while training."
+                f"There are no scores of {titles}; compute them with hvd-qgenx evaluate {without[0].records[0].path}, "
+                "or with --score-every while training."
             )
         for group in self.groups:
             if group.score_names and self.score not in group.score_names:
@@ -108,7 +109,7 @@ class Comparison:
         for place in self.places:
             if self.baseline(place) is None:
                 where = f" at {place}" if place else ""
-                yield f"No run{where} has --compressor {BASELINE}, so there is nothing to take ratios to."
+                yield f"No run{where} has --compressor {BASELINE}, so there are no ratios to a baseline."
 
 
 def compare(records: Sequence[Recorded], score: str | None = None) -> Comparison:
@@ -116,7 +117,7 @@ def compare(records: Sequence[Recorded], score: str | None = None) -> Comparison
 
     Args:
         records: at least one.
-        score: the score to show first, without its weights; by default the first there is.
+        score: the score to show first, without its weights; by default the first one of the files.
 
     Raises:
         ConfigurationError: no run has this score.
@@ -126,12 +127,12 @@ def compare(records: Sequence[Recorded], score: str | None = None) -> Comparison
 
 
 def name_of(column: str) -> str:
-    """The score of ``SCORE/WEIGHTS``."""
+    """Returns the score of ``SCORE/WEIGHTS``."""
     return column.rpartition("/")[0]
 
 
 def weights_of(column: str) -> str:
-    """The weights of ``SCORE/WEIGHTS``."""
+    """Returns the weights of ``SCORE/WEIGHTS``."""
     return column.rpartition("/")[2]
 
 
@@ -140,7 +141,7 @@ def higher_is_better(column: str) -> bool:
 
 
 def replicas_agree(mode: Mode) -> bool | None:
-    """Whether runs with equal seeds ended with the same parameters; None if no two can be compared."""
+    """Returns whether runs with equal seeds ended with the same parameters; None if no two can be compared."""
     hashes = defaultdict(list)
     for record in mode.records:
         if record.summary and "replica_hash" in record.summary:
@@ -157,9 +158,7 @@ def _choose(groups: Sequence[Group], wanted: str | None) -> str | None:
     columns = _columns(groups)
     scores = list(dict.fromkeys(map(name_of, columns)))
     if wanted is not None and not scores:
-        raise ConfigurationError(
-            f"no run has scores, so none has {wanted}; hvd-qgenx evaluate RUN makes them, and --score-every"
-        )
+        raise ConfigurationError(f"no run has scores, so none has {wanted}; compute them with hvd-qgenx evaluate RUN")
     if wanted is not None and wanted not in scores:
         raise ConfigurationError(unknown("score", wanted, scores))
 

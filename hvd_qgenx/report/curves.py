@@ -1,4 +1,4 @@
-"""Runs that differ in their seed, as one curve."""
+"""Curves over runs that differ in their seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from hvd_qgenx.report.recorded import Array, Table
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation over runs; None of a single run."""
+    """Mean and sample standard deviation over runs; the deviation of a single run is None."""
 
     mean: float
     deviation: float | None
@@ -18,7 +18,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float] | Array) -> "Spread | None":
-        """Of the finite ones; None if there are none."""
+        """Returns the spread of the finite values; None if there are none."""
         finite = [float(value) for value in values if np.isfinite(value)]
         if not finite:
             return None
@@ -34,9 +34,9 @@ class Curve:
     epochs: Array
     """(n,): mean over runs; NaN where runs are not counted in epochs."""
     seconds: Array
-    """(n,): of training until then, mean over runs."""
+    """(n,): seconds of training so far, mean over runs."""
     megabytes: Array
-    """(n,): sent by one rank until then, mean over runs."""
+    """(n,): MB sent by one rank so far, mean over runs."""
     values: Array
     """(runs, n)"""
 
@@ -47,10 +47,10 @@ class Curve:
 
 
 def curve(tables: Sequence[Table], column: str) -> Curve | None:
-    """Aligns runs at all updates at which any has the column, from the last beginning to the first end.
+    """Aligns runs at every update at which any of them has the column, within the range that all of them cover.
 
-    Between its own updates a run is interpolated linearly. Where the runs have no update in common, only the one
-    that came furthest is taken; None if no run has the column.
+    Runs are interpolated linearly between their own updates. If the runs have no range in common, only the longest
+    one is used. Returns None if no run has the column.
     """
     runs = [(table, np.isfinite(table[column])) for table in tables]
     runs = [(table, kept) for table, kept in runs if kept.any()]
@@ -77,7 +77,7 @@ def curve(tables: Sequence[Table], column: str) -> Curve | None:
 
 
 def per_update(table: Table, column: str) -> float:
-    """Mean per update over a whole run of a column that holds means since the row before."""
+    """Returns the mean per update, over a whole run, of a column that holds means since the previous row."""
     weights = np.diff(table["update"], prepend=0)
     known = np.isfinite(table[column])
     total = weights[known].sum()

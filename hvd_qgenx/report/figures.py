@@ -1,4 +1,4 @@
-"""Pictures of a comparison."""
+"""Figures of a comparison."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from matplotlib import pyplot as plt
 
 DPI = 130
 WIDE = 4.0
-"""A ratio of largest to smallest from which an axis is logarithmic."""
+"""The ratio of largest to smallest value from which an axis is logarithmic."""
 AGAINST = {
     "update": "updates",
     "epochs": "epochs",
@@ -44,29 +44,29 @@ PHASES = {
     "optimizer": "#009E73",
     "waiting": "#ffffff",
 }
-"""What training does, and white with stripes where it does nothing."""
+"""Colours of the phases of training; waiting is white with stripes."""
 THREAD = {"encode": "#56B4E9", "wire": "#bfbfbf", "decode": "#E69F00"}
-"""What the exchange does meanwhile."""
+"""Colours of the phases of the exchange's thread."""
 STRIPES = {"hatch": "////", "edgecolor": "#555555", "linewidth": 0.5}
 
 NEAR = 5.0
-"""How many times lower than any score a line may be that scores are held against."""
+"""A reference line is drawn if the lowest score is less than this many times higher."""
 
 _AS_WRITTEN = matplotlib.rc_context({"text.parse_math": False})
-"""Names come from elsewhere, and may hold what Matplotlib would take for formulas."""
+"""Switches off Matplotlib's formulas, since names come from users and may look like some."""
 
 
 @_AS_WRITTEN
 def draw_scores(comparison: Comparison, path: Path) -> None:
-    """Writes a PNG: the first score against updates, and seconds and MB where there are any; a row for every place.
+    """Writes a PNG: the first score against updates or epochs, seconds and MB, as far as known; a row for every place.
 
-    Lines are means over the seeds of finished runs, bands reach over all of them; interrupted ones are thin.
+    Lines are means over the seeds of finished runs, bands show their range; interrupted runs are dotted.
     """
     column = str(comparison.score)
     places = comparison.places
     ends = {against: [_end(group, column, against) for group in comparison.groups] for against in AGAINST}
     known = {against: label for against, label in AGAINST.items() if max(ends[against]) > 0}
-    if "epochs" in known:  # which say the same as updates
+    if "epochs" in known:  # they replace updates
         del known["update"]
     figure, grid = _panels(len(places), len(known), height=3.5, sharey=True)
     for axes, (place, groups) in zip(grid, places.items(), strict=True):
@@ -88,7 +88,7 @@ def draw_scores(comparison: Comparison, path: Path) -> None:
 
 @_AS_WRITTEN
 def draw_weights(comparison: Comparison, path: Path) -> None:
-    """Writes a PNG: every score of every weights against updates, a row for every score."""
+    """Writes a PNG: all scores of all weights against updates, a row for every score."""
     names = list(dict.fromkeys(map(name_of, comparison.columns)))
     weights = list(dict.fromkeys(map(weights_of, comparison.columns)))
     figure, grid = _panels(len(names), len(weights), height=2.8, sharex=True, sharey="row")
@@ -105,7 +105,7 @@ def draw_weights(comparison: Comparison, path: Path) -> None:
 
 @_AS_WRITTEN
 def draw_losses(comparison: Comparison, path: Path) -> None:
-    """Writes a PNG: losses of both players and the penalty against updates."""
+    """Writes a PNG: the losses against updates."""
     figure, grid = _panels(1, len(comparison.losses), height=2.8)
     for panel, column in zip(grid[0], comparison.losses, strict=True):
         _draw_updates(panel, comparison, partial(Group.metric, column=column), bare=True)
@@ -116,9 +116,9 @@ def draw_losses(comparison: Comparison, path: Path) -> None:
 
 @_AS_WRITTEN
 def draw_breakdown(comparison: Comparison, path: Path) -> None:
-    """Writes a PNG: where the seconds of an update go; a panel for every place, two bars for every group.
+    """Writes a PNG: the time breakdown of an update, a panel for every place, two bars for every group.
 
-    The thick bar is what training does, the thin one what the exchange's thread does meanwhile.
+    The thick bar shows training, the thin one the exchange's thread, which works at the same time.
     """
     places = comparison.places
     heights = [0.62 * len(groups) + 0.75 for groups in places.values()]
@@ -144,7 +144,9 @@ def draw_breakdown(comparison: Comparison, path: Path) -> None:
     handles, labels = grid[0, 0].get_legend_handles_labels()
     split = len(shown)
     figure.legend(handles[:split], labels[:split], loc="outside upper left", ncols=4, fontsize=8, title="training")
-    figure.legend(handles[split:], labels[split:], loc="outside upper right", ncols=1, fontsize=8, title="meanwhile")
+    figure.legend(
+        handles[split:], labels[split:], loc="outside upper right", ncols=1, fontsize=8, title="exchange thread"
+    )
     _save(figure, path)
 
 
@@ -171,7 +173,7 @@ def _panels(rows: int, columns: int, height: float, **shared: Any) -> tuple[Figu
 def _draw_updates(
     panel: Axes, comparison: Comparison, find: Callable[[Group], Curve | None], bare: bool = False
 ) -> None:
-    """One curve of every mode: over other links it would be the same."""
+    """Draws one curve of every mode, since curves over other links would be the same."""
     for mode in comparison.modes:
         curves = (find(group) for group in comparison.groups if group.mode is mode)
         _draw_curve(panel, mode, next(filter(None, curves), None), "update", bare)
@@ -179,7 +181,7 @@ def _draw_updates(
 
 
 def _draw_curve(panel: Axes, mode: Mode, curve: Curve | None, against: str, bare: bool = False) -> None:
-    """The mean over runs with a band from the least to the largest; ``bare`` without markers."""
+    """Draws the mean over runs with a band from the smallest to the largest; ``bare``: without markers."""
     if curve is None:
         return
     shown = slice(None) if against == "update" else curve.update > 0  # that axis may be logarithmic
@@ -198,37 +200,37 @@ def _draw_interrupted(panel: Axes, group: Group, record: Recorded, column: str, 
 
 
 def _draw_levels(panel: Axes, comparison: Comparison, place: str) -> None:
-    """The baseline's final score, and that of perfect images."""
+    """Draws lines at the baseline's final score and at the score of perfect images."""
     baseline = comparison.baseline(place)
     final = baseline.score(str(comparison.score)) if baseline else None
     if baseline and final:
         style: dict[str, Any] = {"color": baseline.mode.color, "linewidth": 0.8, "linestyle": "--"}
-        panel.axhline(final.mean[-1], label="last of the baseline", **style)
+        panel.axhline(final.mean[-1], label="baseline's final score", **style)
     for height in _floor(comparison):
         panel.axhline(height, color="#777777", linewidth=1.2, linestyle=":", label="perfect images")
 
 
 def _floor(comparison: Comparison) -> list[float]:
-    """What perfect images would score, where that is near enough to be drawn with the rest."""
+    """Returns the score of perfect images if it is near enough to be drawn with the rest, else nothing."""
     lowest = min(_heights(comparison, [str(comparison.score)]), default=0.0)
     floor = comparison.floor
     return [floor] if floor is not None and floor > lowest / NEAR else []
 
 
 def _heights(comparison: Comparison, columns: Sequence[str]) -> list[float]:
-    """How far scores reach."""
+    """Returns the smallest and largest score of every group."""
     curves = [group.score(column) for column in columns for group in comparison.groups]
     return [float(value) for own in curves if own for value in (own.values.min(), own.values.max())]
 
 
 def _end(group: Group, column: str, against: str) -> float:
-    """How far a group came; 0 if that is not known."""
+    """Returns a group's last position on this axis; 0 if unknown."""
     own = group.score(column)
     return float(np.nan_to_num(getattr(own, against)[-1])) if own else 0.0
 
 
 def _widen(panel: Axes, which: str, values: Sequence[float]) -> None:
-    """Makes the axis x or y logarithmic if its values reach far."""
+    """Makes the axis x or y logarithmic if its values span a large range."""
     if not values or min(values) <= 0 or max(values) / min(values) < WIDE:
         return
     subs = (1.0, 2.0, 5.0) if which == "y" else (1.0, 3.0)
@@ -240,7 +242,7 @@ def _widen(panel: Axes, which: str, values: Sequence[float]) -> None:
 
 
 def _measured(comparison: Comparison, parts: dict[str, str]) -> dict[str, str]:
-    """The parts of an update's time that any group has."""
+    """Returns the parts of an update's time that any group has."""
     return {
         part: color
         for part, color in parts.items()
@@ -249,7 +251,7 @@ def _measured(comparison: Comparison, parts: dict[str, str]) -> dict[str, str]:
 
 
 def _stack(panel: Axes, groups: Sequence[Group], parts: dict[str, str], places: Array, height: float) -> Array:
-    """Horizontal bars of seconds per update, part after part; returns where they end."""
+    """Draws stacked horizontal bars of seconds per update; returns their ends."""
     start = np.zeros(len(groups))
     for part, color in parts.items():
         spreads = [group.per_update(f"seconds/{part}") for group in groups]
@@ -261,7 +263,7 @@ def _stack(panel: Axes, groups: Sequence[Group], parts: dict[str, str], places: 
 
 
 def _finish(figure: Figure, grid: Any, path: Path) -> None:
-    """One legend for all panels, above them."""
+    """Draws one legend above all panels, and saves the figure."""
     found: dict[str, Any] = {}
     for panel in grid.flat:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):

@@ -1,4 +1,4 @@
-"""Runs sorted into groups: the same configuration but for the seed, over the same links."""
+"""Sorts runs into groups of the same configuration, apart from the seed, over the same links."""
 
 import os
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from hvd_qgenx.report.curves import Curve, Spread, curve, per_update
 from hvd_qgenx.report.recorded import Recorded
 
 BASELINE = "none"
-"""The compressor that the others are held against."""
+"""The compressor of the baseline."""
 BLACK = ("#1a1a1a", "o")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Those of Okabe and Ito, which the colour-blind can tell apart; the baseline is black."""
+"""Okabe and Ito's colours, which the colour-blind can tell apart; the baseline is black."""
 MARKERS = "s^DvP"
 LOOKS = [(COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]) for index in range(30)]
 
 
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """Runs whose configuration differs in nothing but the seed; drawn alike everywhere."""
+    """Runs whose configurations differ only in the seed; drawn in the same style everywhere."""
 
     name: str
     outcome: settings.Settings
@@ -39,7 +39,7 @@ class Group:
 
     mode: Mode
     place: str
-    """What the links are called; empty if nothing tells them apart."""
+    """Name of the links; empty if all runs used the same."""
     records: list[Recorded]
 
     @property
@@ -53,12 +53,12 @@ class Group:
 
     @property
     def counted(self) -> list[Recorded]:
-        """The finished runs, which means and bands are over; all, if none is finished."""
+        """The finished runs, used for means and bands; all runs if none is finished."""
         return [record for record in self.records if record.finished] or self.records
 
     @property
     def left_out(self) -> list[Recorded]:
-        """Interrupted runs beside finished ones."""
+        """Interrupted runs, if others of the group are finished."""
         return [record for record in self.records if record not in self.counted]
 
     @property
@@ -66,19 +66,19 @@ class Group:
         return {name for record in self.records for name in record.score_names}
 
     def score(self, column: str) -> Curve | None:
-        """Of ``SCORE/WEIGHTS`` over the counted runs."""
+        """Returns the curve of ``SCORE/WEIGHTS`` over the counted runs."""
         return curve([record.scores for record in self.counted], column)
 
     def metric(self, column: str) -> Curve | None:
         return curve([record.metrics for record in self.counted], column)
 
     def per_update(self, column: str) -> Spread | None:
-        """Of a metric that is a mean per update."""
+        """Returns the spread of a metric that is a mean per update."""
         return Spread.of([per_update(record.metrics, column) for record in self.counted])
 
 
 def sort(records: Sequence[Recorded]) -> list[Group]:
-    """Groups by place, and within a place the baseline first, then by falling traffic."""
+    """Returns groups by place, within a place the baseline first, then by decreasing traffic."""
     modes = _modes(records)
     mode_of = {record: mode for mode in modes for record in mode.records}
     places = dict(zip(records, _places(records, mode_of), strict=True))
@@ -124,7 +124,7 @@ def _traffic(records: Sequence[Recorded]) -> float:
 
 
 def _places(records: Sequence[Recorded], mode_of: dict[Recorded, Mode]) -> list[str]:
-    """What is known of each run's links, as far as it differs, and the folder where that tells equal runs apart."""
+    """Returns each run's labels of links as far as they differ, and its folder if that tells equal runs apart."""
     links = [str(record.config.get("link") or "") for record in records]
     known = [labels for labels in (links, [_hosts(record) for record in records]) if len(set(labels)) > 1]
     runs = [(mode_of[record], str(record.seed), *labels) for record, *labels in zip(records, *known, strict=True)]
@@ -140,6 +140,6 @@ def _hosts(record: Recorded) -> str:
 
 
 def _folders(paths: Sequence[Path]) -> list[str]:
-    """The first folder of each path that not all have in common; empty where a run lies beside it."""
+    """Returns, for each path, the first folder below the common one; empty for a run directly in it."""
     common = Path(os.path.commonpath([path.parent for path in paths]))
     return ["".join(path.parent.relative_to(common).parts[:1]) for path in paths]

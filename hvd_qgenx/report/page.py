@@ -1,4 +1,4 @@
-"""The page: one HTML file with all pictures in it."""
+"""Writes the page, one HTML file that contains all its pictures."""
 
 import base64
 import shlex
@@ -57,7 +57,7 @@ def write(comparison: Comparison, out: Path, title: str) -> Path:
 
 
 def _pictures(comparison: Comparison, out: Path) -> list[Picture]:
-    """Draws what the runs have the numbers for."""
+    """Draws every figure that the runs have data for."""
     drawn = []
 
     def add(title: str, caption: str, name: str, draw: Callable[[Comparison, Path], None]) -> None:
@@ -67,8 +67,8 @@ def _pictures(comparison: Comparison, out: Path) -> list[Picture]:
     if comparison.score:
         add(
             f"Score: {comparison.score}",
-            "Means over seeds; bands reach from the least to the largest. Seconds are those of training, scoring left "
-            "out; MB are those sent by one rank.",
+            "Means over seeds; bands reach from the smallest to the largest. Seconds of training, without scoring; "
+            "MB sent by one rank.",
             "score.png",
             figures.draw_scores,
         )
@@ -77,8 +77,8 @@ def _pictures(comparison: Comparison, out: Path) -> list[Picture]:
     if any(group.per_update("seconds/update") for group in comparison.groups):
         add(
             "Where the time goes",
-            "Thick bars: what training does in an update, and, striped, how long it waits for exchanges. Thin bars: "
-            "what the exchanges' thread does meanwhile. Figures are whole updates, with what no part covers.",
+            "Thick bars: the phases of training in an update; striped: waiting for exchanges. Thin bars: the exchange "
+            "thread, which works at the same time. Numbers are seconds of whole updates, unmeasured parts included.",
             "breakdown.png",
             figures.draw_breakdown,
         )
@@ -88,7 +88,10 @@ def _pictures(comparison: Comparison, out: Path) -> list[Picture]:
 
 
 def _samples(comparison: Comparison, out: Path) -> list[Picture]:
-    """One run of every mode, of the same seed and at the same update where there is such; drawn side by side too."""
+    """Returns the samples of one run of every mode, of a common seed and update if there is one.
+
+    Also draws them side by side.
+    """
     shown = {mode.name: run for mode in comparison.modes if (run := _with_samples(mode.records, _seed(comparison)))}
     if not shown:
         return []
@@ -102,13 +105,13 @@ def _samples(comparison: Comparison, out: Path) -> list[Picture]:
 
 
 def _seed(comparison: Comparison) -> str | None:
-    """The first that every mode has samples of."""
+    """Returns the first seed that every mode has samples of."""
     seeds = [{str(record.seed) for record in mode.records if record.samples} for mode in comparison.modes]
     return min(set.intersection(*seeds), default=None)
 
 
 def _with_samples(records: list[Recorded], seed: str | None) -> Recorded | None:
-    """A finished run if there is one, rather of this seed."""
+    """Returns a run with samples, preferably of this seed, then preferably finished."""
     own = [record for record in records if record.samples]
     return min(own, key=lambda record: (str(record.seed) != seed, not record.finished), default=None)
 

@@ -1,4 +1,4 @@
-"""What a run left in its folder."""
+"""Reads the results of runs from their folders."""
 
 import csv
 import json
@@ -16,13 +16,13 @@ from hvd_qgenx.runs import RunFolder
 Array = NDArray[np.float64]
 
 NEEDED = ("compressor", "seed")
-"""Keys that the configuration of a run that trains has, and those of other runs have not."""
+"""Keys that only the configuration of a training run has."""
 BESIDE = ("update", "traffic/", "seconds/", "bias/")
-"""How columns of scores.csv begin that are no scores."""
+"""Prefixes of the columns of scores.csv that are not scores."""
 
 
 class Table:
-    """Columns of numbers, with ``update`` rising. Missing numbers, and columns that are not there, are NaN."""
+    """Columns of numbers by increasing ``update``. Missing numbers and columns are NaN."""
 
     def __init__(self, columns: dict[str, Array] | None = None) -> None:
         self._columns = columns or {"update": np.empty(0)}
@@ -39,12 +39,14 @@ class Table:
 
     @classmethod
     def read(cls, path: Path) -> "Table":
-        """Reads a CSV file; empty if there is none. Rows that were cut off or cannot be read are left out."""
+        """Reads a CSV file; the table is empty if there is none. Truncated and malformed rows are left out."""
         if not path.exists():
             return cls()
         lines = path.read_text(errors="replace").splitlines(keepends=True)
         names, *texts = list(csv.reader(line for line in lines if line.endswith("\n"))) or [[]]
-        rows = {row[0]: row for row in _numbers(texts, len(names))}  # written again after an interruption: the last
+        rows = {
+            row[0]: row for row in _numbers(texts, len(names))
+        }  # of rows repeated after an interruption the last counts
         if not rows or names[0] != "update":
             return cls()
         columns = np.array([rows[update] for update in sorted(rows)]).T
@@ -70,9 +72,9 @@ class Recorded:
     metrics: Table
     scores: Table
     summary: dict[str, Any] | None
-    """None: the run was interrupted, or still goes on."""
+    """None: the run was interrupted, or is still running."""
     samples: dict[int, Path]
-    """Pictures by update."""
+    """Sample pictures by update."""
 
     @property
     def finished(self) -> bool:
@@ -84,26 +86,26 @@ class Recorded:
 
     @property
     def updates(self) -> int:
-        """The last of which anything was written."""
+        """The last update with a row of metrics or scores."""
         return int(max((table["update"][-1] for table in (self.metrics, self.scores) if len(table)), default=0))
 
     @property
     def loss_names(self) -> list[str]:
-        """Columns of metrics.csv that are losses."""
+        """The columns of metrics.csv that are losses."""
         return [name for name in self.metrics.names if name.startswith("loss/")]
 
     @property
     def score_names(self) -> list[str]:
-        """Columns ``SCORE/WEIGHTS`` that hold a number."""
+        """The columns ``SCORE/WEIGHTS`` that hold a number."""
         names = (name for name in self.scores.names if "/" in name and not name.startswith(BESIDE))
         return [name for name in names if np.isfinite(self.scores[name]).any()]
 
 
 def find(paths: Sequence[Path]) -> list[Recorded]:
-    """Reads the runs in these folders, and in folders inside them, each once.
+    """Reads the runs in these folders and below them, each once.
 
     Raises:
-        ConfigurationError: a path holds no run, or a file of a run cannot be read; names it.
+        ConfigurationError: a path holds no run, or a file of a run cannot be read; the error names it.
     """
     found = {folder.resolve(): folder for path in paths for folder in _folders(path)}
     return [_read(folder) for folder in found.values()]
@@ -112,7 +114,7 @@ def find(paths: Sequence[Path]) -> list[Recorded]:
 def _folders(path: Path) -> list[Path]:
     if RunFolder(path).config.exists():
         if not _is_run(path):
-            raise ConfigurationError(f"{RunFolder(path).config} is not the configuration of a run that trains")
+            raise ConfigurationError(f"{RunFolder(path).config} is not the configuration of a training run")
         return [path]
     try:
         found = [folder for folder in _configured(path) if _is_run(folder)]
@@ -126,7 +128,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _configured(path: Path) -> Iterator[Path]:
-    """Folders with a configuration, from here down; a run's own folders hold no runs."""
+    """Yields the folders with a configuration below this one; the folders of a run hold no further runs."""
     for child in sorted(path.iterdir()):
         if child.is_dir():
             if RunFolder(child).config.exists():
@@ -154,7 +156,7 @@ def _read(path: Path) -> Recorded:
 
 
 def _evaluated(path: Path, metrics: Table) -> Table:
-    """What ``hvd-qgenx evaluate`` found, as if it had been found in training; the last word on every score."""
+    """Returns the results of ``hvd-qgenx evaluate`` in the form of scores.csv; the last value of every score counts."""
     if not path.exists():
         return Table()
     found: dict[float, dict[str, float]] = {}

@@ -1,4 +1,4 @@
-"""The table: one row for every group, as numbers and as text."""
+"""The results as numbers: one row for every group."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ TRAFFIC, TIME = "traffic/megabytes_per_update", "seconds/update"
 
 @dataclass(frozen=True)
 class Reached:
-    """Where a group's mean score was first at least as good as the baseline's last."""
+    """The point at which a group's mean score was first at least as good as the baseline's final one."""
 
     update: float
     seconds: float | None
@@ -25,7 +25,7 @@ class Reached:
 
 @dataclass(frozen=True)
 class Row:
-    """The figures of one group. None: not known. Spreads are over finished runs, if there are any."""
+    """The results of one group; None: unknown. Spreads are over finished runs, or all runs if none is finished."""
 
     group: str
     place: str
@@ -36,24 +36,24 @@ class Row:
     final: Spread | None
     """The last score of each run."""
     best: float | None
-    """Of any run, at any time."""
+    """The best score of any run at any update."""
     finals: dict[str, Spread]
-    """The last of every ``SCORE/WEIGHTS``."""
+    """The final value of every ``SCORE/WEIGHTS``."""
     megabytes_per_update: Spread | None
-    """Sent by one rank."""
+    """MB sent by one rank."""
     fewer_bytes: float | None
-    """The baseline's megabytes per update over these."""
+    """The baseline's MB per update divided by this group's."""
     seconds_per_update: Spread | None
     faster: float | None
-    """The baseline's seconds per update over these."""
+    """The baseline's seconds per update divided by this group's."""
     reached: Reached | None
-    """The baseline's mean final score; None: never, or it is not known."""
+    """The point at which it reached the baseline's final mean score; None: never, or unknown."""
     less_time: float | None
-    """The baseline's seconds to its own final score over those of ``reached``."""
+    """The baseline's seconds until it first reaches its own final score, divided by the seconds of ``reached``."""
     less_traffic: float | None
     relative_error: Spread | None
     losses: dict[str, Spread]
-    """Of the last row of metrics."""
+    """The losses in the last row of metrics."""
     replicas_agree: bool | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Row:
 
 
 def rows(comparison: Comparison) -> list[Row]:
-    """One row for every group, in order."""
+    """Returns one row for every group, in order."""
     return [_row(comparison, group) for group in comparison.groups]
 
 

@@ -1,4 +1,4 @@
-"""Configurations: what makes runs the same, what they are called, and what should not differ."""
+"""Compares configurations: which runs belong together, their names, and unexpected differences."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,17 +9,17 @@ from hvd_qgenx.tasks.registry import TASKS
 from hvd_qgenx.training.settings import Role, declared
 
 NOTHING = "-"
-"""What stands where there is no value."""
+"""Text in place of a missing value."""
 
 Settings = dict[str, Any]
 """A configuration without nesting, by dotted name."""
 
 NOTES = {"preset", "command", "hosts", "link", "extractor", "class_counts", "versions"}
-"""Keys of config.json beside the settings that change no update and no score."""
+"""Keys of config.json that are not settings and change no update and no score."""
 
 
 def flat(config: Mapping[str, Any]) -> Settings:
-    """Nested settings under dotted names; lists as text."""
+    """Flattens nested settings to dotted names; lists become text."""
     found: Settings = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
@@ -30,48 +30,48 @@ def flat(config: Mapping[str, Any]) -> Settings:
 
 
 def is_neutral(key: str) -> bool:
-    """Whether runs that differ in this still make the same updates and scores, or tell of it elsewhere."""
+    """Returns whether runs that differ in this still have the same updates and scores, or show it elsewhere."""
     return _root(key) in NOTES or _role(key) is Role.NEUTRAL
 
 
 def is_asked_for(key: str) -> bool:
-    """Whether runs that differ in this are what a comparison is for."""
+    """Returns whether a comparison is about this setting."""
     return _root(key) == "compressor_parameters" or _role(key) is Role.STUDIED
 
 
 def _role(key: str) -> Role:
-    """The role of a setting, as any task declares it; keys that are no settings decide the outcome."""
+    """Returns the role of a setting, as any task declares it; an unknown key counts as deciding the outcome."""
     owners = (declared(config) for config in TASKS.values())
     return next((own[_root(key)].declaration.role for own in owners if _root(key) in own), Role.OUTCOME)
 
 
 def outcome(config: Mapping[str, Any]) -> Settings:
-    """The settings that decide a run's outcome, its seed left out."""
+    """Returns the settings that decide a run's outcome, without its seed."""
     return {key: value for key, value in flat(config).items() if not is_neutral(key)}
 
 
 def differing(settings: Sequence[Settings]) -> list[str]:
-    """Names of settings that are not the same in all, in order of appearance."""
+    """Returns the names of the settings that differ, in order of appearance."""
     names = dict.fromkeys(name for each in settings for name in each)
     return [name for name in names if any(each.get(name) != settings[0].get(name) for each in settings)]
 
 
 def show(value: Any) -> str:
-    """For people: no value is a dash."""
+    """Formats a value; a missing one is a dash."""
     return NOTHING if value in (None, "") else str(value)
 
 
 def short(key: str) -> str:
-    """A parameter of the compressor by its own name."""
+    """Returns the short name of a compressor's parameter; other names are unchanged."""
     return key.removeprefix("compressor_parameters.")
 
 
 def names(settings: Sequence[Settings], presets: Sequence[str | None]) -> list[str]:
-    """What each of these is called: its preset if no other has that, else by what sets it apart.
+    """Names configurations: by preset if no other has the same, else by the settings that set them apart.
 
     Args:
         settings: pairwise different outcomes.
-        presets: of each, or None.
+        presets: the preset of each, or None.
     """
     described = [_describe(each) for each in settings]
     longer = list(described)
@@ -97,7 +97,7 @@ def _say(key: str, value: Any) -> str:
 
 @dataclass(frozen=True)
 class Difference:
-    """One setting and its values, with the names of those that have each."""
+    """One setting and its values, with the names of the modes that have each."""
 
     key: str
     values: dict[str, list[str]]
@@ -108,7 +108,7 @@ class Difference:
 
 
 def unasked(settings: Mapping[str, Settings]) -> list[Difference]:
-    """Differences beyond compression and optimizer, of outcomes by name."""
+    """Returns the differences between outcomes, given by name, beyond compression and optimizer."""
     keys = (key for key in differing(list(settings.values())) if not is_asked_for(key))
     return [Difference(key, _owners({name: show(each.get(key)) for name, each in settings.items()})) for key in keys]
 
@@ -122,17 +122,17 @@ def _owners(values: Mapping[str, str]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Line:
-    """A setting over all groups, for the page."""
+    """A setting and its values in all groups, for the page."""
 
     key: str
     values: list[str]
     differs: bool
     unexpected: bool
-    """Differs, and makes scores hard to compare."""
+    """Whether it differs in a way that makes scores hard to compare."""
 
 
 def lines(groups: Sequence[Iterable[Mapping[str, Any]]]) -> list[Line]:
-    """Every setting but the command; values within a group are listed."""
+    """Returns all settings but the command; different values within a group are listed."""
     configs = [[flat(config) for config in group] for group in groups]
     keys = dict.fromkeys(key for group in configs for config in group for key in config)
     found = []

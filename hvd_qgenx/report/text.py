@@ -1,4 +1,4 @@
-"""Figures as people read them, for the page and for a terminal."""
+"""Formats the results, for the page and for a terminal."""
 
 import io
 import math
@@ -17,7 +17,7 @@ Cells = dict[str, str]
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """With so many significant digits, and never in the notation with an e between 0.0001 and a million."""
+    """Formats a number with ``digits`` significant digits, without an exponent between 0.0001 and a million."""
     if value is None or not math.isfinite(value):
         return NOTHING
     if value == 0 or not 1e-4 <= abs(value) < 1e6:
@@ -26,7 +26,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def spread(value: Spread | None) -> str:
-    """``mean ± deviation``, the deviation with two digits and the mean with as many decimals."""
+    """Formats ``mean ± deviation``, the deviation with two digits and the mean with as many decimals."""
     if value is None or not value.deviation or value.deviation < 1e-9 * abs(value.mean):  # rounding
         return number(value.mean if value else None)
     decimals = max(0, 1 - math.floor(math.log10(value.deviation)))
@@ -34,7 +34,7 @@ def spread(value: Spread | None) -> str:
 
 
 def main(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
-    """What matters most of every group."""
+    """Returns the main table."""
     table = [
         {
             **_who(row),
@@ -52,7 +52,7 @@ def main(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
 
 
 def more(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
-    """The rest of every group."""
+    """Returns the table of secondary results."""
     table = [
         {
             **_who(row),
@@ -68,12 +68,12 @@ def more(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
 
 
 def scores(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
-    """The last of every score."""
+    """Returns the table of all final scores."""
     return [{**_who(row), **{name: spread(row.finals.get(name)) for name in comparison.columns}} for row in rows]
 
 
 def terminal(table: Sequence[Cells], width: int = 160) -> str:
-    """One line for every group."""
+    """Draws a table for a terminal, one line for every group."""
     drawn = RichTable(box=None, pad_edge=False)
     for index, heading in enumerate(table[0]):
         drawn.add_column(heading, justify="right" if index else "left")

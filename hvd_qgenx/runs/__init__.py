@@ -1,4 +1,4 @@
-"""A run is a folder: configuration, metrics, samples, checkpoint, summary."""
+"""The folder of a run: configuration, metrics, samples, checkpoint, summary."""
 
 from hvd_qgenx.runs import checkpoint, figures
 from hvd_qgenx.runs.folder import RunFolder

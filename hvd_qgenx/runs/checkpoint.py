@@ -1,4 +1,4 @@
-"""Checkpoints: written atomically, checked when read."""
+"""Checkpoints, written atomically and verified when read."""
 
 import io
 import zipfile
@@ -15,21 +15,21 @@ def save(path: Path, kind: str, state: dict[str, Any]) -> None:
     """Writes ``state`` (tensors and plain values); a reader sees the old file or the new one.
 
     Raises:
-        OSError: it cannot be written; the old file is whole then.
+        OSError: it cannot be written; the old file stays intact.
     """
-    serialized = to_bytes({"kind": kind, **state})  # torch.save hides why a file cannot be written
+    serialized = to_bytes({"kind": kind, **state})  # torch.save would hide the cause of a failed write
     write_atomically(path, lambda file: file.write(serialized))
 
 
 def to_bytes(state: dict[str, Any]) -> bytes:
-    """``state`` as it is now, on whatever device, as in a file."""
+    """Serializes the state, from any device, in the format of a checkpoint file."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
 
 
 def from_bytes(serialized: bytes) -> dict[str, Any]:
-    """What ``to_bytes`` was given, on the CPU."""
+    """Restores the state that ``to_bytes`` serialized, on the CPU."""
     state: dict[str, Any] = torch.load(io.BytesIO(serialized), map_location="cpu", weights_only=True)
     return state
 
@@ -44,12 +44,12 @@ def load(path: Path, kind: str) -> dict[str, Any]:
         raise ConfigurationError(f"there is no checkpoint {path}; the run was stopped before its first one")
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch itself does not look at checksums
+            damaged = archive.testzip()  # torch does not verify checksums
         state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for a damaged file
         raise ConfigurationError(f"{path} is damaged or not a checkpoint ({type(error).__name__})") from error
     if damaged:
-        raise ConfigurationError(f"{path} is damaged or not a checkpoint (its part {damaged} is not what was written)")
+        raise ConfigurationError(f"{path} is damaged or not a checkpoint (the checksum of its part {damaged} is wrong)")
     if not isinstance(state, dict) or state.get("kind") != kind:
         raise ConfigurationError(f"{path} is not a checkpoint of {kind}")
     return state

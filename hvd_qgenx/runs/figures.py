@@ -1,4 +1,4 @@
-"""Pictures of a run."""
+"""Image grids of a run."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from hvd_qgenx.runs.folder import write_atomically
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as uint8."""
+    """Converts images from [-1, 1] to uint8."""
     return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def save_grid(images: Tensor, path: Path, columns: int, least_side: int = 480) -> None:
-    """Writes images (N, channels, side, side) in [-1, 1] as one PNG, enlarged by whole pixels."""
+    """Writes images (N, channels, side, side) in [-1, 1] as one PNG, enlarged by an integer factor."""
     count, channels, height, width = images.shape
     rows = -(-count // columns)
     canvas = torch.full((channels, rows * (height + 1) + 1, columns * (width + 1) + 1), 255, dtype=torch.uint8)

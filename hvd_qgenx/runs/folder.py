@@ -1,4 +1,4 @@
-"""Where a run keeps its files."""
+"""The files of a run, and atomic writes."""
 
 import json
 import os
@@ -29,14 +29,14 @@ class RunFolder:
         self.summary = path / "summary.json"
 
     def reserve(self, again: bool = False) -> None:
-        """Makes the folder for a new run, or for one that goes on, maybe on another host.
+        """Makes the folder for a new run or, with ``again``, for one that continues, possibly on another host.
 
         Raises:
             ConfigurationError: it holds a run already, or cannot be written to.
         """
         if self.config.exists() and not again:
             raise ConfigurationError(
-                f"{self.path} holds a run already; continue it with --resume {self.path}, or choose another --out"
+                f"{self.path} already holds a run; continue it with --resume {self.path}, or choose another --out"
             )
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ class RunFolder:
         write_json(self.config, config)
 
     def read_config(self) -> dict[str, Any]:
-        """The configuration of an earlier run.
+        """Returns the configuration of an earlier run.
 
         Raises:
             ConfigurationError: there is none, or it cannot be read.
@@ -72,10 +72,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Replaces ``path`` by what ``write`` puts into the file it is given, or leaves it as it was.
+    """Replaces ``path`` by the content that ``write`` writes, or leaves it unchanged.
 
     Raises:
-        OSError: it cannot be written; names ``path``.
+        OSError: it cannot be written; the error names ``path``.
     """
     draft = path.with_name(path.name + ".draft")
     try:
@@ -90,7 +90,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Makes errors of the file system name the file, which those of a write do not: a full disk's, above all."""
+    """Adds the file's name to errors of the file system; a failed write, as on a full disk, does not name it."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Metrics of a run, as CSV and for TensorBoard."""
+"""Logs the metrics of a run, as CSV and for TensorBoard."""
 
 import csv
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ class MetricsLog:
         table: the CSV file. Rows after ``start`` left by an interrupted run are dropped.
         events: folder for TensorBoard.
         columns: names of the values, besides ``update``.
-        start: the update from which this run goes on.
+        start: the update from which this run continues.
     """
 
     def __init__(self, table: Path, events: Path, columns: tuple[str, ...], start: float = 0) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # only the rank that writes pays for the import
+        from torch.utils.tensorboard import SummaryWriter  # only the writing rank needs this slow import
 
         self._table, self._events_folder = table, events
         if table.exists() and table.stat().st_size:
@@ -41,7 +41,7 @@ class MetricsLog:
                 self._events.add_scalar(name, value, update)
 
     def flush(self) -> None:
-        """Writes what TensorBoard has yet to get, which it otherwise does every other minute."""
+        """Writes TensorBoard's pending events, which are otherwise written every two minutes."""
         with naming(self._events_folder):
             self._events.flush()
 

@@ -1,4 +1,4 @@
-"""Arrays that take long to compute, kept between runs."""
+"""Caches arrays that take long to compute between runs."""
 
 import contextlib
 import hashlib
@@ -18,21 +18,21 @@ from torch import Tensor
 
 
 class Cached:
-    """One file of the user's cache: arrays by name, under a key of all that they depend on."""
+    """One file of the user's cache: arrays by name, under a key of everything that they depend on."""
 
     def __init__(self, kind: str, title: str, key: Mapping[str, Any]) -> None:
         """
         Args:
-            kind: the folder.
-            title: how the file's name begins, for people.
-            key: what makes up the rest of it; JSON values.
+            kind: name of the folder.
+            title: readable start of the file's name.
+            key: JSON values; their hash completes the name.
         """
         digest = hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()
         root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         self.path = Path(root) / "hvd-qgenx" / kind / f"{title}-{digest[:16]}.npz"
 
     def read(self) -> dict[str, Tensor] | None:
-        """What was written; None if nothing was, or it does not match its checksums."""
+        """Returns the stored arrays; None if there are none, or a checksum is wrong."""
         try:
             with np.load(self.path, allow_pickle=False) as arrays:
                 return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
@@ -40,7 +40,7 @@ class Cached:
             return None
 
     def write(self, arrays: Mapping[str, Tensor]) -> None:
-        """Replaces the file at once, whoever else writes it at the same time; warns if that cannot be."""
+        """Replaces the file atomically, even with concurrent writers; warns if it cannot be written."""
         draft = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ class Cached:
                 os.fsync(file.fileno())
             draft.replace(self.path)
         except OSError as error:
-            warnings.warn(f"cannot keep {self.path} ({error.strerror}); it is computed again next time", stacklevel=2)
+            warnings.warn(f"cannot write {self.path} ({error.strerror}); it is computed again next time", stacklevel=2)
             if draft:
                 with contextlib.suppress(OSError):
                     draft.unlink()

@@ -1,4 +1,4 @@
-"""Which extractor scores which images."""
+"""Chooses the feature extractor for a data set."""
 
 from pathlib import Path
 
@@ -22,11 +22,11 @@ def make_extractor(
     inception_weights: Path | None = None,
     download: bool = False,
 ) -> Extractor:
-    """The extractor of this name, with the same weights on all ranks: rank 0 has them, or gets them. Collective.
+    """Returns the extractor of this name, with rank 0's weights on all ranks. Collective.
 
-    ``auto`` is ``inception`` if weights for it are given. If not, grey images have ``classifier``, and others the
-    first that rank 0 has the weights of, ``inception`` or, for 3x32x32, ``resnet56``. What is nowhere is downloaded
-    if that is allowed. An extractor's own name makes it again.
+    ``auto`` means ``inception`` if its weights are given. Otherwise grey images get ``classifier``, and others the
+    first whose weights rank 0 has: ``inception`` or, for 3x32x32, ``resnet56``. Missing weights are downloaded if
+    ``download`` is set. The name of a made extractor is accepted too, and makes the same one.
 
     Raises:
         ConfigurationError: on all ranks, if weights are missing or damaged, or the images do not suit the extractor.
@@ -64,7 +64,7 @@ def _auto(images: Images, data_dir: Path, inception_weights: Path | None, downlo
     if download:
         return "inception"
     raise ConfigurationError(
-        f"no weights of a feature extractor to score {images.name} ({_size(images)}) with; add --download, "
+        f"there are no weights of a feature extractor for {images.name} ({_size(images)}); add --download, "
         f"name Inception's with --inception-weights FILE ({inception.URL})"
         + (f", or put {resnet.FILE} into {data_dir} ({resnet.URL})" if resnet.takes(images) else "")
     )

@@ -1,4 +1,4 @@
-"""A small classifier of the real images themselves, where no published one fits them."""
+"""A small classifier trained on the real images, for data sets without a published feature extractor."""
 
 import itertools
 import math
@@ -17,18 +17,18 @@ from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import from_rank_0
 
 VERSION = 1
-"""Of the network and its training; part of the cache's key."""
+"""Version of the network and its training; part of the cache's key."""
 DIMENSIONS = 64
-"""Values of the last hidden layer."""
+"""Width of the last hidden layer."""
 WIDTHS = (16, 32, 64)
 UPDATES, BATCH, RATE = 1000, 64, 2e-3
 UPDATES_BETWEEN_MEETINGS = 50
 WEIGHTS, ORDER = 0, 1
-"""What random numbers are for."""
+"""Random streams."""
 
 
 class Network(nn.Module):
-    """Three convolutions, of which two halve the side, and a hidden layer; uint8 images to its values and to logits."""
+    """Three convolutions, two of stride 2, and a hidden layer; maps uint8 images to hidden values and logits."""
 
     def __init__(self, channels: int, side: int, classes: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Network(nn.Module):
 
 
 class Classifier(Extractor):
-    """The last hidden layer of a network that was trained to tell the real images' classes apart."""
+    """Features from the last hidden layer of a network trained to classify the real images."""
 
     def __init__(self, images: Images, weights: Mapping[str, Tensor], device: torch.device) -> None:
         network = _empty(images)
@@ -58,7 +58,7 @@ class Classifier(Extractor):
 
 
 def make(images: Images, transport: Transport, device: torch.device) -> Classifier:
-    """Trained by rank 0 on its CPU, or taken from its cache; the same bits on all ranks. Collective.
+    """Returns a classifier trained by rank 0 on its CPU, or read from its cache; the same on all ranks. Collective.
 
     Raises:
         ConfigurationError: the images have no labels.
@@ -83,7 +83,10 @@ def _file(images: Images) -> Cached:
 
 
 def _train(images: Images, transport: Transport) -> dict[str, Tensor]:
-    """Adam with a rate that falls to 0, on rank 0; the others meet it now and then, lest Horovod think it dead."""
+    """Trains on rank 0, by Adam with a linearly decaying rate.
+
+    The other ranks join a collective every few updates, so that Horovod does not take them for stalled.
+    """
     network = _empty(images).to_empty(device="cpu")
     _initialize(network)
     batches = _batches(len(images))
@@ -103,7 +106,7 @@ def _train(images: Images, transport: Transport) -> dict[str, Tensor]:
 
 
 def _batches(images: int) -> Iterator[list[int]]:
-    """All epochs' permutations laid end to end, cut into batches; without end."""
+    """Yields endless batches: the permutations of all epochs, concatenated."""
     epochs = (torch.randperm(images, generator=generator(ORDER, epoch)).tolist() for epoch in itertools.count())
     stream = itertools.chain.from_iterable(epochs)
     while True:

@@ -1,4 +1,4 @@
-"""What turns images into the features that distances are taken between."""
+"""Feature extractors, whose features distances are computed on."""
 
 import contextlib
 import hashlib
@@ -23,16 +23,16 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """uint8 images, shape (n, channels, side, side), and their int64 labels, shape (n,)."""
+        """Returns uint8 images, shape (n, channels, side, side), and their int64 labels, shape (n,)."""
         ...
 
     def fingerprint(self) -> str:
-        """A hash of all images and labels."""
+        """Returns a hash of all images and labels."""
         ...
 
 
 class Features(NamedTuple):
-    """What an extractor says of n images, on the CPU."""
+    """An extractor's outputs for n images, on the CPU."""
 
     features: Tensor
     """float32, shape (n, dimensions)."""
@@ -41,13 +41,13 @@ class Features(NamedTuple):
 
 
 class Extractor(ABC):
-    """A trained network in evaluation mode, in float32 throughout, whatever the training around it uses."""
+    """A trained network in evaluation mode, always in float32, whatever precision training uses."""
 
     def __init__(self, name: str, network: nn.Module, fingerprint: str, dimensions: int, device: torch.device) -> None:
         """
         Args:
-            name: goes into the names of scores.
-            network: is moved to ``device`` and no longer trained.
+            name: part of the names of scores.
+            network: moved to ``device`` and frozen.
             fingerprint: a hash of the weights.
             dimensions: number of features of an image.
             device: where the network runs.
@@ -56,7 +56,7 @@ class Extractor(ABC):
         self._network = network.to(device).eval().requires_grad_(False)
 
     def __call__(self, images: Tensor) -> Features:
-        """The features of uint8 images, shape (n, channels, side, side)."""
+        """Returns the features of uint8 images, shape (n, channels, side, side)."""
         with torch.no_grad(), _single_precision(self.device):
             features, logits = self._extract(images.to(self.device))
             return Features(features.cpu(), None if logits is None else logits.cpu())
@@ -66,7 +66,7 @@ class Extractor(ABC):
 
 
 def fingerprint(weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 of the names, types, shapes and values of tensors."""
+    """Returns the SHA-256 of the names, types, shapes and values of tensors."""
     digest = hashlib.sha256()
     for name, tensor in weights.items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
@@ -76,11 +76,11 @@ def fingerprint(weights: Mapping[str, Tensor]) -> str:
 
 @contextlib.contextmanager
 def _single_precision(device: torch.device) -> Iterator[None]:
-    """No bf16 and no TF32, which training may have switched on."""
+    """Switches off bf16 and TF32, which training may have switched on."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.autocast(device.type, enabled=False))
         if device.type == "cuda":
-            stack.enter_context(_switches)  # they are those of the whole process
+            stack.enter_context(_switches)  # the flags are global to the process
             stack.enter_context(torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False))
             before = torch.backends.cuda.matmul.allow_tf32
             torch.backends.cuda.matmul.allow_tf32 = False

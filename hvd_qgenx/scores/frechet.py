@@ -1,4 +1,4 @@
-"""The Fréchet distance between Gaussians, and what it is on average between samples of the same one."""
+"""The Fréchet distance between Gaussians, and its mean between samples of the same one."""
 
 from functools import cached_property
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 ROWS = 1000
-"""Of features that are added in one go; bounds memory."""
+"""Number of features summed at once; bounds memory."""
 
 
 class Gaussian:
@@ -22,7 +22,7 @@ class Gaussian:
 
     @classmethod
     def of(cls, features: Tensor) -> "Gaussian":
-        """Fitted to float features, shape (n, d) with n at least 2; the covariance divides by n - 1."""
+        """Fits a Gaussian to features, shape (n, d) with n at least 2; the covariance divides by n - 1."""
         mean = torch.stack([rows.double().sum(0) for rows in features.split(ROWS)]).sum(0) / len(features)
         scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64)
         for rows in features.split(ROWS):
@@ -32,7 +32,7 @@ class Gaussian:
 
     @cached_property
     def eigenvalues(self) -> Tensor:
-        """Of the covariance, without what rounding puts below zero."""
+        """Eigenvalues of the covariance, clamped at zero against rounding."""
         return self._eigen[0]
 
     @cached_property
@@ -48,10 +48,10 @@ class Gaussian:
 
 
 def distance(first: Gaussian, second: Gaussian) -> float:
-    """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) (Dowson and Landau, 1982); Heusel et al. (2017) on features.
+    """Returns |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) (Dowson and Landau, 1982; Heusel et al., 2017).
 
-    With S = R R^T the trace of (S1 S2)^(1/2) is the sum of the singular values of R1^T R2. So no root is taken of
-    the eigenvalues of a product, where those that should be zero would count for the root of the rounding error.
+    With S = R R^T the trace of (S1 S2)^(1/2) is the sum of the singular values of R1^T R2. This avoids the roots of
+    the eigenvalues of a product, where an eigenvalue that should be zero adds the root of its rounding error.
     """
     shift = first.mean - second.mean
     overlap = torch.linalg.svdvals(first.root.T @ second.root).sum()
@@ -59,7 +59,7 @@ def distance(first: Gaussian, second: Gaussian) -> float:
 
 
 def bias(eigenvalues: Tensor, samples: int, real: int) -> float:
-    """The mean distance between ``samples`` and ``real`` draws from one Gaussian, whose distance is 0.
+    """Returns the mean distance between ``samples`` and ``real`` draws from the same Gaussian.
 
     To second order in the fluctuations: (1/samples + 1/real) (tr S + 1/2 sum_ij (1 + [i = j]) l_i l_j / (l_i + l_j)),
     where l_i are the eigenvalues of the covariance S. The first term is the mean's; the second follows from

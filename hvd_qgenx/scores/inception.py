@@ -1,4 +1,4 @@
-"""torch-fidelity's Inception v3, whose features FID, KID and the Inception score are defined on."""
+"""torch-fidelity's Inception v3, the network of FID, KID and the Inception score."""
 
 import importlib
 import importlib.util
@@ -20,11 +20,11 @@ from hvd_qgenx.scores.weights import fetch, read
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
 LAYERS = ("2048", "logits_unbiased")
-"""The layers that FID and KID, and that the Inception score, are computed from."""
+"""The layer for FID and KID, and the one for the Inception score."""
 
 
 class Inception(Extractor):
-    """Images of any size; grey ones get three equal channels. Resizing and layers are torch-fidelity's own."""
+    """Inception features of images of any size; grey images get three equal channels. torch-fidelity resizes them."""
 
     def __init__(self, weights: Mapping[str, Tensor], device: torch.device) -> None:
         """
@@ -36,7 +36,7 @@ class Inception(Extractor):
             ConfigurationError: torch-fidelity is not installed, or the weights are not Inception's.
         """
         make = fidelity("feature_extractor_inceptionv3").FeatureExtractorInceptionV3
-        file = io.BytesIO()  # it loads its weights itself
+        file = io.BytesIO()  # the network loads its weights from a file
         torch.save(weights, file)
         file.seek(0)
         try:
@@ -53,16 +53,16 @@ class Inception(Extractor):
 
 
 def find(given: Path | None) -> Path | None:
-    """Where the weights are: as the user says, or where torch hub keeps them; None if they are not there."""
+    """Returns the file of weights, given or in torch hub's cache; None if it does not exist."""
     path = given or cached()
     return path if path.is_file() else None
 
 
 def load(given: Path | None, download: bool) -> dict[str, Tensor]:
-    """The weights, by torch-fidelity's names.
+    """Returns the weights, by torch-fidelity's names.
 
     Raises:
-        ConfigurationError: there are none, or the file holds something else, or torch-fidelity is not installed.
+        ConfigurationError: there are none, the file holds something else, or torch-fidelity is not installed.
     """
     fidelity()
     path = find(given)
@@ -77,17 +77,17 @@ def load(given: Path | None, download: bool) -> dict[str, Tensor]:
 
 
 def cached() -> Path:
-    """Where torch hub, and so torch-fidelity itself, keeps the file."""
+    """Returns the path of the file in torch hub's cache, which torch-fidelity uses too."""
     return Path(torch.hub.get_dir()) / "checkpoints" / FILE
 
 
 def installed() -> bool:
-    """Whether torch-fidelity is."""
+    """Returns whether torch-fidelity is installed."""
     return importlib.util.find_spec("torch_fidelity") is not None
 
 
 def fidelity(module: str = "") -> types.ModuleType:
-    """torch-fidelity, or a module of it.
+    """Imports torch-fidelity, or a module of it.
 
     Raises:
         ConfigurationError: it is not installed.
@@ -103,7 +103,7 @@ def fidelity(module: str = "") -> types.ModuleType:
 
 
 class _NoDraws(TorchFunctionMode):
-    """Leaves new layers unfilled: they would be filled from torch's global generator."""
+    """Skips the initialization of new layers, which would draw from torch's global generator."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

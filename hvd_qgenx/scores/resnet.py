@@ -15,11 +15,11 @@ from hvd_qgenx.scores.weights import fetch, read
 FILE = "resnet56-4bfd9763.th"
 URL = f"https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{FILE}"
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the three channels, as the weights were trained with."""
+"""Mean and standard deviation of the three channels that the weights were trained with."""
 
 
 class ResNet56(Extractor):
-    """The classifier's 64 pooled features, of images of 3x32x32."""
+    """The 64 pooled features of a ResNet-56 for CIFAR-10; takes images of 3x32x32."""
 
     def __init__(self, weights: Mapping[str, Tensor], device: torch.device) -> None:
         self._classifier = _classifier()
@@ -37,18 +37,18 @@ class ResNet56(Extractor):
 
 
 def takes(images: Images) -> bool:
-    """Whether the images have the classifier's size."""
+    """Returns whether the images have the classifier's size."""
     return (images.channels, images.side) == (3, 32)
 
 
 def find(data_dir: Path) -> Path | None:
-    """Where the weights are, if they are."""
+    """Returns the file of weights in the data folder; None if it does not exist."""
     places = (data_dir / "cifar10-resnet" / FILE, data_dir / FILE)
     return next((place for place in places if place.is_file()), None)
 
 
 def load(data_dir: Path, download: bool) -> dict[str, Tensor]:
-    """The weights, by the names of ``CifarResNet``.
+    """Returns the weights, by the names of ``CifarResNet``.
 
     Raises:
         ConfigurationError: there are none, or the file holds something else.
@@ -68,19 +68,19 @@ def load(data_dir: Path, download: bool) -> dict[str, Tensor]:
 
 
 def _shapes() -> dict[str, torch.Size]:
-    """Of the weights in the file, which is older than batch norm's counters."""
+    """Returns the shapes of the weights in the file, which predates batch norm's counters."""
     state = _classifier().state_dict()
     return {name: value.shape for name, value in state.items() if not name.endswith("num_batches_tracked")}
 
 
 def _classifier() -> CifarResNet:
-    """The network without memory for its weights."""
+    """Returns the network on the meta device, without memory for its weights."""
     with torch.device("meta"):
         return CifarResNet(56, channels=3, classes=10, norm="batch")
 
 
 def _fold(network: nn.Module) -> None:
-    """Puts every batch norm into the convolution before it."""
+    """Fuses every batch norm with the convolution before it."""
     for module in network.modules():
         for number in ("1", "2"):
             convolution, norm = getattr(module, f"conv{number}", None), getattr(module, f"bn{number}", None)

@@ -1,4 +1,4 @@
-"""How far generated images are from real ones, computed by all ranks together."""
+"""Scores generated images against real ones, computed on all ranks."""
 
 from collections.abc import Callable
 
@@ -15,23 +15,23 @@ from hvd_qgenx.scores.sharing import extract
 from hvd_qgenx.transport import Transport
 
 VERSION = 1
-"""Of what is kept of real images; part of the cache's key."""
+"""Version of the cached statistics of real images; part of the cache's key."""
 SPLITS = 10
-"""Of the generated images, for the Inception score: torch-fidelity's, and everybody's, choice."""
+"""Number of splits of the generated images for the Inception score, the usual one."""
 SUBSET = 1000
-"""Images in each of the 100 subsets that KID is the mean of; fewer where there are fewer."""
+"""Images in each of KID's 100 subsets, or all images if there are fewer."""
 PER_DIMENSION = 10
-"""Fewer samples than this for each dimension of the features, and ``samples_note`` has something to say."""
+"""``samples_note`` warns below this number of samples for each dimension of the features."""
 
 
 class Scorer:
     """Scores any number of generators against one set of real images.
 
     With the extractor ``inception`` the scores are ``fid``, ``kid`` and ``inception_score``, as torch-fidelity
-    defines them; with another one there is a Fréchet distance under the extractor's name.
+    defines them; with another one there is only a Fréchet distance, named after the extractor.
 
-    Every rank generates and looks at its share. Rank 0 receives the features in the order of the samples and computes
-    from them in float64: so scores have the same bits, however many ranks there are.
+    Every rank generates its share of the images and extracts their features. Rank 0 receives the features in the order
+    of the samples and computes in float64, so scores are the same bits for any number of ranks.
     """
 
     def __init__(
@@ -40,16 +40,16 @@ class Scorer:
         """
         Args:
             extractor: the same on all ranks.
-            real: all of them count.
-            transport: of the ranks.
+            real: the real images; all of them are used.
+            transport: the ranks.
             samples: number of generated images.
-            flip: the real images count in both orientations, since the generators learn from both.
+            flip: use the real images in both orientations, since the generators are trained on both.
 
         Raises:
             ConfigurationError: there are too few samples for any score.
         """
         if samples < SPLITS:
-            raise ConfigurationError(f"{samples} samples are too few to score; take at least {SPLITS}")
+            raise ConfigurationError(f"{samples} samples are too few to score; use at least {SPLITS}")
         self.extractor, self.real, self.transport = extractor, real, transport
         self.samples, self.flip = samples, flip
         self._inception = extractor.name == "inception"
@@ -57,16 +57,16 @@ class Scorer:
         """The name of the Fréchet distance."""
         self.names: tuple[str, ...] = (self.distance, "kid", "inception_score") if self._inception else (self.distance,)
         self.bias: dict[str, float] = {}
-        """What perfect images would score on average, for the Fréchet distance; known once ``prepare`` has been called.
+        """Mean Fréchet distance of perfect images, by the distance's name; set by ``prepare``.
 
-        Perfect images are drawn anew from where the real ones come from. The real ones are a sample themselves,
-        so their number counts too; a mirrored image does not count as another one.
+        Perfect images are new draws from the distribution of the real ones. The real ones are a sample themselves, so
+        their number matters too; a mirrored image does not count as another one.
         """
         self._gaussian: Gaussian | None = None
         self._features: Tensor | None = None
 
     def prepare(self) -> None:
-        """Looks at all real images, unless an earlier run has. Collective."""
+        """Computes the statistics of all real images, or reads them from the cache. Collective."""
         kept = self._cached().read() if self.transport.rank == 0 else None
         if not self.transport.broadcast_object(kept is not None, "real-statistics"):
             kept = self._look_at_real()
@@ -78,11 +78,11 @@ class Scorer:
         self.bias = {self.distance: self.transport.broadcast_object(bias, "bias")}
 
     def score(self, generate: Callable[[range], Tensor]) -> dict[str, float]:
-        """The scores by name, the same on all ranks. Collective, after ``prepare``.
+        """Returns the scores by name, the same on all ranks. Collective, after ``prepare``.
 
         Args:
-            generate: uint8 images, shape (n, channels, side, side), of the samples of these numbers. A rank is asked
-                for blocks of numbers; what the images are must not depend on which others it is asked for.
+            generate: returns uint8 images, shape (n, channels, side, side), for a block of sample numbers. An image
+                must depend on its own number and block alone.
         """
         title = f"samples ({self.extractor.name})"
         found = extract(self.extractor, generate, self.samples, self.transport, progress=title)
@@ -103,7 +103,7 @@ class Scorer:
         return scores
 
     def _look_at_real(self) -> dict[str, Tensor] | None:
-        """Statistics on rank 0, and the features themselves where KID needs them."""
+        """Returns the statistics on rank 0, with the features themselves if KID needs them; None on other ranks."""
         count = len(self.real) * (2 if self.flip else 1)
         title = f"real images ({self.extractor.name})"
         found = extract(self.extractor, self._real_images, count, self.transport, progress=title)
@@ -117,7 +117,7 @@ class Scorer:
         return kept
 
     def _real_images(self, numbers: range) -> Tensor:
-        """All images one after the other and then, if ``flip``, all of them mirrored."""
+        """Returns the images of these numbers; with ``flip`` all mirrored images follow the originals."""
         images, _ = self.real.take([number % len(self.real) for number in numbers])
         mirrored = torch.tensor([number >= len(self.real) for number in numbers])
         return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
@@ -134,7 +134,7 @@ class Scorer:
 
 
 def samples_note(scorer: Scorer) -> str | None:
-    """A sentence on the bias of a prepared scorer's Fréchet distance, where it is too large to overlook."""
+    """Returns a sentence on the bias of a prepared scorer's Fréchet distance; None if there are enough images."""
     wanted = PER_DIMENSION * scorer.extractor.dimensions
     samples, real = scorer.samples, len(scorer.real)
     if samples >= wanted and real >= samples:
@@ -142,5 +142,5 @@ def samples_note(scorer: Scorer) -> str | None:
     few = f"of {samples} samples and {real} real images"
     return (
         f"{scorer.distance} {few} is biased: perfect images would score {scorer.bias[scorer.distance]:.3g} on average, "
-        f"not 0; compare it only at these numbers" + (f", or take {wanted} samples" if samples < wanted <= real else "")
+        f"not 0; compare it only at these numbers" + (f", or use {wanted} samples" if samples < wanted <= real else "")
     )

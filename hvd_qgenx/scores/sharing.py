@@ -1,4 +1,4 @@
-"""What all ranks compute for one."""
+"""Distributes feature extraction over the ranks."""
 
 import sys
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from hvd_qgenx.scores.extractor import Extractor, Features
 from hvd_qgenx.transport import Transport
 
 BLOCK = 100
-"""Images that one rank takes through the extractor at once, however many ranks there are."""
+"""Images in one pass of the extractor, for any number of ranks."""
 
 
 def extract(
@@ -22,17 +22,17 @@ def extract(
     transport: Transport,
     progress: str | None = None,
 ) -> Features | None:
-    """The features of images 0 to ``count`` - 1, in this order, on rank 0; None on the others. Collective.
+    """Returns the features of images 0 to ``count`` - 1, in this order, on rank 0; None on others. Collective.
 
-    The images are cut into blocks, which ranks take in turn. All meet after every block: so a rank that is slower
-    than the others holds them up by one block at a time, never for as long as Horovod takes for a failure.
+    The images are cut into blocks, which are dealt to ranks in turn. Ranks synchronize after every block, so a slow
+    rank delays the others by one block at a time, and is not taken for a stalled one.
 
     Args:
         extractor: the same on all ranks.
-        images: uint8 images by their numbers, shape (n, channels, side, side).
+        images: returns uint8 images by their numbers, shape (n, channels, side, side).
         count: number of images.
-        transport: of the ranks.
-        progress: what rank 0 shows a progress bar of.
+        transport: the ranks.
+        progress: title of the progress bar on rank 0; None: no bar.
     """
     blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
     rounds = [blocks[start : start + transport.size] for start in range(0, len(blocks), transport.size)]
@@ -50,7 +50,7 @@ def extract(
 
 
 def progress_bar(total: int, title: str | None, unit: str, transport: Transport) -> Any:
-    """On rank 0's standard error, if there is a title, and it takes a while."""
+    """Returns a progress bar on rank 0's standard error; it appears after 3 s, and only with a title."""
     terminal = sys.stderr.isatty()
     return tqdm(
         total=total,
@@ -70,7 +70,7 @@ def _rows(found: Features) -> Tensor:
 
 
 def _to_first(transport: Transport, rows: Tensor, lengths: list[int]) -> list[Tensor]:
-    """The float32 rows of every rank, on rank 0; of rank k there are ``lengths[k]``. Rank 0 always has some."""
+    """Returns the float32 rows of every rank on rank 0, ``lengths[k]`` of rank k; rank 0 always has some."""
     others = [0] * (transport.size - 1)
     width = rows.shape[1]
     received = [length * width for length in lengths] + [0] * (transport.size - len(lengths))

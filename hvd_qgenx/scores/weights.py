@@ -1,4 +1,4 @@
-"""Files of weights: fetched whole, read without running what a pickle says."""
+"""Files of weights: downloaded with a checksum, and read without executing pickled code."""
 
 from pathlib import Path
 from typing import Any
@@ -9,15 +9,15 @@ from hvd_qgenx.errors import ConfigurationError
 
 
 def fetch(url: str, path: Path, otherwise: str) -> Path:
-    """Downloads a file whose name ends in the beginning of its SHA-256, as torch hub's do.
+    """Downloads a file whose name ends with the first digits of its SHA-256, as torch hub's files do.
 
     Args:
-        url: of the file.
-        path: where it goes; nothing is left there if it does not arrive whole.
-        otherwise: what the user can do instead.
+        url: address of the file.
+        path: destination; no incomplete file is left there.
+        otherwise: what the user can do instead, for the message.
 
     Raises:
-        ConfigurationError: it cannot be had, or is another file.
+        ConfigurationError: the download fails, or the checksum is wrong.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,15 +28,15 @@ def fetch(url: str, path: Path, otherwise: str) -> Path:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What ``torch.save`` wrote, if it is a dictionary of tensors and plain values.
+    """Reads a dictionary of tensors and plain values that ``torch.save`` wrote.
 
     Raises:
         ConfigurationError: it is something else, such as a pickle that would run code.
     """
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what is no pickle fails in any way
+    except Exception as error:  # malformed files raise many types
         raise ConfigurationError(f"{path} cannot be read as a file of weights; fetch it again") from error
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{path} holds no weights by name; fetch it again")
+        raise ConfigurationError(f"{path} does not hold weights by name; fetch it again")
     return value

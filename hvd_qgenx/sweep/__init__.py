@@ -1,6 +1,6 @@
-"""Many runs of a task, one after the other: every mode with every seed.
+"""Runs every mode of a task with every seed, one run after the other.
 
-What is done is known from the runs' folders alone, so a sweep that was stopped goes on where it was.
+Progress is read from the runs' folders alone, so a sweep that was stopped continues where it was.
 """
 
 from hvd_qgenx.sweep.drive import Failure, drive

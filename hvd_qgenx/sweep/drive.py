@@ -1,4 +1,4 @@
-"""Runs what is left to run."""
+"""Runs the remaining runs of a sweep."""
 
 import shlex
 import sys
@@ -11,27 +11,27 @@ from hvd_qgenx.sweep import process
 from hvd_qgenx.sweep.job import Job, Standing
 
 TAIL = 20
-"""Lines of a log that are shown of a run that failed."""
+"""Number of a failed run's last log lines to show."""
 
 
 class Failure(NamedTuple):
-    """A run that did not come to its end."""
+    """A run that did not finish."""
 
     job: Job
     code: int
-    """Its exit code; 0 if it left without a word. Negative: minus the signal that ended it."""
+    """Its exit code, 0 if it ended early without an error; negative: minus the signal that ended it."""
 
 
 def drive(jobs: Sequence[Job], launch: Sequence[str], keep: Sequence[int] = ()) -> list[Failure]:
-    """Brings every run to its end, one after the other, and shows how far they are.
+    """Finishes every run, one after the other, and shows their progress.
 
     Args:
-        jobs: all runs, also those that are done.
+        jobs: all runs, including finished ones.
         launch: words before the arguments of a job.
         keep: file descriptors that runs inherit.
 
     Returns:
-        The runs that failed; the others go on without them.
+        The runs that failed; they do not stop the others.
     """
     failures = []
     with _bar(jobs) as bar:
@@ -41,12 +41,12 @@ def drive(jobs: Sequence[Job], launch: Sequence[str], keep: Sequence[int] = ()) 
             bar.set_description(f"{job.name} ({number} of {len(jobs)})", refresh=False)
             if job.standing() is Standing.STARTED:
                 bar.update(-job.done())
-                bar.write(f"{job.folder.path} has no checkpoint; it is now {job.set_aside()}", file=sys.stderr)
+                bar.write(f"{job.folder.path} has no checkpoint; it is kept as {job.set_aside()}", file=sys.stderr)
             start = _write_heading(job, launch)
             code = _run(job, launch, keep, bar)
             if job.standing() is not Standing.DONE:
                 failures.append(Failure(job, code))
-                bar.total -= job.length - job.done()  # they will not come
+                bar.total -= job.length - job.done()  # they will not be done
                 bar.write(_last_words(job, code, start), file=sys.stderr)
     return failures
 
@@ -63,16 +63,16 @@ def _run(job: Job, launch: Sequence[str], keep: Sequence[int], bar: Any) -> int:
 
 
 def _last_words(job: Job, code: int, start: int) -> str:
-    """The end of what a run printed since its log was ``start`` bytes long."""
+    """Returns the last lines that a run printed after the first ``start`` bytes of its log."""
     lines = job.log.read_bytes()[start:].decode(errors="replace").splitlines()
     shown = [f"  {line}" for line in lines if line.strip()][-TAIL:]
-    return "\n".join([f"{job.name} failed with exit code {code}; {job.log} ends:", *shown])
+    return "\n".join([f"{job.name} failed with exit code {code}; its log {job.log} ends with:", *shown])
 
 
 def _write_heading(job: Job, launch: Sequence[str]) -> int:
-    """Begins another chapter of the log; returns where."""
+    """Writes the command to the log; returns the log's length."""
     with job.log.open("ab") as file:
-        before = "\n" if file.tell() else ""  # a run that was stopped may have left half a line
+        before = "\n" if file.tell() else ""  # an interrupted run may have left half a line
         file.write(f"{before}$ {shlex.join([*launch, *job.words()])}\n".encode())
         return file.tell()
 
@@ -83,7 +83,7 @@ def _bar(jobs: Sequence[Job]) -> Any:
         total=sum(job.length for job in jobs),
         initial=sum(job.done() for job in jobs),
         unit=jobs[0].unit if jobs else "update",
-        smoothing=0,  # modes differ in speed, and scoring stops the clock
+        smoothing=0,  # modes differ in speed, and progress pauses while scoring
         mininterval=0.1 if terminal else 30.0,
         ncols=None if terminal else 110,
         file=sys.stderr,

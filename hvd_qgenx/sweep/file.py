@@ -1,4 +1,4 @@
-"""The file that describes a sweep."""
+"""Reads the file that describes a sweep."""
 
 import re
 import shlex
@@ -18,13 +18,13 @@ KEYS = ("task", "out", "launch", "presets", "seeds", "options", "modes")
 
 @dataclass(frozen=True)
 class Sweep:
-    """The runs that are asked for."""
+    """The runs that a file describes."""
 
     task: type[Config]
     """The configuration class of the task that every run trains."""
     out: Path
     launch: tuple[str, ...]
-    """Words before `hvd-qgenx`; none: no launcher."""
+    """Words before ``hvd-qgenx``; empty: no launcher."""
     modes: Mapping[str, Mapping[str, Any]]
     """Options of the task's command by the name of the mode."""
     seeds: tuple[int, ...]
@@ -34,7 +34,7 @@ def read(path: Path) -> Sweep:
     """Reads a TOML file with the keys ``KEYS``.
 
     Raises:
-        ConfigurationError: no such file, not TOML, an unknown key, or a value of another kind than its key has.
+        ConfigurationError: there is no such file, it is not TOML, a key is unknown, or a value has the wrong type.
     """
     try:
         found = tomllib.loads(path.read_text())
@@ -56,11 +56,11 @@ def _sweep(found: dict[str, Any], name: str) -> Sweep:
     modes = [(Path(preset).stem, {**options, "preset": preset}) for preset in presets]
     modes += [(mode, {**options, **table}) for mode, table in own.items()]
     if not modes:
-        raise ConfigurationError("there is nothing to run; name presets, or add tables [modes.NAME]")
+        raise ConfigurationError("there is nothing to run; list presets, or add tables [modes.NAME]")
     _check_names([mode for mode, _ in modes])
     seeds = _list(found.get("seeds", [0]), int, "seeds", "whole numbers")
     if not seeds or len(set(seeds)) < len(seeds):
-        raise ConfigurationError(f"seeds must be numbers that differ, at least one, not {seeds}")
+        raise ConfigurationError(f"seeds must be one or more different numbers, not {seeds}")
     return Sweep(
         TASKS[_text(found, "task", "gan")],
         Path(_text(found, "out", f"runs/{name}")),
@@ -73,22 +73,24 @@ def _sweep(found: dict[str, Any], name: str) -> Sweep:
 def _check_names(modes: list[str]) -> None:
     for mode in modes:
         if not re.fullmatch(r"\w[\w.+-]*", mode):
-            raise ConfigurationError(f"the mode {mode!r} names folders; use letters, digits and . _ + -")
+            raise ConfigurationError(
+                f"the mode {mode!r} cannot be the name of a folder; use letters, digits and . _ + -"
+            )
         if modes.count(mode) > 1:
-            raise ConfigurationError(f"there are {modes.count(mode)} modes called {mode!r}; give one another name")
+            raise ConfigurationError(f"there are {modes.count(mode)} modes called {mode!r}; rename one")
 
 
 def _words(launch: str) -> tuple[str, ...]:
     try:
         return tuple(shlex.split(launch))
     except ValueError as error:
-        raise ConfigurationError(f"launch cannot be split into words: {error}") from error
+        raise ConfigurationError(f"launch cannot be split into words: {error}; check its quotes") from error
 
 
 def _text(found: dict[str, Any], key: str, default: str) -> str:
     value = found.get(key, default)
     if not isinstance(value, str):
-        raise ConfigurationError(f"{key} must be a text, not {value!r}")
+        raise ConfigurationError(f"{key} must be a string, not {value!r}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""One run of a sweep, and what its folder says about it."""
+"""One run of a sweep, and its progress as its folder shows it."""
 
 import itertools
 import json
@@ -14,21 +14,21 @@ from hvd_qgenx.training.settings import declared
 
 
 class Standing(Enum):
-    """How far a run has come."""
+    """The progress of a run."""
 
     NEW = "to do"
     STARTED = "without checkpoint"
-    STOPPED = "to go on"
+    STOPPED = "to resume"
     DONE = "done"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run: where it is, and what it is."""
+    """One run: its folder and its configuration."""
 
     folder: RunFolder
     arguments: tuple[str, ...]
-    """Of the task's command, all but the folder."""
+    """Arguments of the task's command, without the folder."""
     config: Config
     """The configuration that these arguments ask for."""
 
@@ -38,7 +38,7 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """The file of what the run prints."""
+        """The file that the run's output is written to."""
         return self.folder.path.with_name(f"{self.name}.log")
 
     @property
@@ -48,11 +48,11 @@ class Job:
 
     @property
     def length(self) -> float:
-        """Updates or epochs that the run is to have."""
+        """Number of updates or epochs of the whole run."""
         return self.config.length[1]
 
     def standing(self) -> Standing:
-        """How far the folder says that the run has come."""
+        """Returns the progress that the folder shows."""
         if not self.folder.path.exists():
             return Standing.NEW
         if self._finished() == self.length:
@@ -60,35 +60,35 @@ class Job:
         return Standing.STOPPED if self.folder.checkpoint.exists() else Standing.STARTED
 
     def done(self) -> float:
-        """Updates or epochs that the folder tells of."""
+        """Returns the number of updates or epochs that the folder shows."""
         if self.standing() is Standing.DONE:
             return self.length
         return min(_logged(self.folder.metrics, self.unit), self.length)
 
     def _finished(self) -> float:
-        """Updates or epochs of a run that came to its end; 0 if it did not."""
+        """Returns the updates or epochs of a finished run; 0 if it is not finished."""
         try:
             return float(json.loads(self.folder.summary.read_text())[f"{self.unit}s"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0
 
     def words(self) -> list[str]:
-        """Arguments of the task's command that start the run, or go on with it."""
+        """Returns the arguments of the task's command that start or resume the run."""
         where = "--resume" if self.standing() is Standing.STOPPED else "--out"
         return [where, str(self.folder.path), *self.arguments]
 
     def check(self) -> None:
-        """Finds out whether what is there already is what is asked for.
+        """Checks that a run in the folder matches the sweep.
 
         Raises:
-            ConfigurationError: it is a run of another kind, or has more updates.
+            ConfigurationError: it has other settings, or more updates or epochs.
         """
         if self.standing() not in (Standing.STOPPED, Standing.DONE):
             return
         done = self._finished()
         if done > self.length:
             raise ConfigurationError(
-                f"{self.folder.path} has {done:g} {self.unit}s already, more than {self.length:g}; "
+                f"{self.folder.path} already has {done:g} {self.unit}s, more than {self.length:g}; "
                 "ask for as many, or choose another out"
             )
         stored = self.folder.read_config()
@@ -100,23 +100,23 @@ class Job:
         if differ:
             listing = "; ".join(f"{name} was {before.get(name)}, not {now[name]}" for name in differ)
             raise ConfigurationError(
-                f"{self.folder.path} began otherwise than the sweep asks: {listing}; change it back, "
+                f"{self.folder.path} was started with other settings: {listing}; change the sweep back, "
                 "or choose another out"
             )
 
     def set_aside(self) -> Path:
-        """Renames the folder, so that the run can begin again; returns its new path."""
+        """Renames the folder, so that the run can start again; returns its new path."""
         names = (self.folder.path.with_name(f"{self.name}.aside-{number}") for number in itertools.count(1))
         return self.folder.path.rename(next(path for path in names if not path.exists()))
 
 
 def _logged(metrics: Path, column: str) -> float:
-    """The value in this column of the table's last whole row; 0 if there is none."""
+    """Returns the value in this column of the table's last complete row; 0 if there is none."""
     try:
         with metrics.open("rb") as file:
             index = file.readline().rstrip().split(b",").index(column.encode())
             file.seek(max(0, metrics.stat().st_size - 4096))
             lines = file.read().split(b"\n")
-        return float(lines[-2].split(b",")[index])  # behind the last line end is nothing, or a row being written
+        return float(lines[-2].split(b",")[index])  # after the last line end: nothing, or an incomplete row
     except (OSError, IndexError, ValueError):
         return 0

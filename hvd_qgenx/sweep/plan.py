@@ -1,4 +1,4 @@
-"""From the file of a sweep to its runs."""
+"""Plans the runs of a sweep."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +12,14 @@ from hvd_qgenx.training.asked import configure, merge, read
 from hvd_qgenx.training.config import Config
 
 OTHERS = {"preset": str, "download": bool, "label": str}
-"""Options of commands that train that are no settings, with their types."""
+"""Options of the training commands that are not settings, with their types."""
 
 
 def plan(sweep: Sweep) -> list[Job]:
-    """All runs, one seed after the other.
+    """Returns all runs, one seed after the other.
 
     Raises:
-        ConfigurationError: one cannot be trained, or contradicts what is in its folder already; names the mode.
+        ConfigurationError: a run cannot be trained, or contradicts the one in its folder; names the mode.
     """
     return [_job(sweep, mode, seed) for seed in sweep.seeds for mode in sweep.modes]
 
@@ -28,7 +28,7 @@ def _job(sweep: Sweep, mode: str, seed: int) -> Job:
     asked = {**sweep.modes[mode], "seed": seed}
     try:
         if "seed" in sweep.modes[mode]:
-            raise ConfigurationError("seed is no option of a sweep; every mode runs with all `seeds`")
+            raise ConfigurationError("seed is not an option of a mode; every mode runs with all `seeds`")
         job = Job(RunFolder(sweep.out / f"{mode}-seed{seed}"), _words(asked), _config(sweep.task, asked))
         job.check()
     except ConfigurationError as error:
@@ -37,10 +37,10 @@ def _job(sweep: Sweep, mode: str, seed: int) -> Job:
 
 
 def _config(task: type[Config], asked: Mapping[str, Any]) -> Config:
-    """The configuration that the task's command makes of these options, on any number of ranks."""
+    """Returns the configuration that the task's command makes of these options."""
     for name, kind in OTHERS.items():
         if not isinstance(asked.get(name, kind()), kind):
-            raise ConfigurationError(f"{name} cannot be {asked[name]!r}")
+            raise ConfigurationError(f"{name} must be a {'string' if kind is str else 'boolean'}, not {asked[name]!r}")
     preset = [presets.load(task, asked["preset"]).merged()] if "preset" in asked else []
     own = read(task, {name: value for name, value in asked.items() if name not in OTHERS}, "sweep")
     config = configure(task, merge(task, [*preset, own]))
@@ -49,7 +49,7 @@ def _config(task: type[Config], asked: Mapping[str, Any]) -> Config:
 
 
 def _words(asked: Mapping[str, Any]) -> tuple[str, ...]:
-    """The words of options on the command line."""
+    """Returns options as words of a command line."""
     words: list[str] = []
     for name, value in asked.items():
         flag = name.replace("_", "-")
@@ -57,6 +57,6 @@ def _words(asked: Mapping[str, Any]) -> tuple[str, ...]:
             words += [f"--{flag}"]
         elif value is not False:
             words += [f"--{flag}", str(value)]
-        elif name not in OTHERS:  # which are off by themselves
+        elif name not in OTHERS:  # those are off by default
             words += [f"--no-{flag}"]
     return tuple(words)

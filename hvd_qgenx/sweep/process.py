@@ -1,4 +1,4 @@
-"""A run as a process."""
+"""Runs commands as processes that are never left behind."""
 
 import fcntl
 import shutil
@@ -15,21 +15,21 @@ import psutil
 from hvd_qgenx.errors import ConfigurationError
 
 LOOK = 0.5
-"""Seconds between two looks at a run."""
+"""Seconds between two polls of a run."""
 GRACE = 20.0
-"""Seconds that a process has to end."""
+"""Seconds that a process may take to end."""
 
 
 def program(name: str) -> str:
-    """Path of a program: beside this one's interpreter, or where the shell would find it.
+    """Returns the path of a program, beside this interpreter or in PATH.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: it is not found.
     """
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
-        raise ConfigurationError(f"there is no program {name!r}; install it, or start the runs with another `launch`")
+        raise ConfigurationError(f"there is no program {name!r}; install it, or change `launch`")
     return found
 
 
@@ -38,11 +38,11 @@ def run(words: Sequence[str], log: Path, meanwhile: Callable[[], None], keep: Se
 
     Args:
         words: the command.
-        log: gets what it prints, behind what is there.
-        meanwhile: called every now and then.
+        log: the file that its output is appended to.
+        meanwhile: called at every poll.
         keep: file descriptors that the command inherits.
 
-    If this is interrupted, so is the command, with all that it started on this host.
+    If this call is interrupted, the command is ended, with all processes that it started on this host.
     """
     with (
         log.open("ab") as output,
@@ -51,7 +51,7 @@ def run(words: Sequence[str], log: Path, meanwhile: Callable[[], None], keep: Se
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C comes here alone
+            start_new_session=True,  # only this process gets Ctrl-C
             pass_fds=keep,
         ) as process,
     ):
@@ -66,7 +66,7 @@ def run(words: Sequence[str], log: Path, meanwhile: Callable[[], None], keep: Se
 
 
 def _stop(process: psutil.Popen) -> None:
-    """Ends a process and those below it, gently first; a launcher alone would leave before its ranks have."""
+    """Ends a process and its descendants, by SIGTERM first; a launcher alone would exit before its ranks."""
     with suppress(psutil.NoSuchProcess):
         family = [process, *process.children(recursive=True)]
         for each in family:
@@ -81,7 +81,7 @@ def _stop(process: psutil.Popen) -> None:
 
 
 def _lives(process: psutil.Process) -> bool:
-    """Not so if only its entry is left, for a parent to take away that may never do so."""
+    """Returns whether a process is alive; a zombie, which its parent may never reap, is not."""
     with suppress(psutil.NoSuchProcess):
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False
@@ -89,7 +89,7 @@ def _lives(process: psutil.Process) -> bool:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[int]:
-    """Keeps other sweeps out of a folder; gives a descriptor that runs inherit, so a run left behind does so too.
+    """Locks a folder against other sweeps; yields a descriptor that runs inherit, so one left behind keeps the lock.
 
     Raises:
         ConfigurationError: the folder cannot be made, or another sweep is in it.
@@ -104,14 +104,14 @@ def alone(folder: Path) -> Iterator[int]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigurationError(
-                f"another sweep, or a run that it left behind, is at work in {folder}; wait for it, or stop it"
+                f"another sweep, or a run that it left behind, is using {folder}; wait for it, or stop it"
             ) from None
         yield file.fileno()
 
 
 @contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """A signal that would end this process comes as KeyboardInterrupt, so that nothing is left running."""
+    """Turns signals that would end this process into KeyboardInterrupt, so that no run is left behind."""
     ending = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
     for number in ending:
         signal.signal(number, signal.default_int_handler)

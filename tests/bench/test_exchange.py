@@ -83,5 +83,5 @@ def test_nan_is_found(monkeypatch):
 def test_different_results_are_found(monkeypatch):
     right = Ours.result
     monkeypatch.setattr(Ours, "result", lambda self: right(self) + 1e-6 * self.optimizer.exchange.transport.rank)
-    with pytest.raises(MismatchError, match="minmax: ranks were left with different results"):
+    with pytest.raises(MismatchError, match="minmax: ranks ended with different results"):
         inprocess.run(2, lambda transport: measure(plan("minmax"), transport))

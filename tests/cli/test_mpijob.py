@@ -113,7 +113,7 @@ def test_words_of_the_user_are_arguments_and_nothing_else():
         ("--elastic 3:2 -- gan", "'3:2' is not of the form MIN:MAX"),
         ("--elastic 2:4 -- gan", "--max-np 4 asks for 4 ranks, but 3 hosts with 1 slots each have room for 3"),
         ("-- gan --expect-ranks 2", "--expect-ranks 2, but -np 3"),
-        ("--name Job -- gan", "'Job' must be of small letters"),
+        ("--name Job -- gan", "'Job' must consist of lower-case letters"),
         ("--memory 4GB -- gan", "'4GB' is not an amount like 500m, 2 or 8Gi"),
         ("--env A -- gan", "'A' is not of the form NAME=VALUE"),
         ("--image x:openmpi5 -- gan", "this looks like Open MPI 5"),
@@ -160,7 +160,7 @@ def test_without_a_schema_it_says_where_to_get_it():
 def test_a_schema_of_something_else_is_refused():
     result = call("--check", ROOT / JOBS[0], "--crd", ROOT / JOBS[1])
     assert result.exit_code == 2
-    assert "does not define MPIJob v2beta1; take https://" in result.stderr
+    assert "does not define MPIJob v2beta1; use https://" in result.stderr
 
 
 def test_a_job_that_asks_for_help_trains_nothing():

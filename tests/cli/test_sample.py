@@ -116,7 +116,7 @@ def test_bad_input(run, arguments, sentence):
 
 def test_a_class_that_there_is_not(conditional):
     result = call("sample", conditional, "--classes", "3,10")
-    assert (result.exit_code, "there is no class 10; they are 0 to 9" in result.stderr) == (2, True)
+    assert (result.exit_code, "there is no class 10; choose from 0 to 9" in result.stderr) == (2, True)
 
 
 def test_a_run_without_a_checkpoint(run):

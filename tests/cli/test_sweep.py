@@ -79,7 +79,7 @@ def test_a_failing_run_ends_the_sweep_with_code_1(tmp_path, whole):
     failing = "seeds = [5]\nlaunch = \"sh -c 'echo Error: no such host >&2; exit 3'\""
     result = call("sweep", sweep_file(tmp_path, "[modes.uq2]\nbits = 2\n[modes.uq4]\nbits = 4", failing))
     assert result.exit_code == 1
-    assert f"uq2-seed5 failed with exit code 3; {out / 'uq2-seed5.log'} ends:" in result.stderr
+    assert f"uq2-seed5 failed with exit code 3; its log {out / 'uq2-seed5.log'} ends with:" in result.stderr
     assert "  Error: no such host" in result.stderr
     assert "1 of 2 runs are done" in result.stderr
     assert "Error: 1 of 2 runs failed: uq2-seed5 (exit code 3)" in result.stderr
@@ -110,7 +110,7 @@ def test_a_dry_run_prints_what_is_left(tmp_path, whole):
     ("modes", "sentence"),
     [
         ("[modes.uq4]\nbit = 4", "uq4: unknown setting 'bit'; did you mean 'bits'?"),
-        ("[modes.uq4]\nseed = 4", "uq4: seed is no option of a sweep"),
+        ("[modes.uq4]\nseed = 4", "uq4: seed is not an option of a mode"),
         ("[modes.uq4]\nresume = 'run'", "uq4: unknown setting 'resume'"),
         ("[modes.uq4]\nbits = 9", "uq4: minmax: bits must be from 1 to 8, not 9"),
         ("[modes.uq4]\nlevels_at = [1, 2]", "uq4: levels_at must be text, not [1, 2]"),
@@ -138,7 +138,7 @@ def test_a_sweep_that_contradicts_its_runs(tmp_path, whole):
     path = sweep_file(tmp_path, "[modes.new]\n[modes.uq4]\nbits = 4", options={**TINY, "batch_size": 16})
     result = call("sweep", path)
     assert result.exit_code == 2
-    assert "uq4-seed5 began otherwise than the sweep asks: batch_size was 8, not 16" in result.stderr
+    assert "uq4-seed5 was started with other settings: batch_size was 8, not 16" in result.stderr
     assert not (tmp_path / "out" / "new-seed5").exists()
 
 

@@ -220,7 +220,7 @@ def test_celeba_is_fetched_by_torchvision(tmp_path, monkeypatch):
 def test_a_missing_picture_of_celeba_is_found_before_training(tmp_path):
     celeba(tmp_path)
     (tmp_path / "celeba" / "img_align_celeba" / "000002.jpg").unlink()
-    with pytest.raises(ConfigurationError, match=r"the image .*000002\.jpg is not there"):
+    with pytest.raises(ConfigurationError, match=r"the image .*000002\.jpg is missing"):
         data.load("celeba", tmp_path, False, ALONE)
 
 
@@ -274,9 +274,9 @@ def test_the_part_called_test_is_taken_before_others(tmp_path):
 @pytest.mark.parametrize(
     ("places", "sentence"),
     [
-        (("a/1.png", "b/1.png"), r"does not tell .*; lay them out as train/CLASS/\* and test/CLASS/\* there"),
-        (("train/a/1.png",), r"does not tell training images from test images; lay them out as train/CLASS"),
-        (("test/a/1.png",), r"does not tell training images from test images; lay them out as train/CLASS"),
+        (("a/1.png", "b/1.png"), r"does not separate .*; put them into train/CLASS/\* and test/CLASS/\* there"),
+        (("train/a/1.png",), r"does not separate training images from test images; put them into train/CLASS"),
+        (("test/a/1.png",), r"does not separate training images from test images; put them into train/CLASS"),
         (("train/a/1.png", "train/b/1.png", "val/a/1.png", "val/c/1.png"), r"different classes \(not in both: b, c\)"),
     ],
 )

@@ -47,7 +47,7 @@ BROKEN = [
         "metadata.name",
         "3-workers",
         (
-            "error: metadata.name: '3-workers' must be of small letters, digits and hyphens, "
+            "error: metadata.name: '3-workers' must consist of lower-case letters, digits and hyphens, "
             "from a letter to a letter or digit"
         ),
     ),
@@ -103,8 +103,8 @@ BROKEN = [
         ["-np", "3", "hvd-qgenx", "gan"],
         (
             f"warning: {LAUNCHER}.template.spec.containers[0]: "
-            "hvd-qgenx is not told how many ranks to expect; add --expect-ranks 3, "
-            "or ranks that never met may train each for itself"
+            "hvd-qgenx does not know how many ranks to expect; add --expect-ranks 3, "
+            "or ranks that do not find each other may each train alone"
         ),
     ),
     (
@@ -112,7 +112,7 @@ BROKEN = [
         "me/horovod:openmpi5",
         (
             f"error: {LAUNCHER}.template.spec.containers[0]: this looks "
-            "like Open MPI 5, which does not read the operator's hostfile and runs all ranks on the launcher; take an "
+            "like Open MPI 5, which does not read the operator's hostfile and runs all ranks on the launcher; use an "
             "image with Open MPI 4.1, or set PRTE_MCA_prte_default_hostfile=/etc/mpi/hostfile, "
             "PRTE_MCA_prte_set_default_slots and PRTE_MCA_plm_ssh_args"
         ),
@@ -172,7 +172,7 @@ WEAK = [
     (
         "spec.mpiReplicaSpecs.Master",
         {"replicas": 1},
-        ("error: spec.mpiReplicaSpecs.Master: the operator knows no such role; there are Launcher and Worker"),
+        ("error: spec.mpiReplicaSpecs.Master: the operator does not know this role; use Launcher and Worker"),
     ),
 ]
 UNKNOWN = [
@@ -261,7 +261,7 @@ ELASTIC = "horovodrun -np 2 --min-np 2 --max-np 3 --host-discovery-script /etc/m
         (["horovodrun", "--num-proc", "7", "hvd-qgenx"], "asks for 7 ranks"),
         (["sh", "-c", "cd /runs && mpirun -np 7 hvd-qgenx gan"], "asks for 7 ranks"),
         (["env", "A=1", "mpirun", "-np", "2", "-np", "7", "hvd-qgenx"], "asks for 7 ranks"),
-        (ELASTIC.split(), "/etc/mpi/discover_hosts.sh tells no slots; add --slots-per-host 1"),
+        (ELASTIC.split(), "/etc/mpi/discover_hosts.sh prints no slots; add --slots-per-host 1"),
         (ELASTIC.replace("--max-np 3", "--max-np 5").split(), "--max-np 5 asks for 5 ranks"),
         (ELASTIC.replace("--min-np 2", "--min-np 4").split(), "--min-np 4 is more than --max-np 3"),
     ],

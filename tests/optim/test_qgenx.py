@@ -523,5 +523,5 @@ def test_wrong_use_is_named():
     with pytest.raises(RuntimeError, match=r"call step\(\) before the next extrapolation"):
         optimizer.extrapolation()
     for variant in ("da", "optda"):
-        with pytest.raises(RuntimeError, match=f"Q-GenX {variant} takes one gradient an iteration"):
+        with pytest.raises(RuntimeError, match=f"Q-GenX {variant} takes one gradient per iteration"):
             QGenX([x], variant).extrapolation()

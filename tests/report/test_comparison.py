@@ -193,7 +193,7 @@ def test_without_a_baseline_there_are_no_ratios(tmp_path):
     comparison = compared(tmp_path)
     (row,) = rows(comparison)
     assert (row.fewer_bytes, row.faster, row.reached) == (None, None, None)
-    assert comparison.remarks == ["No run has --compressor none, so there is nothing to take ratios to."]
+    assert comparison.remarks == ["No run has --compressor none, so there are no ratios to a baseline."]
     assert "fewer bytes" not in text.main(comparison, [row])[0]
 
 

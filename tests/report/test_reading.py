@@ -86,7 +86,7 @@ def test_runs_are_found_however_deep_and_once(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("config.json", '{"iterations": 10}', "is not the configuration of a GAN run"),
+        ("config.json", '{"iterations": 10}', "is not the configuration of a training run"),
         ("config.json", "{", "cannot be read"),
         ("summary.json", "{", "cannot be read"),
         ("config.json", None, "holds no run"),

@@ -53,6 +53,6 @@ def test_several_writers_leave_one_whole_file():
 
 def test_a_cache_that_cannot_be_written_is_done_without(cache):
     cache.write_text("a file where the folder should be")
-    with pytest.warns(UserWarning, match="cannot keep .*computed again"):
+    with pytest.warns(UserWarning, match="cannot write .*computed again"):
         make().write(ARRAYS)
     assert make().read() is None

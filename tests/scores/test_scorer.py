@@ -199,5 +199,5 @@ def test_a_note_says_how_much_too_few_images_cost():
 
 
 def test_too_few_samples_are_refused():
-    with pytest.raises(ConfigurationError, match="9 samples are too few to score; take at least 10"):
+    with pytest.raises(ConfigurationError, match="9 samples are too few to score; use at least 10"):
         Scorer(Small(), REAL, inprocess.InProcess(), samples=9)

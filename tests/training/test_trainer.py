@@ -316,7 +316,7 @@ def test_sampling_and_scoring_do_not_disturb_training():
         ({"generator_lr": float("nan")}, 1, "generator_lr cannot be nan"),
         ({"checkpoint_every": 0.25}, 1, "checkpoint_every must be a positive multiple of 1/2"),
         ({"checkpoint_every": 0.5, "optimizer": "adam"}, 1, "checkpoint_every must be a positive multiple of 1/1"),
-        ({"discriminator_norm": "batch"}, 1, "the gradient penalty is taken image by image"),
+        ({"discriminator_norm": "batch"}, 1, "the gradient penalty is defined for single images"),
         ({"beta1": 1.0}, 1, "beta1 must be at least 0 and below 1, not 1.0"),
         ({"penalty": -1.0}, 1, "penalty must be positive, not -1.0"),
         ({"exchange": "allreduce"}, 1, "payloads of minmax cannot be added"),

@@ -1,1 +1,1 @@
-"""GAN training: models, data, losses, and the loop that exchanges both players' gradients."""
+"""The task ``gan``: settings, models, losses, scores and samples of generative adversarial networks."""

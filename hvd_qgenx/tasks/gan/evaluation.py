@@ -1,4 +1,4 @@
-"""Scores of the generators of saved runs."""
+"""Scores the generators of saved runs."""
 
 import functools
 import logging
@@ -38,13 +38,13 @@ def evaluate_runs(
 
 
 def _wanted(config: GanConfig, asked: Mapping[str, Any]) -> GanConfig:
-    """The run's own configuration, but for what is asked for; a file of weights asks for its use."""
+    """Returns the run's configuration with the requested changes; a file of Inception weights implies their use."""
     implied = {"features": "inception"} if asked.get("inception_weights") else {}
     return changed(config, {"score_weights": ",".join(WEIGHTS), **implied, **asked})
 
 
 def _scorers(wanted: dict[Path, GanConfig], transport: Transport, download: bool) -> dict[Path, Scorer]:
-    """A scorer for every run, ready; runs that want the same share it."""
+    """Returns a prepared scorer for every run; runs with the same settings share one."""
     made: dict[tuple[Any, ...], Scorer] = {}
     scorers = {}
     for run, config in wanted.items():

@@ -1,4 +1,4 @@
-"""Latents to draw images from, and generators ready to make them."""
+"""Draws latents, and prepares generators for evaluation."""
 
 import copy
 
@@ -13,10 +13,10 @@ ESTIMATE_BATCHES, ESTIMATE_SIZE = 10, 100
 
 @torch.no_grad()
 def with_statistics(generator: nn.Module, latent: int, classes: int, seed: int) -> nn.Module:
-    """A copy in evaluation mode, whose batch norm has statistics of its own weights.
+    """Returns a copy in evaluation mode, with batch norm statistics estimated for its weights.
 
-    They are the mean over ten batches of a hundred latents, drawn for the purpose: a function of weights
-    and seed, so the same on all ranks, and other than the running ones not of some rank's own images.
+    They are the mean over ten batches of a hundred latents, a function of weights and seed, and so the same on all
+    ranks; the running statistics depend on each rank's own batches.
     """
     model = copy.deepcopy(generator)
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
@@ -33,7 +33,7 @@ def with_statistics(generator: nn.Module, latent: int, classes: int, seed: int) 
 def draw(
     count: int, latent: int, classes: int, *words: int, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor | None]:
-    """Latents (count, latent) and, if there are classes, labels (count,); functions of the words alone."""
+    """Returns latents (count, latent) and, if there are classes, labels (count,); functions of the words alone."""
     random = random_numbers(*words)
     latents = torch.randn(count, latent, generator=random)
     labels = torch.randint(classes, (count,), generator=random).to(device) if classes else None

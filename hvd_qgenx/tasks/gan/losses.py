@@ -1,4 +1,4 @@
-"""Losses of both players, and their gradients at one point."""
+"""Losses of both players, and their gradients at the same point."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ GENERATOR_FORWARD, DISCRIMINATOR_FORWARD, PENALTY, GENERATOR_BACKWARD, DISCRIMIN
     *("generator_forward", "discriminator_forward", "penalty"),
     *("generator_backward", "discriminator_backward"),
 )
-"""What a gradient's time goes to. ``penalty`` holds both its value and its part of the backward pass."""
+"""Phases of computing gradients. ``penalty`` covers the penalty's value and its part of the backward pass."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What the players minimise, as functions of the discriminator's scores (N,)."""
+    """The functions of the discriminator's scores (N,) that the players minimize."""
 
     generator: Callable[[Tensor], Tensor]
-    """Of the scores of generated images; 0-d."""
+    """Takes the scores of generated images; returns a 0-d tensor."""
     discriminator: Callable[[Tensor, Tensor], Tensor]
-    """Of the scores of real and of generated images; 0-d."""
+    """Takes the scores of real and of generated images; returns a 0-d tensor."""
     penalized: bool = False
-    """Has the discriminator a gradient penalty?"""
+    """Whether the discriminator has a gradient penalty."""
     clipped: bool = False
-    """Are the discriminator's weights clipped after every move?"""
+    """Whether the discriminator's weights are clipped after every move."""
 
 
 def _wasserstein(real: Tensor, fake: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ MINIMAX = Loss(_log_of_rest, _cross_entropy)
 
 
 class Batch(NamedTuple):
-    """What one rank computes gradients from."""
+    """The inputs of one rank's gradients."""
 
     real: Tensor
     """Images (N, C, H, W) in [-1, 1]."""
@@ -82,7 +82,7 @@ class Batch(NamedTuple):
     latents: Tensor
     """(N, latent)"""
     mixing: Tensor
-    """(N, 1, 1, 1) in [0, 1], where between real and generated images the penalty is taken."""
+    """(N, 1, 1, 1) in [0, 1], weights of the real images at the points where the penalty is taken."""
 
 
 class Losses(NamedTuple):
@@ -112,13 +112,13 @@ def fill_gradients(
 
     Args:
         players: generator and discriminator.
-        loss: what they minimise.
+        loss: the functions that they minimize.
         batch: this rank's images and latents.
-        penalty_weight: of the gradient penalty, where the loss has one.
+        penalty_weight: weight of the gradient penalty, if the loss has one.
         share: weight of this rank's mean in the mean over ranks, 1 for equal batches.
-        moving: whose gradients; the penalty is computed for the discriminator only.
-        credit: called with a phase of ``PHASES`` when the work on it, since the last call, is done.
-        mixed: let the players compute in bfloat16 where autocast holds it safe. Weights, scores, losses and
+        moving: the players to compute gradients for; the penalty is computed for the discriminator only.
+        credit: called with a phase of ``PHASES``, which gets the time since the previous call.
+        mixed: let the players compute in bfloat16 where autocast allows it. Weights, scores, losses and
             gradients stay float32.
     """
     real, labels, latents, mixing = batch
@@ -147,14 +147,14 @@ def fill_gradients(
             sources += parameters
             gradients += torch.autograd.grad(share * penalty_weight * penalty, parameters, materialize_grads=True)
             credit(PENALTY)
-        # one pass that adds both, so that hooks see every parameter's gradient once, and whole
+        # one pass adds both, so that hooks see every parameter's gradient once and complete
         torch.autograd.backward(sources, gradients, inputs=parameters)
         credit(DISCRIMINATOR_BACKWARD)
     return Losses(loss_generator.detach(), loss_discriminator.detach(), penalty.detach())
 
 
 def gradient_penalty(discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mixing: Tensor) -> Tensor:
-    """E (||grad_x D(x)||_2 - 1)^2 at x = mixing * real + (1 - mixing) * fake.
+    """Returns E (||grad_x D(x)||_2 - 1)^2 at x = mixing * real + (1 - mixing) * fake.
 
     Source: Gulrajani et al., "Improved training of Wasserstein GANs" (NeurIPS 2017), equation 3.
     """
@@ -165,7 +165,7 @@ def gradient_penalty(discriminate: Callable[[Tensor], Tensor], real: Tensor, fak
 
 
 def _forward(player: nn.Module, labels: Tensor | None, mixed: bool) -> Callable[[Tensor], Tensor]:
-    """The player with these labels, from float32 to float32."""
+    """Returns the player's forward pass with these labels, with outputs in float32."""
 
     def forward(inputs: Tensor) -> Tensor:
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=mixed):

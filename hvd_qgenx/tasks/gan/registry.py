@@ -1,4 +1,4 @@
-"""Losses and models of a GAN by name. Listing them imports none."""
+"""Losses and models of GANs by name; listing them imports none."""
 
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -25,5 +25,5 @@ MODELS: Registry[ModuleType] = Registry(
         "resnet": "hvd_qgenx.tasks.gan.models.resnet",
     },
 )
-"""Each has a ``Generator``, a ``Discriminator``, and in ``SMALLEST`` the sides of images that they take."""
+"""Modules with a ``Generator``, a ``Discriminator``, and ``SMALLEST``, whose keys are the supported image sides."""
 NORMS = ("batch", "layer", "none")

@@ -1,4 +1,4 @@
-"""Images of a saved generator, as files."""
+"""Draws images of a saved generator and writes them to files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +14,12 @@ from hvd_qgenx.tasks.gan.generation import draw
 from hvd_qgenx.tasks.gan.saved import SavedRun
 
 AT_ONCE = 256
-"""Images that the generator makes in one pass."""
+"""Images in one pass of the generator."""
 
 
 @torch.inference_mode()
 def images(saved: SavedRun, weights: str, count: int, seed: int, classes: Sequence[int] | None) -> Tensor:
-    """Shape (count, channels, side, side), in [-1, 1]."""
+    """Returns images of shape (count, channels, side, side), in [-1, 1]."""
     generator = saved.generator(weights)
     latents, labels = draw(count, saved.config.latent, saved.classes, seed, RandomStream.SAMPLES)
     if classes is not None:
@@ -30,15 +30,15 @@ def images(saved: SavedRun, weights: str, count: int, seed: int, classes: Sequen
 
 def _in_turn(classes: Sequence[int], count: int, known: int) -> Tensor:
     if not known:
-        raise ConfigurationError("the run is not conditional: its generator takes no classes; leave out --classes")
+        raise ConfigurationError("the run is not conditional, so its generator takes no classes; leave out --classes")
     for label in classes:
         if not 0 <= label < known:
-            raise ConfigurationError(f"there is no class {label}; they are 0 to {known - 1}")
+            raise ConfigurationError(f"there is no class {label}; choose from 0 to {known - 1}")
     return torch.tensor(classes).repeat(-(-count // len(classes)))[:count]
 
 
 def write_grid(images: Tensor, path: Path, columns: int) -> None:
-    """Writes all images as one picture, whose folder is made.
+    """Writes all images as one picture; creates its folder if necessary.
 
     Raises:
         ConfigurationError: the folder cannot be made.
@@ -48,7 +48,7 @@ def write_grid(images: Tensor, path: Path, columns: int) -> None:
 
 
 def write_separately(images: Tensor, folder: Path) -> None:
-    """Writes every image as a PNG of its own into a folder, which is made.
+    """Writes every image as a PNG of its own into a folder; creates it if necessary.
 
     Raises:
         ConfigurationError: the folder cannot be made.
@@ -63,4 +63,4 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError(f"cannot write to {folder}: {error.strerror}") from error
+        raise ConfigurationError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error

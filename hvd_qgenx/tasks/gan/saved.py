@@ -1,4 +1,4 @@
-"""The generator of a run that was trained before, finished or not."""
+"""Loads the generator of an earlier run, finished or not."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from hvd_qgenx.training.config import WEIGHTS
 from hvd_qgenx.training.launch import require_task
 
 NEEDED = ("model", "filters", "latent", "generator_norm", "conditional", "ema", "seed")
-"""Settings that say what the generator is; no default may stand for them."""
+"""Settings that define the generator; defaults cannot replace them."""
 KEPT = ("generator", "averages", "images", "move")
 
 
@@ -28,7 +28,7 @@ class SavedRun:
 
     config: GanConfig
     state: dict[str, Any]
-    """The parts ``KEPT`` of the last checkpoint."""
+    """The entries ``KEPT`` of the last checkpoint."""
 
     @classmethod
     def read(cls, path: Path) -> "SavedRun":
@@ -48,17 +48,17 @@ class SavedRun:
 
     @property
     def updates(self) -> float:
-        """Updates done; half of one after an extrapolation."""
+        """Number of updates so far, with one half after an extrapolation."""
         whole, rest = divmod(self.state["move"], self.config.moves_per_update)
         return int(whole) if not rest else float(whole + rest / self.config.moves_per_update)
 
     @property
     def classes(self) -> int:
-        """Number of labels that the generator takes; 0: it takes none."""
+        """Number of classes that the generator takes; 0: it takes no labels."""
         return int(self.state["images"]["classes"]) if self.config.conditional else 0
 
     def generator(self, weights: str, device: torch.device | str = "cpu") -> nn.Module:
-        """The generator with these weights, one of ``averages.WEIGHTS``, in evaluation mode.
+        """Returns the generator with these weights, one of ``WEIGHTS``, in evaluation mode.
 
         Raises:
             ConfigurationError: there are no such weights.

@@ -1,4 +1,4 @@
-"""Scores of a generator."""
+"""Scores generators."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ def make_scorer(
     download: bool,
     features: str | None = None,
 ) -> Scorer:
-    """What scores generators as the configuration says; ``features``, if given, in place of its own. Collective.
+    """Returns a scorer by the configuration; ``features`` replaces the configuration's own, if given. Collective.
 
     Raises:
         ConfigurationError: on all ranks, if weights are missing or do not suit the images.
@@ -41,9 +41,9 @@ def make_scorer(
 
 
 def images_of(generator: nn.Module, latent: int, classes: int, seed: int) -> Callable[[range], Tensor]:
-    """Makes the images of any sample numbers, uint8 (n, channels, side, side), by a generator in evaluation mode.
+    """Returns a function that makes the images of a range of sample numbers, uint8 (n, channels, side, side).
 
-    Sample number i is a function of weights, seed and i alone, whoever makes it.
+    The generator must be in evaluation mode. The images are a function of weights, seed and range alone, on any rank.
     """
     device = next(generator.parameters()).device
 
@@ -56,7 +56,7 @@ def images_of(generator: nn.Module, latent: int, classes: int, seed: int) -> Cal
 
 
 def score(scorer: Scorer, generators: dict[str, nn.Module], latent: int, classes: int, seed: int) -> dict[str, float]:
-    """Scores of several generators, as ``score/weights``. Collective; the same on all ranks."""
+    """Returns the scores of several generators, as ``score/weights``; the same on all ranks. Collective."""
     found = {}
     for weights, generator in generators.items():
         for name, value in scorer.score(images_of(generator, latent, classes, seed)).items():

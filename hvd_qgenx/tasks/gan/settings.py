@@ -53,7 +53,7 @@ class GanConfig(ImageConfig):
     clip: float = setting(0.01, "Largest weight of the discriminator with wgan.", TRAINING, limits="(0, inf)")
     generator_lr: float | None = setting(
         None,
-        "Step size of the generator, on Q-GenX's adaptive one.",
+        "Step size of the generator; for Q-GenX a factor of the adaptive one.",
         TRAINING,
         limits="(0, inf)",
         role=STUDIED,
@@ -71,23 +71,23 @@ class GanConfig(ImageConfig):
     )
     ema: float = setting(
         0.99,
-        "Decay, an update, of the exponential moving average of the generator's weights.",
+        "Decay per update of the exponential moving average of the generator's weights.",
         TRAINING,
         limits="[0, 1)",
     )
     score_every: int = setting(
         0,
-        "Updates between two scores of the generator, and one at the end; 0: none at all.",
+        "Updates between two scores of the generator, with one at the end; 0: no scores.",
         SCORES,
         limits="[0, inf)",
         may_change=True,
     )
-    score_samples: int = setting(2500, "Images that are generated for a score.", SCORES, limits="(0, inf)")
+    score_samples: int = setting(2500, "Number of images generated for a score.", SCORES, limits="(0, inf)")
     score_weights: str = setting(
-        "raw,ema", f"Whose images are scored, any of {', '.join(WEIGHTS)}, like raw,ema.", SCORES, role=NEUTRAL
+        "raw,ema", f"Generator weights to score, any of {', '.join(WEIGHTS)}, like raw,ema.", SCORES, role=NEUTRAL
     )
     features: str = setting(
-        "auto", "On what images are scored. Only on inception it is FID.", SCORES, choices=EXTRACTORS, role=NEUTRAL
+        "auto", "Feature extractor of the scores. Only inception gives FID.", SCORES, choices=EXTRACTORS, role=NEUTRAL
     )
     inception_weights: str = setting(
         "",
@@ -110,8 +110,8 @@ class GanConfig(ImageConfig):
                 raise ConfigurationError(unknown("weights", weights, WEIGHTS))
         if LOSSES[self.loss].penalized and self.discriminator_norm == "batch":
             raise ConfigurationError(
-                "the gradient penalty is taken image by image, which batch norm in the discriminator mixes; "
-                "use layer or none, or --loss wgan"
+                "the gradient penalty is defined for single images, which batch norm in the discriminator mixes; "
+                "use --discriminator-norm layer or none, or --loss wgan"
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Both players of a GAN, as the training room sees them."""
+"""The GAN task: both players, in the interface of the training room."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ from hvd_qgenx.training.trainer import DATA
 from hvd_qgenx.transport import Transport
 
 EXTRACTOR = "extractor"
-"""The key of config.json that says on what images are scored, which ``features`` may leave open."""
+"""The key of config.json for the extractor of scores, which ``features`` may leave open."""
 PICTURE = 64
 """Images in a sample picture."""
 
@@ -72,7 +72,7 @@ class GanTask(Task):
         check_images(config, data.fingerprint(), stored)
         build.check(config.model, data.side)
         if config.conditional and not data.classes:
-            raise ConfigurationError(f"{config.dataset} has no labels to be conditional on; leave out --conditional")
+            raise ConfigurationError(f"{config.dataset} has no labels; leave out --conditional")
 
     @property
     def config(self) -> GanConfig:
@@ -92,7 +92,7 @@ class GanTask(Task):
 
     @property
     def turns(self) -> Sequence[Sequence[str]]:
-        """Both players at once; with critic steps the discriminator, then the generator."""
+        """The players of each turn: both at once or, with critic steps, the discriminator, then the generator."""
         return (("discriminator",), ("generator",)) if self.config.critic_steps else (losses.PLAYERS,)
 
     def turn(self, move: int) -> int:
@@ -146,13 +146,13 @@ class GanTask(Task):
 
     @torch.no_grad()
     def after_move(self) -> None:
-        """Clips the discriminator's weights, if the loss asks for it."""
+        """Clips the discriminator's weights, if the loss requires it."""
         if self.loss.clipped:
             for parameter in self.discriminator.parameters():
                 parameter.clamp_(-self.config.clip, self.config.clip)
 
     def mean_losses(self) -> dict[str, float]:
-        """The losses of the last move, averaged over all ranks."""
+        """Returns the losses of the last move, averaged over all ranks."""
         mine = torch.stack(list(self.last_losses)).cpu() * self._share
         mean = self.transport.all_reduce_mean(mine, "losses").wait()
         return dict(zip(losses.Losses._fields, mean.tolist(), strict=True))
@@ -168,7 +168,7 @@ class GanTask(Task):
 
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
-        """Images (count, channels, side, side) from latents that are the same at every call."""
+        """Returns images (count, channels, side, side) from latents that are the same at every call."""
         drawn = draw(
             count, self.config.latent, self.classes, self.config.seed, RandomStream.SAMPLES, device=self.device
         )
@@ -176,12 +176,12 @@ class GanTask(Task):
         return images
 
     def weighted_generator(self, weights: str) -> nn.Module:
-        """A copy of the generator with these weights, one of ``WEIGHTS``, in evaluation mode."""
+        """Returns a copy of the generator with these weights, one of ``WEIGHTS``, in evaluation mode."""
         generator = self.generator if weights == "raw" else self.averages.module(weights)
         return with_statistics(generator, self.config.latent, self.classes, self.config.seed)
 
     def prepare(self, download: bool, stored: Mapping[str, Any] | None) -> None:
-        """Makes the scorer; a resumed run keeps the extractor that it has, whatever weights are here now."""
+        """Makes the scorer; a resumed run keeps its extractor, whatever weights are available now."""
         if self.config.score_every:
             kept = stored.get(EXTRACTOR) if stored else None
             self.scorer = make_scorer(self.config, self.images, self.transport, self.device, download, features=kept)
@@ -217,7 +217,10 @@ class GanTask(Task):
             yield f"Warning: {note}"
 
     def state_dict(self) -> dict[str, Any]:
-        """Both players, the averages, and what the images are; batch norm's running means are this rank's."""
+        """Returns the state of both players, the averages, and a description of the images.
+
+        Batch norm's running statistics are this rank's own.
+        """
         return {
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
@@ -242,7 +245,7 @@ class GanTask(Task):
 
 
 def make_players(config: GanConfig, channels: int, side: int, classes: int) -> Players:
-    """Both players of a configuration, with weights yet to be set."""
+    """Returns both players of a configuration, with uninitialized weights."""
     return build.make(
         config.model,
         channels=channels,

@@ -22,21 +22,21 @@ def make(
     spectral_norm: bool = False,
     classes: int = 0,
 ) -> Players:
-    """Both players, on the CPU, with weights yet to be set: by ``initialize`` or ``load_state_dict``.
+    """Returns both players on the CPU, with uninitialized weights; call ``initialize`` or ``load_state_dict``.
 
     Args:
         model: one of ``MODELS``.
-        channels: of the images.
-        side: of the images, which are square; one that ``check`` lets pass.
+        channels: channels of the images.
+        side: side of the square images; one that ``check`` accepts.
         filters: width of the outermost (ResNet: every) feature map.
         latent: length of a latent vector.
-        generator_norm: one of ``NORMS``, and so the next.
-        discriminator_norm: of the discriminator.
+        generator_norm: norm of the generator, one of ``NORMS``.
+        discriminator_norm: norm of the discriminator, one of ``NORMS``.
         spectral_norm: divide the discriminator's weights by their largest singular values.
         classes: if not 0, both players also take labels below it.
     """
     networks = MODELS[model]
-    with torch.device("meta"):  # draws no weights, from no generator
+    with torch.device("meta"):  # draws no random weights
         players = Players(
             networks.Generator(channels, side, filters, latent, generator_norm, classes),
             networks.Discriminator(channels, side, filters, discriminator_norm, classes),
@@ -49,7 +49,11 @@ def make(
 
 
 def check(model: str, side: int) -> None:
-    """Raises ConfigurationError if the model cannot make images of this side."""
+    """Checks that the model supports images of this side.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
     sides = MODELS[model].SMALLEST
     if side not in sides:
         raise ConfigurationError(f"{model} makes images of side {', '.join(map(str, sides))}, not {side}")
@@ -57,7 +61,7 @@ def check(model: str, side: int) -> None:
 
 @torch.no_grad()
 def initialize(model: nn.Module, *words: int) -> None:
-    """Weights from N(0, 0.02), a function of the words alone; biases zero; norms start afresh."""
+    """Draws weights from N(0, 0.02), as a function of the words alone; resets biases to zero, and norms."""
     random = generator(*words)
     for module in model.modules():
         if isinstance(module, layers.NORM_LAYERS):

@@ -1,4 +1,4 @@
-"""DCGAN (Radford et al., ICLR 2016) at the sizes of the usual small data sets.
+"""DCGAN (Radford et al., ICLR 2016) for the image sizes of the usual small data sets.
 
 At 32x32 with 64 filters: 1,195,587 parameters in the generator and, with norm, 663,745 in the
 discriminator, the sizes of Gidel et al. (ICLR 2019).
@@ -15,7 +15,7 @@ SMALLEST = {8: 2, 28: 7, 32: 4, 64: 4}
 
 
 class Generator(Upsampling):
-    """Latents (N, latent) to images (N, channels, side, side) in [-1, 1]."""
+    """Maps latents (N, latent) to images (N, channels, side, side) in [-1, 1]."""
 
     def __init__(self, channels: int, side: int, filters: int, latent: int, norm: str, classes: int = 0) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Generator(Upsampling):
 
 
 class Discriminator(nn.Module):
-    """Images (N, channels, side, side) to scores (N,)."""
+    """Maps images (N, channels, side, side) to scores (N,)."""
 
     def __init__(self, channels: int, side: int, filters: int, norm: str, classes: int = 0) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Discriminator(nn.Module):
 
 
 def _widths(side: int, filters: int) -> tuple[int, list[int]]:
-    """Side of the innermost map, and the widths of the maps from the outermost to it."""
+    """Returns the side of the innermost map, and the widths of the maps from the outermost to it."""
     inner = SMALLEST[side]
     halvings = (side // inner).bit_length() - 1
     return inner, [filters * 2**k for k in range(halvings)]

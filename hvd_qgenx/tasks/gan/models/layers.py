@@ -1,4 +1,4 @@
-"""What the models share: norms, labels, layout in memory, the last layer, spectral norm."""
+"""Layers and helpers of all models: norms, labels, memory layout, the last layer, spectral norm."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from torch.nn.utils.parametrize import is_parametrized
 NORM_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)
 
 POWER_ITERATIONS = 15
-"""Before training, for the largest singular values; as in torch."""
+"""Power iterations for the largest singular values before training; torch's number."""
 
 
 def normalization(norm: str, features: int, maps: bool = True) -> nn.Module:
-    """Of feature maps (N, features, H, W), or of vectors (N, features).
+    """Returns a norm for feature maps (N, features, H, W) or, without ``maps``, for vectors (N, features).
 
     Layer norm takes mean and variance over channels and space, but has a gain and a bias for every
     channel, as batch norm has.
@@ -26,20 +26,20 @@ def normalization(norm: str, features: int, maps: bool = True) -> nn.Module:
 
 
 def with_labels(latents: Tensor, labels: Tensor | None, classes: int) -> Tensor:
-    """Latents (N, latent) with their labels (N,) as one-hot beside them, (N, latent + classes)."""
+    """Returns latents (N, latent) concatenated with one-hot labels, (N, latent + classes)."""
     if labels is None:
         return latents
     return torch.cat([latents, F.one_hot(labels, classes).to(latents)], dim=1)
 
 
 def laid_out(maps: Tensor) -> Tensor:
-    """The same maps (N, C, H, W), in memory as the convolutions after them want it."""
+    """Returns the same maps (N, C, H, W) in the memory format that suits the following convolutions."""
     kind = maps.device.type
     return maps.contiguous(memory_format=memory_format(kind, mixed=torch.is_autocast_enabled(kind)))
 
 
 def memory_format(kind: str, mixed: bool) -> torch.memory_format:
-    """Channels last for bfloat16 on a GPU, whose tensor cores want it.
+    """Returns channels last for bfloat16 on a GPU, which its tensor cores need, else contiguous.
 
     On a CPU gradients with penalty take from 5 % less to a third more time (8 to 64 images).
     Weights stay contiguous, since their gradients are parts of one flat buffer.
@@ -48,10 +48,10 @@ def memory_format(kind: str, mixed: bool) -> torch.memory_format:
 
 
 class Upsampling(nn.Module):
-    """Latents (N, latent), and labels (N,) if there are classes, to images in [-1, 1]: what all generators do.
+    """Base of all generators: maps latents (N, latent), and labels (N,) if there are classes, to images in [-1, 1].
 
     Subclasses set ``classes``, ``unflatten`` (the shape of the innermost feature maps), and the modules
-    ``project`` (latents to the numbers of these) and ``upsample`` (them to images).
+    ``project`` (from latents to their flattened values) and ``upsample`` (from these maps to images).
     """
 
     classes: int
@@ -66,9 +66,9 @@ class Upsampling(nn.Module):
 
 
 class Score(nn.Module):
-    """The last layer: features (N, F) to scores (N,).
+    """The last layer of a discriminator: maps features (N, F) to scores (N,).
 
-    With classes it adds <V[label], features>, V (classes, F) learned: Miyato and Koyama, "cGANs with
+    With classes it adds <V[label], features> with a trained V (classes, F): Miyato and Koyama, "cGANs with
     projection discriminator" (ICLR 2018), equation 4.
     """
 
@@ -95,20 +95,20 @@ def normalize_spectrum(model: nn.Module) -> None:
 
 
 def weighted(model: nn.Module) -> list[Any]:
-    """The layers with a weight that is drawn at the start."""
+    """Returns the layers with randomly initialized weights."""
     kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
     return [module for module in model.modules() if isinstance(module, kinds)]
 
 
 def original_weight(layer: Any) -> Tensor:
-    """What training moves: the weight before any division."""
+    """Returns the trained weight, before spectral normalization."""
     weight: Tensor = layer.parametrizations.weight.original if is_parametrized(layer) else layer.weight
     return weight
 
 
 @torch.no_grad()
 def start_power_iteration(layer: Any, random: torch.Generator) -> None:
-    """Estimates the largest singular value, if the layer is divided by it, from a vector of ``random``."""
+    """Starts the estimate of the largest singular value, if the layer has spectral norm, from a random vector."""
     if is_parametrized(layer):
         weight = layer.parametrizations.weight
         weight[0]._v.normal_(generator=random)

@@ -1,4 +1,4 @@
-"""ResNet, every feature map of one width (Gulrajani et al., NeurIPS 2017, appendix F; Gidel et al., ICLR 2019).
+"""ResNet with feature maps of one width (Gulrajani et al., NeurIPS 2017, appendix F; Gidel et al., ICLR 2019).
 
 At 32x32 with 128 filters: 1,548,547 parameters in the generator with norm, 1,053,825 in the
 discriminator without, the sizes of Gidel et al.
@@ -11,13 +11,13 @@ from hvd_qgenx.tasks.gan.models.layers import Score, Upsampling, laid_out, norma
 SMALLEST = {8: 2, 28: 7, 32: 4, 64: 4}
 """Side of the generator's innermost feature map for every image side supported."""
 WIDEST = 8
-"""The discriminator halves its maps once, and until their side is at most this."""
+"""The discriminator halves its maps once, and then until their side is at most this."""
 PLAIN_BLOCKS = 2
-"""At the discriminator's end."""
+"""Blocks at the end of the discriminator that keep the side."""
 
 
 class Generator(Upsampling):
-    """Latents (N, latent) to images (N, channels, side, side) in [-1, 1]."""
+    """Maps latents (N, latent) to images (N, channels, side, side) in [-1, 1]."""
 
     def __init__(self, channels: int, side: int, filters: int, latent: int, norm: str, classes: int = 0) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Generator(Upsampling):
 
 
 class Discriminator(nn.Module):
-    """Images (N, channels, side, side) to scores (N,)."""
+    """Maps images (N, channels, side, side) to scores (N,)."""
 
     def __init__(self, channels: int, side: int, filters: int, norm: str, classes: int = 0) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Discriminator(nn.Module):
 
 
 class Block(nn.Module):
-    """shortcut(x) + residue(x)"""
+    """A residual block: shortcut(x) + residue(x)."""
 
     def __init__(self, shortcut: nn.Module, *residue: nn.Module) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Block(nn.Module):
 
 
 def _up(filters: int, norm: str) -> Block:
-    """Doubles the side."""
+    """Returns a block that doubles the side."""
     return Block(
         nn.ConvTranspose2d(filters, filters, 1, 2, output_padding=1),
         *(normalization(norm, filters), nn.ReLU(), nn.ConvTranspose2d(filters, filters, 4, 2, 1)),
@@ -75,7 +75,7 @@ def _up(filters: int, norm: str) -> Block:
 
 
 def _first(channels: int, filters: int) -> Block:
-    """Takes the image, and halves the side."""
+    """Returns the discriminator's first block, which halves the side."""
     return Block(
         nn.Conv2d(channels, filters, 1, 2),
         *(nn.Conv2d(channels, filters, 3, 1, 1), nn.ReLU(), nn.Conv2d(filters, filters, 3, 2, 1)),
@@ -83,7 +83,7 @@ def _first(channels: int, filters: int) -> Block:
 
 
 def _down(filters: int, norm: str) -> Block:
-    """Halves the side."""
+    """Returns a block that halves the side."""
     return Block(nn.Conv2d(filters, filters, 1, 2), *_two_convolutions(filters, norm, stride=2))
 
 
