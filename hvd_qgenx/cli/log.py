@@ -1,4 +1,4 @@
-"""What the package logs, on standard error."""
+"""Log messages of the package, printed on standard error."""
 
 import logging
 

@@ -27,7 +27,7 @@ JOB, WORKERS, VOLUMES, FAILURES, FILES = SECTIONS = ("The job", "Workers", "Volu
 
 
 def setting(flag: str, help: str, section: str, **settings: Any) -> Callable[[Any], Any]:
-    """An option whose type and default are those of the field of the same name of a job."""
+    """Makes an option with the type and default of the job's field of the same name."""
     name = flag.lstrip("-").replace("-", "_")
     default = Job.__dataclass_fields__[name].default
     settings = {"type": type(default), "show_default": True, **settings}

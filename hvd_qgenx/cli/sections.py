@@ -18,7 +18,7 @@ class SectionedOption(click.Option):
 
 
 def option(flags: str | tuple[str, str], help: str, section: str, **settings: Any) -> Callable[[Any], Any]:
-    """An option under a heading: its flag, or flag and name; the other arguments are those of ``click.option``."""
+    """Makes an option under a heading from its flag, or flag and name, and arguments of ``click.option``."""
     words = (flags,) if isinstance(flags, str) else flags
     return click.option(*words, cls=SectionedOption, section=section, help=help, **settings)
 

@@ -15,7 +15,7 @@ FIRST = "Settings from elsewhere"
 
 
 def setting_options(task: type[Config]) -> Iterator[Callable[[Any], Any]]:
-    """An option for every setting of a task and every parameter of a compressor."""
+    """Yields an option for every setting of a task and every parameter of a compressor."""
     for each in declared(task).values():
         yield _option(each)
         if each.name == "compressor":
@@ -24,7 +24,7 @@ def setting_options(task: type[Config]) -> Iterator[Callable[[Any], Any]]:
 
 
 def _option(setting: Declared) -> Callable[[Any], Any]:
-    """An option of a setting; one that is true or false has a flag for each."""
+    """Makes the option of a setting; a boolean setting has a flag for either value."""
     declaration, name = setting.declaration, setting.name.replace("_", "-")
     flags = f"--{name}/--no-{name}" if setting.kind is bool else f"--{name}"
     choices = f"One of {', '.join(declaration.choices)}. " if declaration.choices is not None else ""
@@ -45,7 +45,7 @@ def _flags(parameter: Declared) -> tuple[str, str]:
 
 
 def _parameter(parameter: Declared) -> dict[str, Any]:
-    """What click needs of a parameter, whose default is that of the compressor that is chosen."""
+    """Returns type and help text of a parameter, whose default depends on the compressor."""
     kind = number if parameter.kind is float else parameter.kind
     return {"type": kind, "help": f"{parameter.declaration.help}  [default: {parameter.shown_default}]"}
 

@@ -97,7 +97,7 @@ def _run_options(task: type[Config]) -> Iterator[Any]:
 
 
 def _run(task: type[Config], values: dict[str, Any]) -> None:
-    """Trains, or shows what would be trained."""
+    """Trains, or prints the configuration."""
     from hvd_qgenx.training.elastic import ElasticRun
     from hvd_qgenx.transport import launched_elastic
 
@@ -160,7 +160,7 @@ def _begin(context: click.Context, transport: "Transport", plan: "Plan") -> "Run
 
 
 def asked(context: click.Context, task: type[Config]) -> Settings:
-    """The settings that a command line asks for: preset, then environment, then options; the last of them wins.
+    """Returns the settings of a command line: preset, then environment, then options; the last of them wins.
 
     Raises:
         ConfigurationError: there is no such preset, or it is none.
@@ -181,7 +181,7 @@ def _given(context: click.Context, task: type[Config], source: ParameterSource) 
 
 
 def _show(plan: "Plan", preset: str | None, as_json: bool) -> str:
-    """All settings with their origins, for people or as JSON."""
+    """Returns all settings with their origins, as a table or as JSON."""
     from rich.console import Console
     from rich.table import Table
 
@@ -220,7 +220,7 @@ def _remarks(run: "Run") -> Iterator[str]:
 
 
 def _describe(summary: dict[str, Any], run: "Run") -> str:
-    """The end of a run, for people."""
+    """Returns a summary of a finished run in sentences."""
     from hvd_qgenx.training.run import EXCHANGE
 
     seconds = summary["seconds"]

@@ -103,10 +103,10 @@ class Hierarchical(ConcreteExchange):
 
 
 def _inside(work: Work[Any]) -> Work[Any]:
-    """A collective that does not touch the network."""
+    """Returns a collective within the host, which does not use the network."""
     return replace(work, bytes_sent=0)
 
 
 def _addable(part: Tensor) -> Tensor:
-    """The part in a dtype that Horovod adds; bf16 it does not."""
+    """Returns the part in a dtype that Horovod can sum, which bf16 is not."""
     return part.float() if part.dtype == torch.bfloat16 else part

@@ -203,7 +203,7 @@ class _Distributed(Wrapper):
 
     @contextmanager
     def skip_synchronize(self) -> Iterator[None]:
-        """Inside, ``step`` and ``extrapolation`` use the gradients as they are.
+        """Lets ``step`` and ``extrapolation`` inside the context use the gradients as they are.
 
         For gradient clipping: ``synchronize()``, clip, then ``step()`` in here.
         """
@@ -273,7 +273,7 @@ class _Distributed(Wrapper):
         return self._own.get(parameter, parameter.grad)
 
     def sum_over_workers(self) -> float:
-        """The sum of all ranks' ``worker_term``, rounded once: the same bits on each."""
+        """Returns the sum of all ranks' ``worker_term``, rounded once, so that it has the same bits on all ranks."""
         if not self._sum.started:
             self._start_sum()
         return self._sum.wait(self.report)
@@ -285,12 +285,12 @@ class _Distributed(Wrapper):
             self._sum.start(term)
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizer's state, and ``local``: what is this rank's alone."""
+        """Returns the optimizer's state, with the state of this rank alone under ``local``."""
         worker_state = self.worker_state if isinstance(self, WorkerAware) else None
         return separate(self._base.state_dict(self), self.compression, worker_state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Also takes the state of the optimizer alone; the compressor's state then stays."""
+        """Loads ``state_dict``, or the state of the wrapped optimizer alone, which keeps the compressor's state."""
         self._base.load_state_dict(self, join(state_dict, self.compression))
         self._hooks.reset()
         self._forget_exchange()
@@ -303,7 +303,7 @@ def _horovod() -> Transport:
 
 
 def _as_compressor(compression: Any) -> Compressor:
-    """The compressor, or the one that Horovod's own ``Compression.none`` or ``.fp16`` stands for."""
+    """Returns the compressor; Horovod's ``Compression.none`` and ``.fp16`` become the equivalent ones."""
     if compression is None:
         return Identity()
     if isinstance(compression, Compressor):

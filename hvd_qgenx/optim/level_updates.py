@@ -37,7 +37,7 @@ def update_levels(
 
 
 def _learners(buffers: Iterable[FlatBuffer]) -> dict[Learner, list[Tensor]]:
-    """The compressors that learn, each with the vectors that it compresses."""
+    """Returns the learning compressors, each with the vectors that it compresses."""
     found: dict[Learner, list[Tensor]] = {}
     for buffer in buffers:
         for compressor, start, stop in buffer.codec.segments:
@@ -47,7 +47,7 @@ def _learners(buffers: Iterable[FlatBuffer]) -> dict[Learner, list[Tensor]]:
 
 
 def _from_rank_0(level_update: LevelUpdate | None, transport: Transport, name: str, report: Report) -> LevelUpdate:
-    """Rank 0's level update on all ranks: floating point may differ between hosts, and levels must not."""
+    """Broadcasts rank 0's level update: floating-point results may differ between hosts, levels must not."""
     sent = torch.tensor([] if level_update is None else list(level_update.to_bytes()), dtype=torch.uint8)
     everyone = report.wait(transport.all_gather(sent, None, name))
     return LevelUpdate.from_bytes(bytes(everyone[0].tolist()))

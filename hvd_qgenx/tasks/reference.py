@@ -20,7 +20,7 @@ COLUMNS = ("setting", "default", "values", "resumed", "reports", "meaning")
 
 
 def page() -> str:
-    """The whole page, in Markdown."""
+    """Returns the whole page, in Markdown."""
     return "\n".join([HEAD, *(line for task in TASKS.values() for line in _task(task))])
 
 

@@ -14,7 +14,7 @@ Config.tasks = TASKS
 
 
 def config_of(config: dict[str, object]) -> type[Config]:
-    """The configuration class of a run, by its config.json; runs older than tasks are of a GAN.
+    """Returns the configuration class of a run, by its config.json; runs without a task trained a GAN.
 
     Raises:
         ConfigurationError: there is no such task.

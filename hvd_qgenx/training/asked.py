@@ -1,4 +1,4 @@
-"""Settings that were asked for, each with where it comes from, and the configuration they make."""
+"""Settings given by presets, environment and command line, each with its origin; the configuration they make."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def read(config: type[Config], values: Mapping[str, Any], origin: str) -> Settin
 
 
 def merge(config: type[Config], layers: Iterable[Settings]) -> Settings:
-    """All settings; of those with the same name the last.
+    """Merges layers of settings; of those with the same name the last wins.
 
     Where a layer names a compressor, parameters from layers before it that this compressor has not are left out;
     so are settings that one in the layer takes the place of.
@@ -68,7 +68,7 @@ def _parameters_of(compressor: str) -> list[str]:
 
 
 def values(settings: Settings) -> dict[str, Any]:
-    """The values alone, by name; ``device`` auto is replaced by the device that there is.
+    """Returns the values alone, by name, with an available device in place of ``auto``.
 
     Raises:
         ConfigurationError: there is no such kind of device.
@@ -89,7 +89,7 @@ def _resolved(device: str) -> str:
 
 
 def configure(config: type[C], settings: Settings) -> C:
-    """The whole configuration that these settings ask for, yet to be checked.
+    """Returns the complete configuration with these settings, not yet checked.
 
     Raises:
         ConfigurationError: there is no such optimizer, compressor or device, or the compressor has no such
@@ -101,7 +101,7 @@ def configure(config: type[C], settings: Settings) -> C:
 
 
 def changed(config: C, asked: Mapping[str, Any]) -> C:
-    """The configuration with these settings in place of its own, checked for one rank.
+    """Returns the configuration with these settings replaced, checked for one rank.
 
     Raises:
         ConfigurationError: the task has no such setting, or it cannot have this value.
@@ -112,7 +112,7 @@ def changed(config: C, asked: Mapping[str, Any]) -> C:
 
 
 def explain(config: Config, asked: Settings, otherwise: str | None = None) -> Settings:
-    """Every value of a configuration, with where it comes from.
+    """Returns every value of a configuration with its origin.
 
     Args:
         config: what became of ``asked``.

@@ -35,7 +35,7 @@ class Averages:
         self.uniform.update_parameters(model)
 
     def module(self, weights: str) -> nn.Module:
-        """The model with this average for its weights."""
+        """Returns the model with this average as its weights."""
         averaged: nn.Module = getattr(self, weights).module
         return averaged
 

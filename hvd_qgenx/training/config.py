@@ -131,7 +131,7 @@ class Config:
 
     @classmethod
     def unknown_setting(cls, name: str) -> str:
-        """Error text for a setting that the task does not have, with the tasks that have it, or the nearest name."""
+        """Returns the error text for an unknown setting, with the tasks that have it, or the nearest name."""
         owners = [task for task, config in cls.tasks.items() if name in declared(config)]
         if owners:
             return f"{cls.task} has no setting {name!r}; it is one of {', '.join(owners)}"
@@ -139,7 +139,7 @@ class Config:
 
     @classmethod
     def restored(cls, stored: Mapping[str, Any]) -> Self:
-        """The configuration that a config.json holds; settings that are newer than it have their defaults.
+        """Returns the configuration of a config.json; settings that it does not have yet take their defaults.
 
         Raises:
             ConfigurationError: the file is not one of this task.
@@ -151,7 +151,7 @@ class Config:
             raise ConfigurationError(f"the run's config.json is not one of this version ({error})") from error
 
     def check(self, ranks: int) -> None:
-        """Raises ConfigurationError, in one sentence, if this cannot be trained on so many ranks."""
+        """Raises ConfigurationError, in one sentence, if this cannot be trained on this number of ranks."""
         if self.batch_size < ranks:
             raise ConfigurationError(f"a batch of {self.batch_size} cannot be split over {ranks} ranks")
         for name, each in declared(type(self)).items():
@@ -221,7 +221,7 @@ class Config:
         return self.method.moves
 
     def make_compressor(self, stream: int = 0) -> "Exempt":
-        """The compressor of every rank, before it has a rank; ``stream`` selects other random bits.
+        """Returns the compressor before it is bound to a rank; ``stream`` selects other random bits.
 
         Raises:
             ConfigurationError: there is no such compressor, or it cannot have these parameters.
@@ -236,7 +236,7 @@ class Config:
             raise ConfigurationError(str(error)) from error
 
     def completed(self) -> Self:
-        """The same with every parameter of the compressor, and what else has a default of its own, spelled out.
+        """Returns the configuration with every parameter of the compressor and every computed default spelled out.
 
         Raises:
             ConfigurationError: there is no such optimizer or compressor.
@@ -250,7 +250,7 @@ class Config:
         return replace(self, compressor_parameters=spelled_out)
 
     def replaced(self, changes: Mapping[str, Any]) -> Self:
-        """The configuration with these settings changed, as for a run that goes on.
+        """Returns the configuration with these settings changed, as for a resumed run.
 
         Raises:
             ConfigurationError: the run could not go on so.
@@ -258,16 +258,16 @@ class Config:
         return replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
-        """The configuration as config.json holds it."""
+        """Returns the configuration as config.json holds it."""
         return asdict(self)
 
     def flat(self) -> dict[str, Any]:
-        """The configuration with the compressor's parameters among its settings."""
+        """Returns the configuration with the compressor's parameters among its settings."""
         return flat(self.as_dict())
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration, as config.json holds it, with the compressor's parameters among its settings."""
+    """Flattens a configuration from config.json: the compressor's parameters stand among its settings."""
     found: dict[str, Any] = {}
     for name, value in config.items():
         found |= value if name == "compressor_parameters" else {name: value}
@@ -275,6 +275,6 @@ def flat(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _allowed(kind: Any) -> tuple[type, ...]:
-    """The types of values where this one is declared; a whole number may stand for a number."""
+    """Returns the types that a declared type accepts; an int is accepted as a float."""
     kinds = get_args(kind) if isinstance(kind, UnionType) else (get_origin(kind) or kind,)
     return (*kinds, int) if float in kinds else kinds

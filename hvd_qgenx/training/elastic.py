@@ -45,7 +45,7 @@ class ElasticRun:
         return run, run.train()
 
     def _log_ranks(self, run: Run) -> None:
-        """A row for every time that ranks have come together."""
+        """Writes a row to ranks.csv when a new set of ranks has formed."""
         transport, update = run.trainer.transport, run.trainer.updates
         hosts = len(transport.hosts())
         if not run.writes:

@@ -42,7 +42,7 @@ class Plan:
     """What it is to go on from."""
 
     def explain(self) -> Settings:
-        """Every setting, with where it comes from."""
+        """Returns every setting with its origin."""
         return explain(self.config, self.asked, f"resumed run {self.resumed}" if self.resumed else None)
 
 
@@ -118,7 +118,7 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
 
 
 def interrupted(path: Path | None) -> Path | None:
-    """The folder, if it holds a run to go on with; a run that has no checkpoint yet is to begin again.
+    """Returns the folder if it holds a checkpoint to continue from; a run without one starts again.
 
     Raises:
         ConfigurationError: no folder is given.
@@ -133,7 +133,7 @@ def interrupted(path: Path | None) -> Path | None:
 
 
 def _read_run(transport: Transport, task: type[Config], path: Path) -> Stored:
-    """Configuration and state of an earlier run: rank 0 reads, all receive."""
+    """Reads configuration and state of an earlier run on rank 0 and broadcasts them."""
 
     def read() -> Stored | None:
         if transport.rank != 0:
@@ -155,7 +155,7 @@ def require_task(path: Path, config: dict[str, Any], task: str) -> None:
 
 
 def _continued(task: type[Config], ranks: int, stored: dict[str, Any], asked: Settings) -> Config:
-    """The stored configuration with what may change changed; anything else must be as it was."""
+    """Returns the stored configuration with changes to settings that may change; refuses others."""
     now = values(asked)
     before = task.restored(stored)
     try:
@@ -173,7 +173,7 @@ def _continued(task: type[Config], ranks: int, stored: dict[str, Any], asked: Se
 
 
 def _record(transport: Transport, plan: Plan, notes: dict[str, Any]) -> dict[str, Any]:
-    """The contents of config.json. Collective."""
+    """Returns the contents of config.json. Collective."""
     stored = plan.stored["config"] if plan.stored else {}
     return {
         "task": plan.config.task,

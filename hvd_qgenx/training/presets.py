@@ -43,18 +43,18 @@ class Preset:
 
 
 def names(task: type[Config]) -> tuple[str, ...]:
-    """The task's presets that come with this package."""
+    """Returns the names of the task's presets in this package."""
     files = (file.name for file in _own(task).iterdir())
     return tuple(sorted(name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX)))
 
 
 def describe(task: type[Config], name: str) -> str:
-    """A line on what a preset is; raises as ``load`` does."""
+    """Returns the one-line description of a preset; raises as ``load`` does."""
     return load(task, name).about
 
 
 def load(task: type[Config], name: str) -> Preset:
-    """A preset and all that it extends.
+    """Loads a preset and those it extends.
 
     Args:
         task: the task's configuration class.
@@ -94,7 +94,7 @@ def _find(task: type[Config], name: str, folder: Path) -> Traversable:
 
 
 def _unknown(task: type[Config], name: str) -> str:
-    """Error text for a preset that the task does not have."""
+    """Returns the error text for an unknown preset."""
     owners = [other for other, config in task.tasks.items() if name in names(config)]
     if owners:
         return f"{task.task} has no preset {name!r}; it is one of {', '.join(owners)}"

@@ -1,4 +1,4 @@
-"""A run's state when it goes on with more or fewer ranks."""
+"""State of a run that continues with more or fewer ranks."""
 
 import copy
 from typing import Any
@@ -7,7 +7,7 @@ from hvd_qgenx.exchange import Report
 
 
 def resized(state: dict[str, Any], ranks: int) -> dict[str, Any]:
-    """The state of a run (``Run.state_dict``) for so many ranks.
+    """Returns the state of a run (``Run.state_dict``) for another number of ranks.
 
     What is equal on all ranks stays: parameters, moments, averages, counters, levels. Of what is a rank's
     own, rank k keeps that of the former rank k; that of ranks that are no more is dropped. A new rank gets
@@ -29,7 +29,7 @@ def _newcomer(first: dict[str, Any], rank: int) -> dict[str, Any]:
 
 
 def _of_rank(compression: dict[str, Any], rank: int) -> dict[str, Any]:
-    """A compressor's state with the random stream of a rank."""
+    """Returns a compressor's state with the random stream of another rank."""
     changed = copy.deepcopy(compression)
     for name, value in changed.items():
         if name == "stream":

@@ -104,7 +104,7 @@ class Run:
         return {**self.trainer.state_dict(), "scores": self.scores}
 
     def save_checkpoint(self) -> None:
-        """Rank 0 writes the state of all ranks."""
+        """Writes the state of all ranks, on rank 0. Collective."""
         state = self.state_dict()
         if self.writes:
             checkpoint.save(self.folder.checkpoint, self.task.kind, state)
@@ -112,7 +112,7 @@ class Run:
             log.flush()
 
     def _logs(self) -> list[MetricsLog]:
-        """The logs of rank 0, which keeps them."""
+        """Yields the logs, which rank 0 keeps."""
         return [log for log in (self._log, self._level_log, self._score_log) if log]
 
     def _open_logs(self) -> None:
@@ -143,7 +143,7 @@ class Run:
             self._level_log.write(update, {"version": version, "old_variance": old, "new_variance": new, **values})
 
     def _gradient_file(self) -> Path | None:
-        """The file for this rank's gradients of the coming move; None if they are not saved."""
+        """Returns the file for this rank's gradients of the next move; None if they are not saved."""
         update, move = divmod(self.trainer.move, self.config.moves_per_update)
         if not self.writes or move or update + 1 not in self._gradients_at:
             return None

@@ -51,7 +51,7 @@ class Interval(NamedTuple):
         return above and (number <= self.high if self.includes_high else number < self.high)
 
     def __str__(self) -> str:
-        """The interval in words, as in "must be ..."."""
+        """Returns the interval in words that follow "must be"."""
         if (self.low, self.includes_low, self.high) == (0, False, math.inf):
             return "positive"
         low = f"{'at least' if self.includes_low else 'above'} {self.low:g}"
@@ -107,7 +107,7 @@ def setting(
     otherwise: str | None = None,
     replaces: tuple[str, ...] = (),
 ) -> Any:
-    """A dataclass field with its declaration; see ``Declaration``.
+    """Makes a dataclass field with its declaration; see ``Declaration``.
 
     Args:
         default: the value where none is given.
@@ -138,7 +138,7 @@ def setting(
 
 
 def redeclared(config: type, name: str, default: Any, **changes: Any) -> Any:
-    """The setting ``name`` of ``config`` with another default, for a class that derives from it.
+    """Makes the setting ``name`` of ``config`` anew with another default, for a derived class.
 
     Args:
         config: the class that declares it.
@@ -162,7 +162,7 @@ class Declared:
     """How help writes the default, where it is not the value itself."""
 
     def converted(self, value: Any) -> Any:
-        """The value with the setting's type.
+        """Returns the value with the setting's type.
 
         Raises:
             ConfigurationError: it is of another type.
@@ -185,7 +185,7 @@ class Declared:
 
 
 def declared(config: type) -> dict[str, Declared]:
-    """The settings of a configuration class by name; parameters of compressors are not among them."""
+    """Returns the settings of a configuration class by name, without parameters of compressors."""
     return _declared(config)
 
 
@@ -203,7 +203,7 @@ def _declared(config: Any) -> dict[str, Declared]:
 
 @cache
 def compressor_parameters() -> dict[str, Declared]:
-    """The parameters of all compressors by name, as their own fields declare them."""
+    """Returns the parameters of all compressors by name, as their fields declare them."""
     found = {}
     for name, owners in registry.compressor_parameters().items():
         users = ", ".join(f"{owner}{parameters.limits(field)}" for owner, field in owners)
@@ -219,12 +219,12 @@ def compressor_parameters() -> dict[str, Declared]:
 
 
 def known(config: type) -> dict[str, Declared]:
-    """The settings of a configuration and the parameters of compressors."""
+    """Returns the settings of a configuration and the parameters of compressors."""
     return declared(config) | compressor_parameters()
 
 
 def _only(hint: Any) -> type:
-    """The type of a setting, of which None may take the place."""
+    """Returns the type of a setting that may be None."""
     if isinstance(hint, types.UnionType):
         (hint,) = (each for each in typing.get_args(hint) if each is not types.NoneType)
     return typing.cast("type", hint)

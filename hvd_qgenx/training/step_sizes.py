@@ -15,28 +15,28 @@ from torch.optim.lr_scheduler import (
 
 
 def constant(optimizer: Optimizer) -> LRScheduler:
-    """The step size as it is."""
+    """Keeps the step size as it is."""
     return ConstantLR(optimizer, factor=1.0, total_iters=0)
 
 
 def multistep(optimizer: Optimizer, milestones: Sequence[int], gamma: float) -> LRScheduler:
-    """The step size times ``gamma`` after each of these updates."""
+    """Multiplies the step size by ``gamma`` after each of these updates."""
     return MultiStepLR(optimizer, list(milestones), gamma)
 
 
 def cosine(optimizer: Optimizer, updates: int) -> LRScheduler:
-    """Half a cosine, from the step size to 0 after so many updates (Loshchilov and Hutter, ICLR 2017)."""
+    """Follows half a cosine from the step size to 0 at the last update (Loshchilov and Hutter, ICLR 2017)."""
     return CosineAnnealingLR(optimizer, max(1, updates))
 
 
 def one_cycle(optimizer: Optimizer, updates: int) -> LRScheduler:
-    """From a 25th of the step size up to it and down to nearly 0 after so many updates (Smith and Topin, 2018)."""
+    """Rises from a 25th of the step size to it and falls to nearly 0 at the last update (Smith and Topin, 2018)."""
     peaks = [group["lr"] for group in optimizer.param_groups]
     return OneCycleLR(optimizer, peaks, total_steps=updates + 1, cycle_momentum=False)
 
 
 def with_warm_up(optimizer: Optimizer, course: LRScheduler, updates: int, start: float) -> LRScheduler:
-    """A linear rise within so many updates, from this share of the step size, before another course."""
+    """Puts a linear rise from a share of the step size before another schedule."""
     if not updates:
         return course
     rise = LinearLR(optimizer, start, total_iters=updates)

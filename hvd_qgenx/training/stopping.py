@@ -46,7 +46,7 @@ class Agreement:
         self._under_way: Work[list[Tensor]] | None = None
 
     def reached(self) -> int:
-        """The signal because of which all ranks stop here; 0: they go on. Collective, the same on all ranks."""
+        """Returns the signal for which all ranks stop here, or 0. Collective; the same on all ranks."""
         if self._transport.size == 1:
             return self._asked()
         found = self._finish()
@@ -66,7 +66,7 @@ class Agreement:
 
 @contextmanager
 def asked() -> Iterator[Callable[[], int]]:
-    """Inside, the first SIGTERM or SIGINT is noted, and the second ends the process.
+    """Notes the first SIGTERM or SIGINT inside the context; a second ends the process.
 
     Gives a function that returns the number of the signal noted, 0 before; that of SIGTERM too if horovodrun was
     ended. Only in a process's main thread; elsewhere signals stay what they are.
@@ -86,7 +86,7 @@ def asked() -> Iterator[Callable[[], int]]:
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """Inside, SIGTERM raises ``Stopped``, as SIGINT raises KeyboardInterrupt."""
+    """Makes SIGTERM raise ``Stopped`` inside the context, as SIGINT raises KeyboardInterrupt."""
 
     def stop(number: int, _: Any) -> None:
         raise Stopped(number)

@@ -74,15 +74,15 @@ class Task(ABC):
         return [list(self.players)]
 
     def turn(self, move: int) -> int:
-        """The index in ``turns`` of those who make this move of an update."""
+        """Returns the index in ``turns`` of the players that make this move of an update."""
         return 0
 
     @abstractmethod
     def parameter_groups(self, player: str) -> list[dict[str, Any]]:
-        """The player's parameter groups, each with its step size."""
+        """Returns the player's parameter groups, each with its step size."""
 
     def schedulers(self, optimizers: Sequence[Any]) -> list[LRScheduler]:
-        """Step-size schedules of the optimizers, which advance with every update."""
+        """Returns the step-size schedules of the optimizers, which advance with every update."""
         return []
 
     @property
@@ -95,20 +95,20 @@ class Task(ABC):
         """Adds the gradients of the moving players at this move to ``.grad``, and notes the losses."""
 
     def before_step(self, moving: Sequence[str]) -> None:
-        """Called with the mean gradients in ``.grad`` before these players' step."""
+        """Is called with the mean gradients in ``.grad`` before these players' step."""
 
     def after_step(self, moving: Sequence[str]) -> None:
-        """Called when these players have made their step."""
+        """Is called after these players' step."""
 
     def after_move(self) -> None:
-        """Called after every move, extrapolations included."""
+        """Is called after every move, extrapolations included."""
 
     @abstractmethod
     def mean_losses(self) -> dict[str, float]:
-        """The losses by name, averaged over all ranks. Collective."""
+        """Returns the losses by name, averaged over all ranks. Collective."""
 
     def measure(self, update: int) -> dict[str, float]:
-        """The values of ``measures`` after an update."""
+        """Returns the values of ``measures`` after an update."""
         return {}
 
     def check_losses(self, losses: Mapping[str, float]) -> None:
@@ -116,10 +116,10 @@ class Task(ABC):
 
     @abstractmethod
     def progress(self, losses: Mapping[str, float]) -> str:
-        """A few words on the losses for the progress bar."""
+        """Returns a few words on the losses for the progress bar."""
 
     def evaluates(self, update: float) -> bool:
-        """Whether the players are evaluated after this update."""
+        """Tells whether the players are evaluated after this update."""
         return False
 
     @property
@@ -128,11 +128,11 @@ class Task(ABC):
         return ()
 
     def evaluate(self, update: float) -> dict[str, float]:
-        """The scores of the players after an update, by name. Collective; the same on all ranks."""
+        """Returns the scores of the players after an update, by name. Collective; the same on all ranks."""
         return {}
 
     def draws(self, update: float) -> bool:
-        """Whether pictures are drawn after this update."""
+        """Tells whether pictures are drawn after this update."""
         return False
 
     def draw(self, path: Path) -> None:
@@ -147,10 +147,10 @@ class Task(ABC):
         """
 
     def warm_up(self) -> None:
-        """Does what takes a while before training, once the run's folder is there. Collective."""
+        """Prepares what takes a while, once the run's folder exists. Collective."""
 
     def notes(self) -> dict[str, Any]:
-        """What config.json holds beside the settings."""
+        """Returns the entries of config.json other than settings."""
         return {}
 
     def remarks(self) -> Iterator[str]:
@@ -159,7 +159,7 @@ class Task(ABC):
 
     @abstractmethod
     def announce(self) -> str:
-        """A few words on the data and the sizes of the players."""
+        """Returns a few words on the data and the sizes of the players."""
 
     def conclusions(self, summary: Mapping[str, Any]) -> Iterator[str]:
         """Lines that are printed after training."""
@@ -167,10 +167,10 @@ class Task(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """The state that is the same on all ranks."""
+        """Returns the state that is the same on all ranks."""
 
     def local_state(self) -> dict[str, Any]:
-        """The state of this rank alone; a rank that joins an elastic run has none."""
+        """Returns the state of this rank alone; a rank that joins an elastic run has none."""
         return {}
 
     @abstractmethod
@@ -178,7 +178,7 @@ class Task(ABC):
         """Goes on from ``state_dict`` and ``local_state``."""
 
     def summary(self) -> dict[str, Any]:
-        """What summary.json holds beside what every run has."""
+        """Returns the task's own entries of summary.json."""
         return {}
 
     def close(self) -> None:
@@ -186,12 +186,12 @@ class Task(ABC):
 
 
 def task_of(config: type[Config]) -> type[Task]:
-    """The task of a configuration class, which is imported now."""
+    """Imports and returns the task of a configuration class."""
     return cast("type[Task]", load(config.implementation))
 
 
 def choose_device(kind: str, transport: Transport) -> torch.device:
-    """The device of this rank; ranks of one host take its GPUs in turn."""
+    """Returns the device of this rank; ranks of one host take its GPUs in turn."""
     if kind == "cuda":
         torch.cuda.set_device(transport.local_rank % torch.cuda.device_count())
         return torch.device("cuda", torch.cuda.current_device())

@@ -98,7 +98,7 @@ class Trainer:
         self.task.after_move()
 
     def replica_hash(self) -> str:
-        """SHA-256 over the parameters of all players.
+        """Returns the SHA-256 of the parameters of all players. Collective.
 
         Raises:
             TrainingError: on all ranks, if replicas differ.
@@ -114,7 +114,7 @@ class Trainer:
         return str(hashes[0])
 
     def state_dict(self) -> dict[str, Any]:
-        """The whole state of all ranks, the same on each. Collective."""
+        """Returns the state of all ranks, the same on each. Collective."""
         states = [optimizer.state_dict() for optimizer in self.optimizers]
         mine = {
             "optimizers": [state.pop("local") for state in states],
@@ -144,7 +144,7 @@ class Trainer:
         self.task.load_state_dict(state, mine)
 
     def _updates_levels(self, turn: int) -> bool:
-        """Whether the schedule is due, and this is the optimizer's first move in the update."""
+        """Tells whether levels are due and this is the optimizer's first move in the update."""
         update, move = divmod(self.move, self.config.moves_per_update)
         turns = map(self.task.turn, range(self.config.moves_per_update))
         return move == list(turns).index(turn) and self._level_schedule.due(update)
@@ -158,7 +158,7 @@ class Trainer:
         }
 
     def _make_optimizer(self, turn: int) -> Any:
-        """The distributed optimizer of the players that move together."""
+        """Makes the distributed optimizer of the players that move together."""
         players = self.task.turns[turn]
         groups = [group for player in players for group in self.task.parameter_groups(player)]
         return DistributedOptimizer(

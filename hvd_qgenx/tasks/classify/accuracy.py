@@ -25,7 +25,7 @@ class Found:
 
 
 def evaluate(model: nn.Module, images: ImageSet, device: torch.device, transport: Transport) -> dict[str, float]:
-    """The scores of a model in evaluation mode: top-1 and top-5 accuracy in percent, and the mean cross-entropy.
+    """Returns the scores of a model in evaluation mode: top-1 and top-5 accuracy in percent, and mean cross-entropy.
 
     Every image counts once. The scores are the same bits for any number of ranks. Collective.
     """

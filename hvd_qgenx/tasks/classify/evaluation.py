@@ -49,7 +49,7 @@ class SavedClassifier:
         return int(whole) if not rest else float(whole + rest / self.config.moves_per_update)
 
     def model(self, parts: Parts, weights: str) -> nn.Module:
-        """The classifier with these weights, on the CPU.
+        """Returns the classifier with these weights, on the CPU.
 
         Raises:
             ConfigurationError: the run has not kept this average.

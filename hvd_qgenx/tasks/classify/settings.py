@@ -164,7 +164,7 @@ class ClassifyConfig(ImageConfig):
             raise ConfigurationError("warmup_from needs --warmup-epochs")
 
     def scaled(self, ranks: int) -> float:
-        """The step size on so many ranks.
+        """Returns the step size for a number of ranks.
 
         Raises:
             ConfigurationError: ``lr_scaling`` is neither a name nor a positive number.
@@ -212,7 +212,7 @@ class ClassifyConfig(ImageConfig):
         return ("update", self.updates) if self.updates is not None else ("epoch", self.epochs or EPOCHS)
 
     def updates_for(self, samples: int) -> int:
-        """The number of updates of a run on so many samples: as many as show each of them in every epoch."""
+        """Returns the number of updates of a run, which sees each of these samples once in every epoch."""
         if self.updates is not None:
             return self.updates
         return max(1, -int(-(self.epochs or EPOCHS) * samples // self.batch_size))

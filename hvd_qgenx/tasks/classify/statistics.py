@@ -10,7 +10,7 @@ from hvd_qgenx.transport import Transport
 
 
 def norms_of(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """The batch norms of a model."""
+    """Returns the batch-norm layers of a model."""
     return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 

@@ -117,7 +117,7 @@ class ClassifyTask(Task):
         return self.config.accumulation
 
     def parameter_groups(self, player: str) -> list[dict[str, Any]]:
-        """Weights, which decay, and norms and biases, which do so only if asked for."""
+        """Returns two groups: weights, which decay, and norms and biases, which decay only with ``decay_all``."""
         rate = self.config.scaled(self.transport.size)
         parameters = list(self.players[player].parameters())
         if "weight_decay" not in self.config.method.settings or self.config.decay_all:
@@ -192,7 +192,7 @@ class ClassifyTask(Task):
             self.averages.after_update(self.model)
 
     def mean_losses(self) -> dict[str, float]:
-        """The mean loss of the training samples of all ranks since the last call; the last one if there are none."""
+        """Returns the mean loss of all ranks' samples since the last call; the last mean if there are none."""
         everyone = self.transport.all_gather_object(tuple(self._sums), "losses")
         loss, correct, samples = zip(*everyone, strict=True)
         if sum(samples):
@@ -224,7 +224,7 @@ class ClassifyTask(Task):
         return f"loss {losses['train']:.3f}{test}"
 
     def evaluates(self, update: float) -> bool:
-        """Whether the epoch at which an evaluation is due has come with this update."""
+        """Tells whether an evaluation is due at an epoch that this update reaches."""
         if update != int(update):
             return False
         every = self.config.evaluate_every * self.epoch_updates
@@ -247,7 +247,7 @@ class ClassifyTask(Task):
         return found
 
     def _first(self, name: str) -> str:
-        """The column of a score of the weights that are named first."""
+        """Returns the column of a score for the first of ``score_weights``."""
         return f"{name}/{self.config.scored_weights[0]}"
 
     def prepare(self, download: bool, stored: Mapping[str, Any] | None) -> None:
@@ -289,7 +289,7 @@ class ClassifyTask(Task):
         return {"epochs": self.epoch(self.updates), "best": self.best}
 
     def state_dict(self) -> dict[str, Any]:
-        """The model, its averages, and the best scores; batch norm's running means are this rank's."""
+        """Returns the model, its averages and the best scores; running statistics of batch norm are this rank's."""
         train = self.parts.train
         return {
             "model": self.model.state_dict(),
@@ -316,7 +316,7 @@ class ClassifyTask(Task):
 
 
 def make_model(config: ClassifyConfig, images: ImageSet) -> nn.Module:
-    """The classifier of a configuration for these images, with weights yet to be set."""
+    """Returns the classifier of a configuration for these images, with uninitialized weights."""
     return build.make(
         config.model, channels=images.channels, side=images.side, classes=images.classes, norm=config.model_norm
     )
@@ -325,7 +325,7 @@ def make_model(config: ClassifyConfig, images: ImageSet) -> nn.Module:
 def score(
     model: nn.Module, config: ClassifyConfig, parts: Parts, device: torch.device, transport: Transport
 ) -> dict[str, float]:
-    """The scores of a model's weights, with statistics of batch norm estimated for them. Collective.
+    """Returns the scores of a model's weights, with batch-norm statistics estimated for them. Collective.
 
     The model itself is left as it is. The scores are the same bits for any number of ranks.
     """

@@ -50,7 +50,7 @@ class DenseLayer(nn.Module):
 
 
 def _convolution(norm: str, narrow: int, wide: int, kernel: int) -> tuple[nn.Module, ...]:
-    """Norm, ReLU, convolution."""
+    """Makes norm, ReLU and convolution."""
     convolution = nn.Conv2d(narrow, wide, kernel, padding=kernel // 2, bias=False)
     return normalization(norm, narrow), nn.ReLU(), convolution
 
