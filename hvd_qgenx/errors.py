@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 class ConfigurationError(ValueError):
-    """What was asked for cannot be done; found before any work starts. Exit code 2."""
+    """The request cannot be carried out, as found before any work starts. Exit code 2."""
 
 
 class TrainingError(RuntimeError):

@@ -5,7 +5,7 @@ from torch import nn
 NORM_LAYERS = (nn.BatchNorm2d, nn.GroupNorm)
 
 GROUPS = 32
-"""The most groups of a group norm. Source: Wu and He, "Group normalization" (ECCV 2018), section 4.1."""
+"""Largest number of groups of a group norm. Source: Wu and He, "Group normalization" (ECCV 2018), section 4.1."""
 
 
 def normalization(norm: str, channels: int) -> nn.Module:

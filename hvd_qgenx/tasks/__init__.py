@@ -1,1 +1,1 @@
-"""What can be trained: a folder for each task, with its models, losses and scores."""
+"""Tasks that can be trained: a folder for each, with its models, losses and scores."""

@@ -1,4 +1,4 @@
-"""What tasks on images share: where images come from, and which ones a run was trained on."""
+"""Shared by tasks on images: settings of the data set, and the check of the images a run was trained on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

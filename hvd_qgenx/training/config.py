@@ -42,7 +42,7 @@ class Config:
     implementation: ClassVar[str]
     """The task's class, a ``Task``, as ``module:class``: see ``task.task_of``."""
     evaluation: ClassVar[str]
-    """Where saved runs are scored: ``module:function``, see ``hvd_qgenx.tasks.evaluation``."""
+    """Function that scores saved runs: ``module:function``, see ``hvd_qgenx.tasks.evaluation``."""
     sections: ClassVar[tuple[str, ...]]
     """Headings of the command's help, in order."""
     tasks: "ClassVar[Mapping[str, type[Config]]]" = {}  # noqa: RUF008 (a class variable)

@@ -35,11 +35,11 @@ class Plan:
 
     config: Config
     asked: Settings
-    """What was asked for, by preset, environment and command line."""
+    """Settings given by preset, environment and command line."""
     resumed: Path | None
     """The folder of the run that is to go on."""
     stored: Stored | None
-    """What it is to go on from."""
+    """State to continue from."""
 
     def explain(self) -> Settings:
         """Returns every setting with its origin."""

@@ -1,4 +1,4 @@
-"""Where a run's time goes."""
+"""Timers of the phases of a run."""
 
 import time
 from collections import Counter

@@ -21,7 +21,7 @@ IN_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true o
 
 
 class Role(Enum):
-    """What it means for a comparison that runs differ in a setting."""
+    """Meaning of a setting in comparisons of runs that differ in it."""
 
     OUTCOME = "outcome"
     """The setting decides what is trained: runs that differ in it are hard to compare."""
@@ -64,7 +64,7 @@ class Interval(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Declaration:
-    """What is known of a setting, beside its name, type and default, which are its field's."""
+    """Properties of a setting besides its name, type and default, which are its field's."""
 
     help: str
     section: str
@@ -73,14 +73,14 @@ class Declaration:
     names: Collection[str] | Callable[[], Collection[str]] | None = None
     """The names it can have, or a function that returns those there are by now."""
     may_change: bool = False
-    """Whether a resumed run may change it: it changes no update."""
+    """A resumed run may change it, because it changes no update."""
     role: Role = Role.OUTCOME
     per_host: bool = False
-    """Whether hosts may differ in it, as in where their files are."""
+    """Hosts may differ in it, as in the place of their files."""
     environment: str | None = None
     """A variable of the environment that sets it."""
     otherwise: str | None = None
-    """What stands for a default that the program works out."""
+    """Text in place of a default that the program computes."""
     replaces: tuple[str, ...] = ()
     """Settings that it takes the place of, where a preset or the like gives them."""
 

@@ -1,4 +1,4 @@
-"""What is trained, as the training room sees it."""
+"""The interface between a task and the training loop."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,9 +32,9 @@ class Task(ABC):
     """
 
     kind: ClassVar[str]
-    """What a checkpoint says it is of."""
+    """Kind that a checkpoint names."""
     phases: ClassVar[tuple[str, ...]]
-    """What the time of computing gradients goes to."""
+    """Phases of computing gradients."""
     loss_names: ClassVar[tuple[str, ...]]
     """Names of the values of ``mean_losses``, which metrics.csv has as ``loss/NAME``."""
     measures: ClassVar[tuple[str, ...]] = ()
@@ -66,7 +66,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def config(self) -> Config:
-        """What is trained."""
+        """The networks that are trained, by name."""
 
     @property
     def turns(self) -> Sequence[Sequence[str]]:
