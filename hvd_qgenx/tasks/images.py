@@ -9,6 +9,7 @@ from hvd_qgenx.data.registry import DATASETS
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.training.config import NEUTRAL, Config
 from hvd_qgenx.training.settings import setting
+from hvd_qgenx.transport.environment import DATA
 
 IMAGES = "Images"
 
@@ -24,7 +25,7 @@ class ImageConfig(Config):
         IMAGES,
         may_change=True,
         per_host=True,
-        environment="HVD_QGENX_DATA",
+        environment=DATA,
     )
     image_size: int = setting(
         0, "Side of the images, where the data set leaves a choice; 0: the usual one.", IMAGES, limits="[0, inf)"

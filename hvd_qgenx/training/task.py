@@ -66,7 +66,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def config(self) -> Config:
-        """The networks that are trained, by name."""
+        """The configuration of the run."""
 
     @property
     def turns(self) -> Sequence[Sequence[str]]:
