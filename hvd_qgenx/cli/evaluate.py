@@ -11,6 +11,7 @@ from hvd_qgenx.cli import options
 from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.scores.registry import EXTRACTORS
 from hvd_qgenx.training.config import DEVICES, WEIGHTS
+from hvd_qgenx.transport.environment import DATA
 
 
 @click.command("evaluate")
@@ -25,9 +26,7 @@ from hvd_qgenx.training.config import DEVICES, WEIGHTS
 )
 @click.option("--inception-weights", help="File of Inception's weights.  [default: the run's own]")
 @click.option("--samples", "score_samples", type=int, help="Images to generate.  [default: the run's own]")
-@click.option(
-    "--data-dir", envvar="HVD_QGENX_DATA", show_envvar=True, help="Folder of data sets.  [default: the run's own]"
-)
+@click.option("--data-dir", envvar=DATA, show_envvar=True, help="Folder of data sets.  [default: the run's own]")
 @click.option("--download", is_flag=True, help="Download missing data and weights, on one rank of each host.")
 @click.option("--device", default="auto", show_default=True, help=f"One of {', '.join(DEVICES)}.")
 @options.launcher_options

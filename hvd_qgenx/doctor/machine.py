@@ -6,9 +6,20 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from compressors.kernels.threads import VARIABLE as KERNEL_THREADS
 from hvd_qgenx.bench.machine import cores, describe
 from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding, Place
+from hvd_qgenx.transport.environment import (
+    AUTOTUNE,
+    EAGER_LIMIT,
+    FUSION_THRESHOLD,
+    HIERARCHICAL_ALLREDUCE,
+    KERNEL_THREADS,
+    OMP_THREADS,
+    STALL_DISABLED,
+    STALL_SHUTDOWN,
+    TUNED_ALLREDUCE,
+    TUNED_RULES,
+)
 
 EAGER_BYTES = 1 << 18
 """See docs/exchange.md."""
@@ -35,7 +46,7 @@ def gpus(place: Place) -> Finding:
 
 def threads(place: Place) -> Finding:
     """Checks that ranks do not ask for more threads than there are cores."""
-    asked = {name: os.environ[name] for name in (KERNEL_THREADS, "OMP_NUM_THREADS") if name in os.environ}
+    asked = {name: os.environ[name] for name in (KERNEL_THREADS, OMP_THREADS) if name in os.environ}
     share = max(1, cores() // place.local_ranks)
     for name, value in asked.items():
         if not value.isdecimal() or int(value) < 1:
@@ -74,13 +85,13 @@ def _below(least: int) -> Callable[[str], bool]:
 
 
 HARMFUL: Mapping[str, tuple[Callable[[str], bool], str]] = {
-    "HOROVOD_STALL_CHECK_DISABLE": (_on, "ranks wait forever for one that has died"),
-    "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": (_below(1), "ranks wait forever for one that has died"),
-    "HOROVOD_FUSION_THRESHOLD": (_on, "the order of sums depends on timing, so runs do not repeat bit for bit"),
-    "HOROVOD_AUTOTUNE": (_on, "the order of sums depends on timing, so runs do not repeat bit for bit"),
-    "HOROVOD_HIERARCHICAL_ALLREDUCE": (_on, "hvd-qgenx has its own hierarchical exchange"),
-    "OMPI_MCA_coll_tuned_use_dynamic_rules": (lambda value: not _on(value), "sums send up to 1.9 times the bytes"),
-    "OMPI_MCA_coll_tuned_allreduce_algorithm": (lambda value: value != "4", "sums send up to 1.9 times the bytes"),
-    "OMPI_MCA_btl_tcp_eager_limit": (_below(EAGER_BYTES), "payloads wait for their receivers"),
+    STALL_DISABLED: (_on, "ranks wait forever for one that has died"),
+    STALL_SHUTDOWN: (_below(1), "ranks wait forever for one that has died"),
+    FUSION_THRESHOLD: (_on, "the order of sums depends on timing, so runs do not repeat bit for bit"),
+    AUTOTUNE: (_on, "the order of sums depends on timing, so runs do not repeat bit for bit"),
+    HIERARCHICAL_ALLREDUCE: (_on, "hvd-qgenx has its own hierarchical exchange"),
+    TUNED_RULES: (lambda value: not _on(value), "sums send up to 1.9 times the bytes"),
+    TUNED_ALLREDUCE: (lambda value: value != "4", "sums send up to 1.9 times the bytes"),
+    EAGER_LIMIT: (_below(EAGER_BYTES), "payloads wait for their receivers"),
 }
 """For each variable, a function that says whether a value is harmful, and the reason."""

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hvd_qgenx.transport.environment import CACHE
+
 
 class Cached:
     """One file of the user's cache: arrays by name, under a key of everything that they depend on."""
@@ -28,7 +30,7 @@ class Cached:
             key: JSON values; their hash completes the name.
         """
         digest = hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        root = os.environ.get(CACHE) or Path.home() / ".cache"
         self.path = Path(root) / "hvd-qgenx" / kind / f"{title}-{digest[:16]}.npz"
 
     def read(self) -> dict[str, Tensor] | None:
