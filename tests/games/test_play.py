@@ -10,13 +10,12 @@ import torch
 
 import compressors
 from hvd_qgenx import exchange
-from hvd_qgenx.games import noise as noises
 from hvd_qgenx.games.bilinear import LinearWGAN, from_spectrum
 from hvd_qgenx.games.compare import Play, always, compare
 from hvd_qgenx.games.dirac import DiracGAN
 from hvd_qgenx.games.matrix import rock_paper_scissors
 from hvd_qgenx.games.play import Moment, Record, play, record_times
-from hvd_qgenx.games.registry import METHODS
+from hvd_qgenx.games.registry import METHODS, make_noise
 from hvd_qgenx.games.results import Results
 from hvd_qgenx.games.stochastic import StochasticBilinear
 from hvd_qgenx.transport.inprocess import InProcess, run
@@ -33,7 +32,7 @@ def alone(game, method, iterations, **options):
 def results(methods, noise="none", workers=1, compressor="none", seeds=1, iterations=1000, game=TABLE):
     made = (compressor, compressors.make(compressor))
     plays = [
-        Play(game, method, made, (noise, noises.make(noise)), workers, seed, iterations, "allgather")
+        Play(game, method, made, (noise, make_noise(noise)), workers, seed, iterations, "allgather")
         for method in methods.split()
         for seed in range(seeds)
     ]
@@ -64,7 +63,7 @@ def qgenx_by_the_book(variant, game, iterations, oracles):
 @pytest.mark.parametrize("variant", ["da", "de", "optda"])
 @pytest.mark.parametrize("noise", ["none", "absolute", "relative"])
 def test_qgenx_is_the_algorithm_of_the_paper(variant, noise):
-    game, kind = TABLE(4), noises.make(noise)
+    game, kind = TABLE(4), make_noise(noise)
     oracles = [kind.oracle(game.operator, game.players, 4, rank) for rank in range(3)]
     make = partial(exchange.make, "allgather")
     record = run(
@@ -277,7 +276,7 @@ def test_processes_find_what_one_process_finds():
             always(LinearWGAN(2)),
             method,
             ("uniform", compressors.make("uniform")),
-            ("absolute", noises.make("absolute")),
+            ("absolute", make_noise("absolute")),
             2,
             0,
             20,
