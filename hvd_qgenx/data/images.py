@@ -26,7 +26,7 @@ class ImageSet(ABC):
     labels: Tensor
     """The labels of all images, int64 (len(self),)."""
     in_memory: bool
-    """Whether images are in memory, so that prefetching processes are of no use."""
+    """True if images are in memory, so that prefetching processes are of no use."""
 
     @abstractmethod
     def __len__(self) -> int:
