@@ -189,7 +189,7 @@ class TestSettings:
         path = tmp_path / "mine.toml"
         path.write_text(f"# Mine\n{line}\n")
         with pytest.raises(ConfigurationError):
-            presets.load(str(path)).merged()
+            presets.load(GanConfig, str(path)).merged()
 
     def test_hostile_sweep(self, tmp_path):
         for text in ("modes = 3", "launch = [1]", "seeds = ['x']", "out = 3", "[" * 2000, "\0"):

@@ -128,7 +128,7 @@ class Line:
     values: list[str]
     differs: bool
     unexpected: bool
-    """The runs differ in it in a way that makes scores hard to compare."""
+    """True if it differs in a way that makes scores hard to compare."""
 
 
 def lines(groups: Sequence[Iterable[Mapping[str, Any]]]) -> list[Line]:

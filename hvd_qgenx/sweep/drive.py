@@ -79,10 +79,13 @@ def _write_heading(job: Job, launch: Sequence[str]) -> int:
 
 def _bar(jobs: Sequence[Job]) -> Any:
     terminal = sys.stderr.isatty()
+    unit = jobs[0].unit if jobs else "update"
+    fraction = "{n_fmt}/{total_fmt}" if unit == "update" else "{n:.1f}/{total:.1f}"
     return tqdm(
         total=sum(job.length for job in jobs),
         initial=sum(job.done() for job in jobs),
-        unit=jobs[0].unit if jobs else "update",
+        unit=unit,
+        bar_format=f"{{l_bar}}{{bar}}| {fraction} [{{elapsed}}<{{remaining}}, {{rate_fmt}}{{postfix}}]",
         smoothing=0,  # modes differ in speed, and progress pauses while scoring
         mininterval=0.1 if terminal else 30.0,
         ncols=None if terminal else 110,

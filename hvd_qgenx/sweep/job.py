@@ -63,7 +63,8 @@ class Job:
         """Returns the number of updates or epochs that the folder shows."""
         if self.standing() is Standing.DONE:
             return self.length
-        return min(_logged(self.folder.metrics, self.unit), self.length)
+        done = min(_logged(self.folder.metrics, self.unit), self.length)
+        return done if self.unit == "epoch" else int(done)
 
     def _finished(self) -> float:
         """Returns the updates or epochs of a finished run; 0 if it is not finished."""

@@ -40,7 +40,8 @@ def _config(task: type[Config], asked: Mapping[str, Any]) -> Config:
     """Returns the configuration that the task's command makes of these options."""
     for name, kind in OTHERS.items():
         if not isinstance(asked.get(name, kind()), kind):
-            raise ConfigurationError(f"{name} must be a {'string' if kind is str else 'boolean'}, not {asked[name]!r}")
+            wanted = "a string" if kind is str else "true or false"
+            raise ConfigurationError(f"{name} must be {wanted}, not {asked[name]!r}")
     preset = [presets.load(task, asked["preset"]).merged()] if "preset" in asked else []
     own = read(task, {name: value for name, value in asked.items() if name not in OTHERS}, "sweep")
     config = configure(task, merge(task, [*preset, own]))

@@ -192,7 +192,7 @@ def test_torchvision_of_another_build(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", None)
     found = software.torchvision(HERE)
     assert found.level == OK
-    assert "beside torch for CPU" in found.text
+    assert "but torch for CPU" in found.text
 
 
 def test_torch_for_gpus_without_one(monkeypatch):

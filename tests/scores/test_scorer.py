@@ -190,7 +190,7 @@ def test_a_note_says_how_much_too_few_images_cost():
     assert note is not None
     assert "50 samples and 330 real images" in note
     assert f"{few.bias['frechet_small']:.3g}" in note
-    assert "take 120 samples" in note
+    assert "use 120 samples" in note
     [more] = inprocess.run(1, lambda transport: prepared(transport, samples=400))
     assert "400 samples and 330 real images" in str(samples_note(more))
     [enough] = inprocess.run(1, lambda transport: prepared(transport, samples=300))

@@ -28,9 +28,9 @@ class Loss:
     discriminator: Callable[[Tensor, Tensor], Tensor]
     """Takes the scores of real and of generated images; returns a 0-d tensor."""
     penalized: bool = False
-    """The discriminator has a gradient penalty."""
+    """True if the discriminator has a gradient penalty."""
     clipped: bool = False
-    """The discriminator's weights are clipped after every move."""
+    """True if the discriminator's weights are clipped after every move."""
 
 
 def _wasserstein(real: Tensor, fake: Tensor) -> Tensor:
