@@ -26,11 +26,7 @@ class ImageSet(ABC):
     labels: Tensor
     """The labels of all images, int64 (len(self),)."""
     in_memory: bool
-<<<<<<< HEAD
     """Images are in memory, so prefetching processes are of no use."""
-=======
-    """True if images are in memory, so that prefetching processes are of no use."""
->>>>>>> words
 
     @abstractmethod
     def __len__(self) -> int:

@@ -61,11 +61,7 @@ class Launch:
     least: int | None
     most: int | None
     discovers: bool
-<<<<<<< HEAD
     """A script is asked for hosts."""
-=======
-    """True if a script is asked for hosts."""
->>>>>>> words
     slots: int | None
     """Ranks on each host that the script prints."""
     command: tuple[str, ...] | None
