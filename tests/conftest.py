@@ -11,6 +11,7 @@ if not torch.cuda.is_available():  # before anything imports Triton
 os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")  # tests side by side start more ranks than there are cores
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Groups tests that one process must run: those that raise hosts, and modules, which share what they started."""
     for item in items:
