@@ -54,7 +54,7 @@ lint: install ## Run ruff and mypy
 	$(BIN)/hadolint Dockerfile.horovod
 
 check: install ## Run the tests, JOBS (3) side by side
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 cluster-test: install ## Three hosts in network namespaces, links limited to RATE (root only)
 	$(SETUP)/system.sh cluster

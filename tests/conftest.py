@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,16 +11,36 @@ if not torch.cuda.is_available():  # before anything imports Triton
     os.environ.setdefault("TRITON_INTERPRET", "1")
 os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")  # tests side by side start more ranks than there are cores
 
+HOSTS = ("tests/mpijob/test_on_hosts.py",)
+"""Modules outside of ``tests/cluster`` that raise hosts."""
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+
+def scope(test: str) -> str:
+    """Returns the group of tests, run in one process, of a test's id.
+
+    Tests that raise hosts are one group, since there is one set of hosts. A module is one, since its tests share
+    the runs that they start; tests of compressors start none, and are spread.
+    """
+    module = test.partition("::")[0]
+    if module.startswith("tests/cluster/") or module in HOSTS:
+        return "hosts"
+    return test if module.startswith("tests/compressors/") else module
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups tests that one process must run: those that raise hosts, and modules, which share what they started."""
-    for item in items:
-        folder = item.nodeid.rpartition("/")[0]
-        if "three_hosts" in vars(item.module):
-            item.add_marker(pytest.mark.xdist_group("hosts"))
-        elif not folder.startswith("tests/compressors"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    """Puts the slowest group first, and what can be spread last."""
+    items.sort(key=lambda item: {"hosts": 0, item.nodeid: 2}.get(scope(item.nodeid), 1))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class LoadGroups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return scope(nodeid)
+
+    return LoadGroups(config, log)
 
 
 @pytest.fixture(scope="session")
