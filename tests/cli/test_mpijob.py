@@ -147,7 +147,7 @@ def test_findings_are_lines_and_errors_exit_code_2(data_dir):
         "--expect-hosts 3 --out /runs/hvd-qgenx --contine`: No such option '--contine'.",
     ]
     assert "must be a mapping with apiVersion" in result.stdout
-    assert result.stderr == "Error: 3 errors; correct what is listed and check again\n"
+    assert result.stderr == "Error: 3 errors; repair what is listed and check again\n"
 
 
 def test_without_a_schema_it_says_where_to_get_it():
