@@ -213,7 +213,7 @@ class TestSettings:
         stored = RunFolder(run).read_config()
         for name in declared(GanConfig):
             try:
-                config = launch._continued(1, {**stored, name: value}, {})
+                config = launch._continued(GanConfig, 1, {**stored, name: value}, {})
                 config.check(1)
             except ConfigurationError:
                 continue
