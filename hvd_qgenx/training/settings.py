@@ -179,8 +179,8 @@ class Declared:
         declaration = self.declaration
         if value is None:
             return
-        if self.kind is float and isinstance(value, int) and abs(value) > sys.float_info.max:
-            raise ConfigurationError(f"{self.name} must be at most {sys.float_info.max:.1e}")
+        if isinstance(value, int) and abs(value) > sys.maxsize:  # tensors and files hold 64 bits
+            raise ConfigurationError(f"{self.name} must be at most {sys.maxsize} in size")
         if declaration.choices is not None and value not in declaration.choices:
             raise ConfigurationError(unknown(self.name.replace("_", " "), value, declaration.choices))
         if declaration.limits is not None and value not in declaration.limits:
