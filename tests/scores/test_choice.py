@@ -58,7 +58,7 @@ def test_without_torch_fidelity_auto_looks_further(monkeypatch, resnet_dir):
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_nothing_at_hand_is_an_error_that_names_every_way_out(tmp_path, ranks):
-    message = rf"(?s)score noise \(3x32x32\).*--download.*--inception-weights FILE.*{resnet.FILE} into"
+    message = rf"(?s)extractor for noise \(3x32x32\).*--download.*--inception-weights FILE.*{resnet.FILE} into"
     with pytest.raises(ConfigurationError, match=message):
         choose("auto", COLOUR, tmp_path, ranks)
     with pytest.raises(ConfigurationError) as caught:
