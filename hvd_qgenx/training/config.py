@@ -220,6 +220,11 @@ class Config:
         """Moves in an update, each with gradients and an exchange of its own: two for extra-gradient."""
         return self.method.moves
 
+    def updates_after(self, moves: int) -> float:
+        """Returns the number of updates in this number of moves; a whole one is an int."""
+        whole, rest = divmod(moves, self.moves_per_update)
+        return whole + rest / self.moves_per_update if rest else whole
+
     def make_compressor(self, stream: int = 0) -> "Exempt":
         """Returns the compressor before it is bound to a rank; ``stream`` selects other random bits.
 

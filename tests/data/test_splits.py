@@ -37,7 +37,7 @@ def splits(name: str, images: ImageSet, batch_size: int, ranks: int, seed: int =
 @pytest.mark.parametrize("name", SPLITS)
 @pytest.mark.parametrize(("count", "batch", "ranks"), [(30, 6, 3), (36, 4, 4), (20, 40, 3), (20, 20, 2), (50, 1, 1)])
 def test_every_sample_is_drawn_once_in_every_epoch(name, count, batch, ranks):
-    """Where epochs end with a draw."""
+    """In these cases every epoch ends with a draw."""
     each = splits(name, labelled(count), batch, ranks)
     draws = max(count // batch, 1)
     for epoch in range(4):

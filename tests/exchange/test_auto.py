@@ -1,4 +1,4 @@
-"""What the default exchange chooses, and that it is asked once."""
+"""The default exchange's choice, made once for a buffer."""
 
 import pytest
 import torch

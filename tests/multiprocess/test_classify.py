@@ -47,7 +47,7 @@ def uninterrupted(tmp_path_factory):
 
 @pytest.fixture
 def _one_thread() -> Iterator[None]:
-    """As ranks have, so that sums in convolutions are taken in the same order."""
+    """One torch thread, as ranks have, so that sums in convolutions are taken in the same order."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

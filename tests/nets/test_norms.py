@@ -1,4 +1,4 @@
-"""What is normalized together, and with how many parameters."""
+"""Groups of channels that norms normalize together, and their parameters."""
 
 import pytest
 import torch

@@ -44,9 +44,8 @@ class SavedClassifier:
 
     @property
     def updates(self) -> float:
-        """Updates done; half of one after an extrapolation."""
-        whole, rest = divmod(self.state["move"], self.config.moves_per_update)
-        return int(whole) if not rest else float(whole + rest / self.config.moves_per_update)
+        """Number of updates so far, with one half after an extrapolation."""
+        return self.config.updates_after(self.state["move"])
 
     def model(self, parts: Parts, weights: str) -> nn.Module:
         """Returns the classifier with these weights, on the CPU.

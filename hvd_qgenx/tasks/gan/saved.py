@@ -49,8 +49,7 @@ class SavedRun:
     @property
     def updates(self) -> float:
         """Number of updates so far, with one half after an extrapolation."""
-        whole, rest = divmod(self.state["move"], self.config.moves_per_update)
-        return int(whole) if not rest else float(whole + rest / self.config.moves_per_update)
+        return self.config.updates_after(self.state["move"])
 
     @property
     def classes(self) -> int:
