@@ -28,7 +28,7 @@ LOADS   := --model resnet18 --numel 1e3 --numel 1e5
 WORKERS := --repeats 1 --workers 2 --workers 4 --workers 8 --workers 16
 
 .DEFAULT_GOAL := help
-.PHONY: help install gan sweep bilinear test lint check cluster-test bench cluster-bench cluster-sweep performance \
+.PHONY: help install gan sweep bilinear test lint kernels check cluster-test bench cluster-bench cluster-sweep performance \
 	docs lock image image-test clean
 
 help: ## Show this list
@@ -45,7 +45,9 @@ sweep: install ## Train four modes of compression with three seeds, and compare;
 bilinear: install ## Compare methods on the bilinear game
 	$(BIN)/hvd-qgenx bilinear $(ARGS)
 
-test: install lint check ## Run linters, types and all tests
+test: install ## Run linters, types and all tests
+	$(MAKE) --jobs=2 lint kernels
+	$(MAKE) check
 
 lint: install ## Run ruff and mypy
 	$(BIN)/ruff check .
@@ -53,7 +55,10 @@ lint: install ## Run ruff and mypy
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile.horovod
 
-check: install ## Run the tests, JOBS (3) side by side
+kernels: install ## Compile the processor's kernels once, rather than in every process that comes first
+	$(BIN)/hvd-qgenx bench codec --bits 4 --size 2^12 >/dev/null
+
+check: kernels ## Run the tests, JOBS (3) side by side
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 cluster-test: install ## Three hosts in network namespaces, links limited to RATE (root only)

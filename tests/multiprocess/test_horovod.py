@@ -41,7 +41,8 @@ def test_threads_and_horovod_give_the_same_bits(tmp_path, ranks):
     assert len(json.loads(threads.read_text())) >= 15 * 8
 
 
-def test_open_mpi_is_asked_for_the_ring_unless_the_user_chose():
+def test_open_mpi_is_asked_for_the_ring_unless_the_user_chose(monkeypatch):
+    monkeypatch.delenv("OMPI_MCA_mpi_yield_when_idle", raising=False)
     code = "import os; from hvd_qgenx.transport.horovod import Horovod; Horovod(); print(sorted(os.environ.items()))"
     done = launch.run([sys.executable, "-c", code], OMPI_MCA_coll_tuned_allreduce_algorithm="2")
     assert done.returncode == 0, done.stderr

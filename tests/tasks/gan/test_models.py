@@ -61,7 +61,7 @@ def test_parameter_counts_of_the_reference(model, filters, norm_of_discriminator
 
 
 def test_parameter_counts_of_the_documentation():
-    table = Path(__file__).parents[2] / "docs" / "models.md"
+    table = Path(__file__).parents[3] / "docs" / "models.md"
     rows = re.findall(
         r"^\| (\w+) \| (\d)x(\d+)x\d+ \| (\d+) \| ([\d,]+) \| ([\d,]+) \|$", table.read_text(), re.MULTILINE
     )
