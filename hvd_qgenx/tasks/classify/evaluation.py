@@ -9,17 +9,21 @@ from typing import Any
 from torch import nn
 
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.runs import RunFolder, checkpoint
 from hvd_qgenx.tasks.classify import accuracy
 from hvd_qgenx.tasks.classify.settings import ClassifyConfig
 from hvd_qgenx.tasks.classify.task import PLAYER, ClassifyTask, Parts, make_model, score
 from hvd_qgenx.training.asked import changed
 from hvd_qgenx.training.averages import Averages
+from hvd_qgenx.training.saved import read_saved
 from hvd_qgenx.training.task import choose_device
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import from_rank_0, on_all_ranks
 
 Row = dict[str, Any]
+
+NEEDED = ("model", "model_norm", "ema")
+"""Settings that define the classifier; defaults cannot replace them."""
+KEPT = (PLAYER, "averages", "images", "move")
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,9 @@ class SavedClassifier:
         """Reads a run's folder.
 
         Raises:
-            ConfigurationError: there is no run, or it has no checkpoint yet.
+            ConfigurationError: there is no run, it has no checkpoint yet, or it is of another task or version.
         """
-        folder = RunFolder(path)
-        stored = folder.read_config()
-        state = checkpoint.load(folder.checkpoint, ClassifyTask.kind)
-        kept = {name: state[name] for name in (PLAYER, "averages", "images", "move")}
-        return cls(ClassifyConfig.restored(stored), kept)
+        return cls(*read_saved(path, ClassifyConfig, ClassifyTask.kind, NEEDED, KEPT))
 
     @property
     def updates(self) -> float:

@@ -9,13 +9,12 @@ from torch import nn
 
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.runs import RunFolder, checkpoint
 from hvd_qgenx.tasks.gan.generation import with_statistics
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.tasks.gan.task import GanTask, make_players
 from hvd_qgenx.training.averages import Averages
 from hvd_qgenx.training.config import WEIGHTS
-from hvd_qgenx.training.launch import require_task
+from hvd_qgenx.training.saved import read_saved
 
 NEEDED = ("model", "filters", "latent", "generator_norm", "conditional", "ema", "seed")
 """Settings that define the generator; defaults cannot replace them."""
@@ -35,16 +34,9 @@ class SavedRun:
         """Reads a run's folder.
 
         Raises:
-            ConfigurationError: there is no run, it has no checkpoint yet, or another version wrote it.
+            ConfigurationError: there is no run, it has no checkpoint yet, or it is of another task or version.
         """
-        folder = RunFolder(path)
-        stored = folder.read_config()
-        require_task(path, stored, GanConfig.task)
-        state = checkpoint.load(folder.checkpoint, GanTask.kind)
-        lacking = [name for name in NEEDED if name not in stored] + [name for name in KEPT if name not in state]
-        if lacking:
-            raise ConfigurationError(f"{path} was written by another version: it lacks {', '.join(lacking)}")
-        return cls(GanConfig.restored(stored), {name: state[name] for name in KEPT})
+        return cls(*read_saved(path, GanConfig, GanTask.kind, NEEDED, KEPT))
 
     @property
     def updates(self) -> float:

@@ -198,7 +198,7 @@ def rates(ranks: int = 1, updates: int = 10, **changes) -> list[float]:
 
 
 class TestStepSizes:
-    """Of 63 images in batches of 12 an epoch has 5.25 updates."""
+    """Step sizes of runs whose epochs have 5.25 updates: 63 images in batches of 12."""
 
     def test_constant(self):
         assert rates(lr=0.2) == [0.2] * 10
@@ -354,7 +354,7 @@ def test_the_best_scores_are_kept():
     ("every", "expected"), [(1.0, [6, 11]), (0.5, [3, 6, 8, 11]), (0.0, [11]), (5.0, [11]), (0.01, list(range(1, 12)))]
 )
 def test_evaluations_come_with_the_update_that_ends_an_epoch(every, expected):
-    """Of 5.25 updates; the run of two epochs has 11."""
+    """An epoch has 5.25 updates, and the run of two epochs 11."""
     task = trainer(InProcess(), evaluate_every=every).task
     assert task.updates == 11
     assert [update for update in range(1, 12) if task.evaluates(update)] == expected
