@@ -39,5 +39,5 @@ def test_a_run_of_another_task_is_refused(folder, task):
 
 def test_a_checkpoint_of_another_version_is_refused(folder, task):
     checkpoint.save(folder.checkpoint, f"hvd-qgenx {task}", {"move": 3, "images": {}})
-    with pytest.raises(ConfigurationError, match="written by another version: it lacks .*averages"):
+    with pytest.raises(ConfigurationError, match=r"written by another version: it lacks .*averages"):
         READERS[task][1](folder.path)
