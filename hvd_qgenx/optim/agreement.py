@@ -1,13 +1,16 @@
 """Compares what all ranks must have in common before they exchange gradients."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from torch import Tensor
 
 from compressors import Compressor, fingerprint
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.optim.buffers import FlatBuffer
+from hvd_qgenx.optim.buffers import FlatBuffer, gradient_strides
 from hvd_qgenx.transport import Transport
+
+T = TypeVar("T")
 
 
 def check_agreement(
@@ -31,18 +34,40 @@ def check_agreement(
     Raises:
         ConfigurationError: on all ranks, if two of them differ.
     """
-    segments = [(buffer, segment) for buffer in buffers for segment in buffer.codec.segments]
     mine = {
         "given different parameters": [(called, tuple(p.shape), str(p.dtype)) for p, called in names.items()],
+        "given parameters of different memory layouts": [gradient_strides(parameter) for parameter in names],
         "given different compression": repr(compression),
         "given different exchanges": repr(slices),
         "found to compress the same numbers to different bits; all need the same versions of the same packages, "
-        "numba or triton among them, or none has them": [
-            fingerprint(segment.compressor, buffer.vector.dtype, buffer.vector.device) for buffer, segment in segments
-        ],
+        "numba or triton among them, or none has them": _fingerprints(buffers),
     }
     everyone = transport.all_gather_object(mine, name)
     for problem in mine:
         for rank, theirs in enumerate(everyone):
             if theirs[problem] != everyone[0][problem]:
                 raise ConfigurationError(f"ranks 0 and {rank} were {problem}")
+
+
+def compare_first(buffers: Sequence[FlatBuffer], note: T, transport: Transport, name: str) -> list[T]:
+    """Compares compressors once more, as some ranks may have loaded a checkpoint; returns all ranks' notes. Collective.
+
+    Raises:
+        ConfigurationError: on all ranks, if their compressors hold different levels.
+    """
+    everyone = transport.all_gather_object((_fingerprints(buffers), note), name)
+    for rank, (theirs, _) in enumerate(everyone):
+        if theirs != everyone[0][0]:
+            raise ConfigurationError(
+                f"the compressors of ranks 0 and {rank} hold different levels; "
+                "load the checkpoint on every rank, not on some"
+            )
+    return [theirs for _, theirs in everyone]
+
+
+def _fingerprints(buffers: Sequence[FlatBuffer]) -> list[str]:
+    return [
+        fingerprint(segment.compressor, buffer.vector.dtype, buffer.vector.device)
+        for buffer in buffers
+        for segment in buffer.codec.segments
+    ]

@@ -1,12 +1,13 @@
 """Gradients as views into flat buffers, which are exchanged without being gathered or scattered."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from compressors import Compressor, Identity
+from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import Codec
 
 
@@ -29,9 +30,14 @@ class FlatBuffer:
         self.vector = torch.zeros(self.codec.numel, dtype=self.codec.dtype, device=self.parameters[0].device)
 
     def split(self, vector: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields every parameter with its part of a vector like the buffer's, a view in the parameter's shape."""
-        for parameter, (start, stop) in self.spans.items():
-            yield parameter, vector[start:stop].view_as(parameter)
+        """Yields every parameter with its part of a vector like the buffer's, a view in the parameter's layout."""
+        for parameter in self.parameters:
+            yield parameter, self.part(vector, parameter)
+
+    def part(self, vector: Tensor, parameter: Tensor) -> Tensor:
+        """Returns a parameter's part of a vector like the buffer's, a view in the parameter's layout."""
+        start, stop = self.spans[parameter]
+        return vector[start:stop].as_strided(parameter.shape, gradient_strides(parameter))
 
     def owners(self, places: Iterable[int]) -> set[Tensor]:
         """Returns the parameters that these coordinates of the vector belong to."""
@@ -43,43 +49,80 @@ class FlatGradients(FlatBuffer):
     """The gradients of parameters in one buffer.
 
     Every parameter's ``.grad`` is a view into it, which zeroing keeps. A gradient that something
-    else puts there is copied in by ``collect``.
+    else puts there, into ``.grad`` or into ``.grad.data``, is copied in by ``collect``.
+
+    Args:
+        segments: as of ``FlatBuffer``.
+        names: names of parameters for messages.
     """
 
-    def __init__(self, segments: Sequence[tuple[Compressor, Sequence[Tensor]]]) -> None:
+    def __init__(self, segments: Sequence[tuple[Compressor, Sequence[Tensor]]], names: Mapping[Tensor, str]) -> None:
         super().__init__(segments)
         self.unwatched = self.vector.data
         """The vector, but changes made through this do not count as changes of gradients."""
+        self._names = names
+        self._layouts = {parameter: _layout(parameter) for parameter in self.parameters}
         self._views = dict(self.split(self.vector))
+        self._places = {parameter: _place(view) for parameter, view in self._views.items()}
         self._version: int | None = None
+        self.sparse: set[Tensor] = set()
+        """Parameters whose gradients have come sparse."""
         for parameter in self.parameters:
-            self.collect(parameter)
+            if parameter.grad is not None:
+                self.collect(parameter)
 
     @torch.no_grad()
     def collect(self, parameter: Tensor) -> None:
         """Makes sure that the parameter's gradient is its part of the buffer; a missing one counts as zeros.
 
+        A sparse gradient becomes dense, until ``make_sparse``.
+
         Raises:
-            TypeError: it is sparse.
+            ConfigurationError: the parameter has changed its dtype, device or layout.
         """
+        self._check(parameter)
         if self.holds(parameter):
             return
-        view, gradient = self._views[parameter], parameter.grad
+        gradient, view = parameter.grad, self._view(parameter)
         if gradient is None:
             view.zero_()
         elif gradient.is_sparse:
-            raise TypeError("sparse gradients are not exchanged; make them dense first")
+            self.sparse.add(parameter)
+            view.copy_(gradient.to_dense())
         else:
             view.copy_(gradient)
         parameter.grad = view
 
+    def make_sparse(self) -> None:
+        """Gives parameters whose gradients have come sparse a sparse copy of their part of the buffer."""
+        for parameter in self.sparse:
+            parameter.grad = self._view(parameter).to_sparse(1)
+
     def holds(self, parameter: Tensor) -> bool:
         """Tells if the parameter's gradient is its part of the buffer."""
-        return parameter.grad is self._views[parameter]
+        gradient = parameter.grad
+        return gradient is self._views[parameter] and _place(gradient) == self._places[parameter]
 
     def strays(self) -> list[Tensor]:
         """Returns the parameters whose gradients are elsewhere."""
         return [parameter for parameter in self.parameters if not self.holds(parameter)]
+
+    def _view(self, parameter: Tensor) -> Tensor:
+        """Returns the parameter's part: the view that was handed out, unless it now names other memory."""
+        view = self._views[parameter]
+        if _place(view) != self._places[parameter]:  # by an assignment to .grad.data
+            view = self._views[parameter] = self.part(self.vector, parameter)
+        return view
+
+    def _check(self, parameter: Tensor) -> None:
+        made, now = self._layouts[parameter], _layout(parameter)
+        if now != made:
+            was, became = ([str(each) for each in layout] for layout in (made, now))
+            changes = [f"{old} to {new}" for old, new in zip(was, became, strict=True) if old != new]
+            raise ConfigurationError(
+                f"{self._names[parameter]} was changed from {', '.join(changes)} after the optimizer was made; "
+                "convert the model before DistributedOptimizer"
+            )
 
     def watch(self) -> None:
         """Begins to watch for changes of the gradients as they are now."""
@@ -93,14 +136,15 @@ class FlatGradients(FlatBuffer):
         """Tells if gradients were changed in place while watched."""
         return self._version not in (None, self.vector._version)
 
-    def zero(self) -> None:
-        """Sets all gradients to zero, in place."""
+    def zero(self, hand_out: bool = True) -> None:
+        """Sets all gradients to zero, in place; without ``hand_out``, ``.grad`` stays what it is."""
         self.vector.zero_()
-        for parameter, view in self._views.items():
-            parameter.grad = view
+        for parameter in self.parameters if hand_out else ():
+            self._check(parameter)
+            parameter.grad = self._view(parameter)
 
 
-def flatten(parameters: Iterable[Tensor], compression: Compressor) -> list[FlatGradients]:
+def flatten(names: Mapping[Tensor, str], compression: Compressor) -> list[FlatGradients]:
     """Makes buffers for the gradients of parameters, which are given in the order in which gradients appear.
 
     There is one for every dtype and device. It holds the segments of all compressors whose payloads have a
@@ -108,7 +152,7 @@ def flatten(parameters: Iterable[Tensor], compression: Compressor) -> list[FlatG
     compressors have buffers of their own.
     """
     buffers: dict[tuple[object, ...], dict[object, tuple[Compressor, list[Tensor]]]] = {}
-    for parameter in parameters:
+    for parameter in names:
         compressor = compression.route(parameter.shape)
         kind: object = Identity if isinstance(compressor, Identity) else id(compressor)
         shares = compressor.exact_size and not compressor.summable
@@ -120,4 +164,23 @@ def flatten(parameters: Iterable[Tensor], compression: Compressor) -> list[FlatG
     for segments in buffers.values():
         for compressor, members in segments.values():
             compressor.lay_out([parameter.numel() for parameter in members])
-    return [FlatGradients(list(segments.values())) for segments in buffers.values()]
+    return [FlatGradients(list(segments.values()), names) for segments in buffers.values()]
+
+
+def gradient_strides(parameter: Tensor) -> tuple[int, ...]:
+    """Returns the strides of a parameter's gradient, as autograd chooses them.
+
+    They are the parameter's own if it fills its memory without gaps or overlaps, so that fused and foreach
+    optimizers find equal layouts; else those of a contiguous tensor.
+    """
+    dense = torch.empty_like(parameter, device="meta", memory_format=torch.preserve_format)
+    return dense.stride() if dense.stride() == parameter.stride() else torch.empty(dense.shape, device="meta").stride()
+
+
+def _layout(parameter: Tensor) -> tuple[object, ...]:
+    return parameter.dtype, parameter.device, parameter.shape, parameter.stride()
+
+
+def _place(gradient: Tensor) -> tuple[object, ...]:
+    """Returns where a gradient lies in memory, and how."""
+    return gradient.data_ptr(), gradient.dtype, gradient.shape, gradient.stride()

@@ -1,25 +1,29 @@
 """Any torch optimizer, with gradients averaged over ranks through a compressor."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from compressors import Compressor, Half, Identity, LevelUpdate
+from compressors import Compressor, LevelUpdate
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import Exchange, ExchangeOptions, Pipeline, Report
-from hvd_qgenx.optim.agreement import check_agreement
-from hvd_qgenx.optim.buffers import flatten
+from hvd_qgenx.optim import grad_scaler
+from hvd_qgenx.optim.agreement import check_agreement, compare_first
+from hvd_qgenx.optim.buffers import FlatGradients, flatten
 from hvd_qgenx.optim.hooks import BackwardHooks
 from hvd_qgenx.optim.level_updates import update_levels
 from hvd_qgenx.optim.not_finite import raise_not_finite
-from hvd_qgenx.optim.parameters import in_backward_order, name_parameters
+from hvd_qgenx.optim.parameters import given_names, in_backward_order, name_parameters
+from hvd_qgenx.optim.sparse import mean_of_rows
 from hvd_qgenx.optim.state import join, separate
+from hvd_qgenx.optim.stock import as_compressor, check_groups, check_passes, is_sum
 from hvd_qgenx.optim.worker_sums import WorkerSum
 from hvd_qgenx.optim.workers import WorkerAware
 from hvd_qgenx.optim.wrapping import Wrapper, wrap
@@ -31,6 +35,12 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
     named_parameters: Iterable[tuple[str, Tensor]] | None = None,
     compression: Compressor | Any = None,
     backward_passes_per_step: int = 1,
+    op: Any = None,
+    gradient_predivide_factor: float = 1.0,
+    num_groups: int = 0,
+    groups: int | Sequence[Sequence[Tensor]] | None = None,
+    sparse_as_dense: bool = False,
+    process_set: Any = None,
     *,
     exchange: str | Exchange = "auto",
     transport: Transport | None = None,
@@ -54,22 +64,29 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
         named_parameters: names for error messages, as from ``model.named_parameters()``.
         compression: compressor, of which a copy gets the random stream of this rank; or Horovod's
             ``Compression.none`` (the default) or ``Compression.fp16``.
-        backward_passes_per_step: backward passes accumulated before an exchange. The exchanged
-            gradient is their average (stock Horovod exchanges their sum).
+        backward_passes_per_step: backward passes whose gradients are added up before an exchange.
+        op: Horovod's ``Average`` (the default) or ``Sum``.
+        gradient_predivide_factor: accepted; what an exchange adds up is divided so that it cannot overflow anyway.
+        num_groups: accepted; gradients are fused anyway.
+        groups: likewise.
+        sparse_as_dense: exchange sparse gradients as dense ones; by default their rows are exchanged.
+        process_set: Horovod's; the ranks that take part. On the others the optimizer works alone.
         exchange: ``auto``, ``allreduce``, ``allgather``, ``two-phase``, ``hierarchical``, or an ``Exchange`` that
             serves no other optimizer.
         transport: for an exchange given by name; default: Horovod, which is initialized if need be.
 
     Raises:
-        ConfigurationError: names do not fit, ranks disagree on parameters or compression, or a
-            scheduler has a hold of the optimizer's ``step``, which would then not be the one made here.
+        ConfigurationError: names do not fit, ranks disagree on parameters or compression, the optimizer is
+            distributed already, or an argument of Horovod's is not supported.
     """
-    if "step" in optimizer.__dict__:
-        raise ConfigurationError("make learning-rate schedulers after DistributedOptimizer, for what it returns")
+    check_groups(num_groups, groups)
+    total, passes = is_sum(op, gradient_predivide_factor), check_passes(backward_passes_per_step)
+    compressor = as_compressor(compression)
     if isinstance(exchange, str):
-        exchange = exchanges.make(exchange, transport or _horovod())
-    wrapped = wrap(optimizer, _Distributed, *exchange.transport.optimizer_bases())
-    wrapped._distribute(named_parameters, _as_compressor(compression), backward_passes_per_step, exchange)
+        exchange = exchanges.make(exchange, transport or _horovod(process_set))
+    step = _Distributed.exchange_and_step
+    wrapped = wrap(optimizer, _Distributed, *exchange.transport.optimizer_bases(), step=step)
+    wrapped._distribute(given_names(named_parameters), compressor, passes, exchange, total, sparse_as_dense)
     return wrapped
 
 
@@ -82,10 +99,12 @@ class _Distributed(Wrapper):
 
     def _distribute(
         self,
-        named_parameters: Iterable[tuple[str, Tensor]] | None,
+        given: dict[Tensor, str],
         compression: Compressor,
-        backward_passes_per_step: int,
+        passes: int,
         exchange: Exchange,
+        total: bool,
+        sparse_as_dense: bool,
     ) -> None:
         transport = exchange.transport
         self.exchange = exchange
@@ -102,37 +121,65 @@ class _Distributed(Wrapper):
         """Bytes and seconds of all exchanges so far; reset by assigning a new ``Report``."""
         self.exchange_count = 0
         """Exchanges of all gradients so far."""
+        self.sparse_as_dense = sparse_as_dense
+        """Exchange sparse gradients as dense ones."""
         self._name = transport.unique("optimizer")
-        self._names = name_parameters(self.param_groups, named_parameters)
-        self._buffers = flatten(in_backward_order(self.param_groups), self.compression)
-        self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
-        self._exchanges = [exchange.resolve(buffer.codec, isinstance(self, WorkerAware)) for buffer in self._buffers]
+        self._names = name_parameters(self.param_groups, given)
+        self._scale = float(transport.size) if total else 1.0
         self._background = ThreadPoolExecutor(1, "exchange")
         self._pipeline: Pipeline | None = None
         self._own: dict[Tensor, Tensor] = {}
         self._sum = WorkerSum(transport, f"{self._name}.sum")
         self._should_synchronize = True
-        self._synchronized = False
+        self._synchronized = self._seen_by_scaler = False
+        self._not_finite: list[str] | None = None
+        """Names of this rank's gradients that held Inf or NaN; None if the means are finite."""
+        self._before_broadcast: list[tuple[Tensor, Tensor, Tensor]] = []
+        """Parameters, with their values before and after ``super().step()``."""
+        self._sparse: list[Tensor] = []
+        self._buffer_of: dict[Tensor, FlatGradients] = {}
+        self._hooks = BackwardHooks(self._gradient_computed, passes)
+        self._lay_out()
+        grad_scaler.install()
+
+    def _lay_out(self) -> None:
+        """Makes flat buffers for all gradients that are exchanged as such; keeps gradients as they are. Collective."""
+        taken = [p for p in in_backward_order(self.param_groups) if p.requires_grad or p in self._buffer_of]
+        names = {parameter: self._names[parameter] for parameter in taken if parameter not in self._sparse}
+        self._buffers = flatten(names, self.compression)
+        self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
+        self._exchanges = [
+            self.exchange.resolve(buffer.codec, isinstance(self, WorkerAware)) for buffer in self._buffers
+        ]
         slices = [chosen.slices(buffer.codec) for chosen, buffer in zip(self._exchanges, self._buffers, strict=True)]
-        check_agreement(self._names, self.compression, self._buffers, slices, transport, f"{self._name}.layout")
-        self._hooks = BackwardHooks(self._names, self._gradient_computed, backward_passes_per_step)
+        layout = f"{self._name}.layout"
+        check_agreement(names, self.compression, self._buffers, slices, self.exchange.transport, layout)
+        for parameter in names:
+            self._hooks.add(parameter, names[parameter])
+        self._left_out = [parameter for parameter in self._names if not self._exchanges_gradient(parameter)]
+
+    def _exchanges_gradient(self, parameter: Tensor) -> bool:
+        return parameter in self._buffer_of or parameter in self._sparse
 
     @property
     def backward_passes_per_step(self) -> int:
-        """Backward passes accumulated before an exchange."""
+        """Backward passes whose gradients are added up before an exchange."""
         return self._hooks.passes
 
     @backward_passes_per_step.setter
     def backward_passes_per_step(self, passes: int) -> None:
-        self._hooks.passes = passes
+        self._hooks.passes = check_passes(passes)
 
     def set_backward_passes_per_step(self, passes: int) -> None:
-        """Changes the number of backward passes accumulated before an exchange."""
+        """Changes the number of backward passes whose gradients are added up before an exchange."""
         self.backward_passes_per_step = passes
 
     def _gradient_computed(self, parameter: Tensor, complete: bool) -> None:
         """Takes a gradient into its buffer after a backward pass; starts its exchange once it is complete."""
-        buffer = self._buffer_of[parameter]
+        self._synchronized = self._seen_by_scaler = False
+        buffer = self._buffer_of.get(parameter)
+        if buffer is None:  # its gradient is sparse
+            return
         buffer.collect(parameter)
         if self.overlap and not self.update_levels_next and complete:
             self._pipeline = self._pipeline or self._begin(self._background)
@@ -140,8 +187,8 @@ class _Distributed(Wrapper):
         buffer.watch()
 
     def _begin(self, background: Executor | None) -> Pipeline:
-        """Prepares the exchange of all gradients; none is sent yet."""
-        options = ExchangeOptions(1 / self.backward_passes_per_step, self.measure_error, isinstance(self, WorkerAware))
+        """Prepares the exchange of all flat buffers; none is sent yet."""
+        options = ExchangeOptions(self._scale, self.measure_error, isinstance(self, WorkerAware))
         pipeline = Pipeline(background)
         for number, (buffer, exchange) in enumerate(zip(self._buffers, self._exchanges, strict=True)):
             buffer.unwatch()
@@ -152,8 +199,10 @@ class _Distributed(Wrapper):
     def synchronize(self) -> None:
         """Replaces the gradients by their means over all ranks, the same bits on each.
 
+        If the gradient of any rank held Inf or NaN, all ranks get NaN; their next move raises an error, unless a
+        ``GradScaler`` skips it.
+
         Raises:
-            NonFiniteGradientError: on all ranks, if the gradient of any held Inf or NaN.
             RuntimeError: gradients were changed after backward, when their exchange had begun.
         """
         with self.report.clock("exposed"):
@@ -167,12 +216,14 @@ class _Distributed(Wrapper):
                     self._own.update(buffer.split(transfer.own))
             self._start_sum()
             pipeline.finish()
+            self._not_finite = self._find_not_finite(pipeline)
+            self._exchange_others()
         self._hooks.reset()
         self.exchange_count += 1
         for transfer in pipeline.transfers:
             self.report.add(transfer.report)
-        if not all(transfer.finite for transfer in pipeline.transfers):
-            self._raise_not_finite(pipeline)
+        if self.exchange_count == 1:
+            self._settle()
         self._synchronized = True
 
     def _collect(self) -> None:
@@ -192,14 +243,70 @@ class _Distributed(Wrapper):
             raise RuntimeError("update_levels_next must be set before backward, whose gradients are on their way")
         self.update_levels_next = False
         transport, name = self.exchange.transport, f"{self._name}.level_update"
-        found = update_levels(self._buffers, self.backward_passes_per_step, transport, name, self.report)
+        found = update_levels(self._buffers, self._scale, transport, name, self.report)
         self.level_update = found or self.level_update
 
-    def _raise_not_finite(self, pipeline: Pipeline) -> None:
-        found = zip(self._buffers, pipeline.transfers, strict=True)
+    def _find_not_finite(self, pipeline: Pipeline) -> list[str] | None:
+        """Returns the names of this rank's gradients that held Inf or NaN, if a mean does; its buffer becomes NaN."""
+        if all(transfer.finite for transfer in pipeline.transfers):
+            return None
+        found = list(zip(self._buffers, pipeline.transfers, strict=True))
         bad = {parameter for buffer, transfer in found for parameter in buffer.owners(transfer.not_finite)}
-        names = [name for parameter, name in self._names.items() if parameter in bad]
-        raise_not_finite(names, self.compression, self.exchange.transport, f"{self._name}.non-finite")
+        for buffer, transfer in found:
+            if not transfer.finite:
+                buffer.unwatched.fill_(torch.nan)
+        return [name for parameter, name in self._names.items() if parameter in bad]
+
+    def _exchange_others(self) -> None:
+        """Exchanges the gradients that lie in no buffer: sparse ones, and those of parameters that were just thawed."""
+        for number, parameter in enumerate(self._sparse):
+            self._exchange_rows(parameter, f"{self._name}.sparse.{number}")
+        if thawed := [parameter for parameter in self._left_out if parameter.requires_grad]:
+            for number, parameter in enumerate(thawed):
+                self._exchange_thawed(parameter, f"{self._name}.thawed.{number}")
+            self._lay_out()
+        for buffer in self._buffers:
+            buffer.make_sparse()
+
+    def _exchange_rows(self, parameter: Tensor, name: str) -> None:
+        own, transport = parameter.grad, self.exchange.transport
+        mean = mean_of_rows(own, parameter, self.compression, transport, name, self.report).mul_(self._scale)
+        parameter.grad = mean
+        self._note_not_finite(parameter, own, mean.values())
+
+    def _exchange_thawed(self, parameter: Tensor, name: str) -> None:
+        """Exchanges a gradient for which there is no buffer yet, uncompressed."""
+        own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.to_dense()
+        vector = own.flatten().float().mul(self._scale)
+        mean = self.report.wait(self.exchange.transport.all_reduce_mean(vector, name))
+        parameter.grad = mean.view(own.shape).to(own.dtype)
+        self._note_not_finite(parameter, own, mean)
+
+    def _note_not_finite(self, parameter: Tensor, own: Tensor | None, mean: Tensor) -> None:
+        if not torch.isfinite(mean).all():
+            bad = own is not None and not torch.isfinite(own.to_dense()).all()
+            self._not_finite = [*(self._not_finite or ()), *([self._names[parameter]] if bad else ())]
+
+    def _settle(self) -> None:
+        """Compares, with the first exchange, what was not known when the optimizer was made. Collective."""
+        moved = bool(self._before_broadcast)
+        sparse = [] if self.sparse_as_dense else [self._names[p] for buffer in self._buffers for p in buffer.sparse]
+        everyone = compare_first(self._buffers, (moved, sparse), self.exchange.transport, f"{self._name}.first")
+        if not all(theirs for theirs, _ in everyone):
+            for parameter, before, after in self._before_broadcast:
+                if torch.equal(parameter, after):
+                    parameter.detach().copy_(before)
+        self._before_broadcast.clear()
+        found = set[str]().union(*(names for _, names in everyone))
+        if found:
+            self._sparse = [parameter for parameter, name in self._names.items() if name in found]
+            self._lay_out()
+
+    def exchange_for_scaler(self) -> None:
+        """Replaces gradients by their means, unless ``synchronize`` has; the next move does not exchange them again."""
+        if not self._synchronized or any(buffer.strays() for buffer in self._buffers):
+            self.synchronize()
+        self._seen_by_scaler = True
 
     @contextmanager
     def skip_synchronize(self) -> Iterator[None]:
@@ -213,20 +320,34 @@ class _Distributed(Wrapper):
         finally:
             self._should_synchronize = True
 
-    def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """Exchanges gradients, then takes the optimizer's step.
+    def exchange_and_step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Exchanges gradients, then takes the optimizer's step. This is the instance's ``step``.
 
         Raises:
+            NonFiniteGradientError: on all ranks, if the gradient of any held Inf or NaN.
             ValueError: a closure was given: its gradients would not be averaged.
         """
         if closure is not None:
             raise ValueError("a distributed optimizer takes no closure: gradients computed in it are not averaged")
         return self._move(self._base.step)
 
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Makes the optimizer's state by a step with zero gradients, of this rank alone.
+
+        Horovod's ``broadcast_optimizer_state`` calls it, as ``super().step()``, on ranks without state. Weight decay
+        may move parameters meanwhile. If it has on some ranks only, since the others had state, it is taken back.
+        """
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        before = [parameter.detach().clone() for parameter in parameters]
+        self._base.step(self)
+        after = [parameter.detach().clone() for parameter in parameters]
+        self._before_broadcast = list(zip(parameters, before, after, strict=True))
+
     def extrapolation(self) -> None:
         """Exchanges gradients, then takes the optimizer's extrapolation.
 
         Raises:
+            NonFiniteGradientError: on all ranks, if the gradient of any held Inf or NaN.
             TypeError: it has none.
         """
         extrapolation = getattr(self._base, "extrapolation", None)
@@ -235,11 +356,19 @@ class _Distributed(Wrapper):
         self._move(extrapolation)
 
     def _move(self, function: Callable[[Any], Any]) -> Any:
-        if self._should_synchronize and self._synchronized:
-            warnings.warn("gradients are exchanged a second time; move inside skip_synchronize()", stacklevel=3)
+        exchanges = self._should_synchronize and not self._seen_by_scaler
+        if exchanges and self._synchronized:
+            warnings.warn(
+                "optimizer.step() called without optimizer.skip_synchronize() after optimizer.synchronize(): "
+                "gradients are exchanged a second time",
+                stacklevel=3,
+            )
         try:
-            if self._should_synchronize:
+            if exchanges:
                 self.synchronize()
+            if self._not_finite is not None and not hasattr(self, "found_inf"):  # which a GradScaler looks after
+                transport, name = self.exchange.transport, f"{self._name}.non-finite"
+                raise_not_finite(self._not_finite, self.compression, transport, name)
             return function(self)
         finally:
             self._forget_exchange()
@@ -250,18 +379,26 @@ class _Distributed(Wrapper):
             self._pipeline = None
         self._own.clear()
         self._sum.forget()
-        self._synchronized = False
+        self._not_finite = None
+        self._synchronized = self._seen_by_scaler = False
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Sets gradients to zero, in place; ``set_to_none`` is accepted and means the same."""
+        """Sets gradients to zero, in place; ``set_to_none`` is accepted and means the same.
+
+        Before the first exchange they become None, so that backward shows which ones are sparse.
+        """
         self._forget_exchange()
         self._hooks.reset()
         self._base.zero_grad(self, set_to_none)
         for buffer in self._buffers:
-            buffer.zero()
+            buffer.zero(hand_out=self.exchange_count > 0)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        raise ConfigurationError("add parameter groups before making the optimizer distributed")
+        """Adds parameters, which are exchanged from now on. Collective."""
+        self._forget_exchange()
+        self._base.add_param_group(self, param_group)
+        self._names = name_parameters(self.param_groups, {})
+        self._lay_out()
 
     @property
     def workers(self) -> int:
@@ -290,25 +427,19 @@ class _Distributed(Wrapper):
         return separate(self._base.state_dict(self), self.compression, worker_state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Loads ``state_dict``, or the state of the wrapped optimizer alone, which keeps the compressor's state."""
-        self._base.load_state_dict(self, join(state_dict, self.compression))
+        """Loads ``state_dict``, or the state of the wrapped optimizer alone, which keeps the compressor's state.
+
+        Of state that another rank has saved, it takes what all ranks share, with a warning.
+
+        Raises:
+            ConfigurationError: the state is that of another compressor.
+        """
+        super().load_state_dict(join(state_dict, self.compression))
         self._hooks.reset()
         self._forget_exchange()
 
 
-def _horovod() -> Transport:
-    from hvd_qgenx.transport.horovod import Horovod
+def _horovod(process_set: Any) -> Transport:
+    from hvd_qgenx.transport.horovod import of_process_set
 
-    return Horovod()
-
-
-def _as_compressor(compression: Any) -> Compressor:
-    """Returns the compressor; Horovod's ``Compression.none`` and ``.fp16`` become the equivalent ones."""
-    if compression is None:
-        return Identity()
-    if isinstance(compression, Compressor):
-        return compression
-    stock = {"NoneCompressor": Identity, "FP16Compressor": Half}.get(getattr(compression, "__name__", ""))
-    if stock is None:
-        raise ConfigurationError(f"compression must be a compressor, as compressors.make returns, not {compression!r}")
-    return stock()
+    return of_process_set(process_set)

@@ -1,7 +1,7 @@
 """Counts backward passes over parameters, and tells of gradients as they are computed."""
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -13,17 +13,21 @@ class BackwardHooks:
     optimizer later.
 
     Args:
-        names: parameters, with their names for error messages.
         listener: a bound method; gets the parameter, and whether its gradient is complete.
         passes: backward passes that make a gradient complete.
     """
 
-    def __init__(self, names: Mapping[Tensor, str], listener: Callable[[Tensor, bool], None], passes: int) -> None:
+    def __init__(self, listener: Callable[[Tensor, bool], None], passes: int) -> None:
         self.passes = passes
-        self._names, self._listener = names, weakref.WeakMethod(listener)
+        self._listener = weakref.WeakMethod(listener)
+        self._names: dict[Tensor, str] = {}
         self._counts: dict[Tensor, int] = {}
-        for parameter in names:
+
+    def add(self, parameter: Tensor, name: str) -> None:
+        """Counts the passes of a parameter, once even if it is added again; ``name`` is for error messages."""
+        if parameter not in self._names:
             parameter.register_post_accumulate_grad_hook(_weakly(self._count))
+        self._names[parameter] = name
 
     def reset(self) -> None:
         """Counts from zero."""

@@ -12,13 +12,13 @@ from hvd_qgenx.transport import Transport
 
 
 def update_levels(
-    buffers: Iterable[FlatBuffer], passes: int, transport: Transport, name: str, report: Report
+    buffers: Iterable[FlatBuffer], scale: float, transport: Transport, name: str, report: Report
 ) -> LevelUpdate | None:
     """Gathers statistics of the buffers' vectors; rank 0 fits new levels, and all ranks apply them. Collective.
 
     Args:
         buffers: hold this rank's gradients, and the compressors that learn.
-        passes: number of backward passes that were added up in the gradients.
+        scale: factor on the vectors when they are exchanged.
         transport: carries statistics and levels.
         name: names the collectives; equal on all ranks.
         report: gets the bytes and seconds.
@@ -28,7 +28,7 @@ def update_levels(
     """
     level_update = None
     for learner, parts in _learners(buffers).items():
-        mine = torch.from_numpy(learner.observe(torch.cat(parts) / passes))
+        mine = torch.from_numpy(learner.observe(torch.cat(parts) * scale))
         statistics = report.wait(transport.all_gather(mine, [len(mine)] * transport.size, f"{name}.statistics"))
         fitted = learner.fit([each.numpy() for each in statistics]) if transport.rank == 0 else None
         level_update = _from_rank_0(fitted, transport, name, report)

@@ -1,5 +1,6 @@
 """Names of an optimizer's parameters, and the order in which backward reaches them."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,30 +11,49 @@ from hvd_qgenx.errors import ConfigurationError
 Groups = list[dict[str, Any]]
 
 
-def name_parameters(groups: Groups, named: Iterable[tuple[str, Tensor]] | None) -> dict[Tensor, str]:
-    """Returns the parameters that require gradients, with their names for error messages.
+def given_names(named: Iterable[tuple[str, Tensor]] | None) -> dict[Tensor, str]:
+    """Returns parameters with the names that a user gave them, as by ``model.named_parameters()``.
+
+    Raises:
+        ConfigurationError: these are not pairs, or two parameters have the same name.
+    """
+    pairs = list(named or ())
+    for pair in pairs:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], Tensor)):
+            raise ConfigurationError(
+                "named_parameters must be pairs of a name and a parameter, as model.named_parameters() yields them"
+            )
+    several = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    if several:
+        raise ConfigurationError(
+            f"named_parameters has the name {several[0]!r} more than once; "
+            "give prefixes, as model.named_parameters(prefix=...) does"
+        )
+    return {parameter: name for name, parameter in pairs}
+
+
+def name_parameters(groups: Groups, given: dict[Tensor, str]) -> dict[Tensor, str]:
+    """Returns all parameters with their names for error messages.
 
     Args:
         groups: the optimizer's; the optional key ``player`` is part of the name.
-        named: names, as from ``model.named_parameters()``; None names parameters by their positions.
+        given: names of all parameters; if there are none, parameters are named by their positions.
 
     Raises:
-        ConfigurationError: ``named`` leaves out a parameter.
+        ConfigurationError: ``given`` leaves out a parameter.
     """
-    given = {parameter: name for name, parameter in named or ()}
     names: dict[Tensor, str] = {}
     for index, group in enumerate(groups):
         player = group.get("player")
         for place, parameter in enumerate(group["params"]):
             if given and parameter not in given:
                 raise ConfigurationError(f"named_parameters leaves out parameter {place} of group {index}")
-            if parameter.requires_grad:
-                name = repr(given.get(parameter, f"{index}.{place}"))
-                names[parameter] = f"{player} parameter {name}" if player else f"parameter {name}"
+            name = repr(given.get(parameter, f"{index}.{place}"))
+            names[parameter] = f"{player} parameter {name}" if player else f"parameter {name}"
     return names
 
 
 def in_backward_order(groups: Groups) -> Iterator[Tensor]:
-    """Yields the parameters that require gradients, every group from its end, as backward is expected to reach them."""
+    """Yields the parameters of every group from its end, as backward is expected to reach them."""
     for group in groups:
-        yield from (parameter for parameter in reversed(group["params"]) if parameter.requires_grad)
+        yield from reversed(group["params"])

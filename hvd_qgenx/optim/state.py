@@ -1,8 +1,11 @@
 """Separates a distributed optimizer's state into this rank's own part and the part that all ranks share."""
 
+import copy
+import warnings
 from typing import Any
 
 from compressors import Compressor
+from hvd_qgenx.errors import ConfigurationError
 
 State = dict[str, Any]
 
@@ -15,7 +18,7 @@ def separate(state: State, compression: Compressor, worker_state: frozenset[str]
         compression: its state is local.
         worker_state: keys of a parameter's state that are local too; None for an optimizer that has none.
     """
-    local: State = {"compression": compression.state_dict()}
+    local: State = {"compressor": repr(compression), "compression": compression.state_dict()}
     if worker_state is None:
         return {**state, "local": local}
     parameters = state["state"]
@@ -27,16 +30,59 @@ def separate(state: State, compression: Compressor, worker_state: frozenset[str]
 def join(state: State, compression: Compressor) -> State:
     """Gives the compressor its state; returns the state of the optimizer alone.
 
+    What another rank has saved as its own alone is not taken over, with a warning: its random stream, so that the
+    rounding errors of ranks stay independent, and its part of the optimizer's state. Levels are.
+
     Args:
         state: as ``separate`` returns it; without ``local`` the compressor keeps its state.
         compression: takes the state that is its own.
+
+    Raises:
+        ConfigurationError: the state is that of another compressor.
     """
     state = dict(state)
-    if local := state.pop("local", None):
-        compression.load_state_dict(local["compression"])
-        own = local.get("state", {})
-        state["state"] = {key: {**values, **own.get(key, {})} for key, values in state["state"].items()}
+    local = state.pop("local", None)
+    if not local:
+        return state
+    if local.get("compressor", repr(compression)) != repr(compression):
+        raise ConfigurationError(
+            f"the state is that of an optimizer with {local['compressor']}, not {compression!r}; "
+            'make the optimizer with the same compression, or leave out state["local"]'
+        )
+    mine, theirs = ranks_of(compression.state_dict()), ranks_of(local["compression"])
+    own = local.get("state", {})
+    if mine != theirs:
+        warnings.warn(
+            f"rank {min(mine)} loads state that rank {min(theirs)} has saved: it takes what all ranks share, "
+            "and keeps its own random stream; to go on bit for bit, save and load the state of every rank",
+            stacklevel=4,
+        )
+        own = {}
+    compression.load_state_dict(of_rank(local["compression"], min(mine)))
+    state["state"] = {key: {**values, **own.get(key, {})} for key, values in state["state"].items()}
     return state
+
+
+def ranks_of(compression: State) -> set[int]:
+    """Returns the ranks whose random streams are in a compressor's state; one, unless it was put together by hand."""
+    found = {compression["stream"]["rank"]} if "stream" in compression else set()
+    return found.union(*(ranks_of(value) for name, value in compression.items() if _is_part(name, value)))
+
+
+def of_rank(compression: State, rank: int) -> State:
+    """Returns a compressor's state with the random stream of another rank."""
+    changed = copy.deepcopy(compression)
+    if "stream" in changed:
+        changed["stream"]["rank"] = rank
+    for name, value in changed.items():
+        if _is_part(name, value):
+            changed[name] = of_rank(value, rank)
+    return changed
+
+
+def _is_part(name: str, value: Any) -> bool:
+    """Tells whether an entry of a compressor's state is the state of a compressor inside it."""
+    return name != "stream" and isinstance(value, dict)
 
 
 def _only(values: State, names: set[str]) -> State:

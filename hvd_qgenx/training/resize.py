@@ -1,9 +1,9 @@
 """State of a run that continues with more or fewer ranks."""
 
-import copy
 from typing import Any
 
 from hvd_qgenx.exchange import Report
+from hvd_qgenx.optim.state import of_rank
 
 
 def resized(state: dict[str, Any], ranks: int) -> dict[str, Any]:
@@ -22,18 +22,7 @@ def resized(state: dict[str, Any], ranks: int) -> dict[str, Any]:
 
 def _newcomer(first: dict[str, Any], rank: int) -> dict[str, Any]:
     return {
-        "optimizers": [{"compression": _of_rank(each["compression"], rank)} for each in first["optimizers"]],
+        "optimizers": [{"compression": of_rank(each["compression"], rank)} for each in first["optimizers"]],
         "reports": [vars(Report()) for _ in first["reports"]],
         "seconds": dict.fromkeys(first["seconds"], 0.0),
     }
-
-
-def _of_rank(compression: dict[str, Any], rank: int) -> dict[str, Any]:
-    """Returns a compressor's state with the random stream of another rank."""
-    changed = copy.deepcopy(compression)
-    for name, value in changed.items():
-        if name == "stream":
-            value["rank"] = rank
-        elif isinstance(value, dict):
-            changed[name] = _of_rank(value, rank)
-    return changed

@@ -4,6 +4,7 @@ import functools
 import os
 import socket
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
@@ -25,23 +26,33 @@ from hvd_qgenx.transport.environment import (
     TUNED_RULES,
     YIELD_WHEN_IDLE,
 )
+from hvd_qgenx.transport.inprocess import InProcess
 from hvd_qgenx.transport.launcher import STALL_SECONDS, launched_local_size, launched_size
 from hvd_qgenx.transport.mpi import EAGER_BYTES, Channel, library, unusable
+from hvd_qgenx.transport.patience import wait_until
+
+POLL_SECONDS = 1e-4
+"""Pause between two looks at a collective of Horovod's."""
 
 
 class Horovod(Transport):
-    """The ranks of ``horovodrun`` (or of one plain process), or the ranks of one process set."""
+    """The ranks of ``horovodrun`` (or of one plain process), or the ranks of one process set.
+
+    Horovod is initialized if need be, which sets up more than ``hvd.init`` does: see ``_environment``.
+    """
 
     def __init__(self, process_set: hvd.ProcessSet = hvd.global_process_set) -> None:
         super().__init__()
-        if not hvd.is_initialized():
-            for variable, value in _environment().items():
-                os.environ.setdefault(variable, value)
+        for variable, value in _environment().items():
+            os.environ.setdefault(variable, value)
+        begun_by_user = hvd.is_initialized()
+        if not begun_by_user:
             mpi.start()
             hvd.init()
-            if unusable() is None:
-                watch.start()
+        if process_set is hvd.global_process_set and unusable() is None:
+            watch.start(borrows=begun_by_user)
         self.process_set = process_set
+        self._numbers = _numbers(tuple(process_set.ranks))
         self.rank, self.size = process_set.rank(), process_set.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
 
@@ -50,11 +61,11 @@ class Horovod(Transport):
         if tensor.dtype == torch.float16:
             how = {"op": hvd.Sum, "prescale_factor": 1 / self.size}
         handle = hvd.allreduce_async_(tensor, name=name, process_set=self.process_set, **how)
-        return Work(_wait(handle), self._ring_bytes(tensor))
+        return Work(self._wait(handle, name), self._ring_bytes(tensor))
 
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
         sent = with_length(tensor) if sizes is None else tensor
-        wait = _wait(hvd.allgather_async(sent, name=name, process_set=self.process_set))
+        wait = self._wait(hvd.allgather_async(sent, name=name, process_set=self.process_set), name)
 
         def parts() -> list[Tensor]:
             return split_by_length(wait(), self.size) if sizes is None else list(wait().split(list(sizes)))
@@ -69,7 +80,7 @@ class Horovod(Transport):
         received: Sequence[int] | None = None,  # Horovod finds out itself
     ) -> Work[list[Tensor]]:
         splits = torch.tensor(sizes, dtype=torch.int32)
-        wait = _wait(hvd.alltoall_async(tensor, splits=splits, name=name, process_set=self.process_set))
+        wait = self._wait(hvd.alltoall_async(tensor, splits=splits, name=name, process_set=self.process_set), name)
 
         def parts() -> list[Tensor]:
             received, sizes = wait()
@@ -104,6 +115,16 @@ class Horovod(Transport):
         here = [rank for rank in next(host for host in self.hosts() if self.rank in host) if rank in group]
         mine.local_rank, mine.local_size = here.index(self.rank), len(here)
         return mine
+
+    def _wait(self, handle: Any, name: str) -> Callable[[], Any]:
+        """Returns a function that waits for a collective of Horovod's, which warns by itself, and returns its result."""
+        ranks = frozenset(self.process_set.ranks)
+
+        def wait() -> Any:
+            wait_until(lambda: hvd.poll(handle), ranks, POLL_SECONDS, lambda waited: f"{name}: waited {waited}", False)
+            return hvd.synchronize(handle)
+
+        return watch.counted(wait)
 
     def versions(self) -> dict[str, str]:
         built = {"mpi": hvd.mpi_built, "gloo": hvd.gloo_built, "nccl": hvd.nccl_built}
@@ -141,14 +162,28 @@ class Ordered(Horovod):
         return Work(watch.counted(wait), self._scatter_bytes(tensor, sizes))
 
 
+def of_process_set(process_set: Any = None) -> Transport:
+    """Returns the ranks of one of Horovod's process sets, or of all; a rank outside of it is alone."""
+    if process_set is None or process_set.included():
+        return Horovod(process_set or hvd.global_process_set)
+    return InProcess()
+
+
+@functools.cache
+def _numbers(ranks: tuple[int, ...]) -> Counter[str]:
+    """Returns how often names have been used among these ranks, by whatever transport of this process."""
+    return Counter()
+
+
 @functools.cache  # Horovod refuses a second set of the same ranks
 def _process_set(ranks: tuple[int, ...]) -> hvd.ProcessSet:
     return hvd.add_process_set(list(ranks))
 
 
 def forget_process_sets() -> None:
-    """Drops the process sets, which Horovod has lost when it was started again."""
+    """Drops the process sets, which Horovod has lost when it was started again, and the names in use."""
     _process_set.cache_clear()
+    _numbers.cache_clear()
 
 
 def with_length(tensor: Tensor) -> Tensor:
@@ -166,10 +201,6 @@ def split_by_length(gathered: Tensor, count: int) -> list[Tensor]:
         parts.append(gathered[start : start + length])
         start += length
     return parts
-
-
-def _wait(handle: Any) -> Callable[[], Any]:
-    return watch.counted(lambda: hvd.synchronize(handle))
 
 
 def _environment() -> dict[str, str]:

@@ -1,22 +1,17 @@
 """Exchanges on MPI directly, beside Horovod."""
 
 import atexit
-import math
-import os
 import sys
-import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import horovod.torch as hvd
 import mpi4py
 import torch
-from horovod.common.exceptions import HorovodInternalError
 from torch import Tensor
 
-from hvd_qgenx.transport.environment import STALL_DISABLED, STALL_SHUTDOWN, STALL_WARNING
 from hvd_qgenx.transport.launcher import started_by_mpi
+from hvd_qgenx.transport.patience import wait_until
 
 mpi4py.rc.initialize = mpi4py.rc.finalize = False
 from mpi4py import MPI as MPI  # noqa: E402
@@ -46,7 +41,7 @@ class Channel:
         world = MPI.COMM_WORLD
         self._communicator = world.Create_group(world.group.Incl(list(ranks)))
         self._rank, self._size = self._communicator.rank, self._communicator.size
-        self._warn_after, self._stop_after = stall_limits()
+        self._ranks = frozenset(ranks)
         self._tag = 0
         self._under_way: dict[int, list[Sequence[Tensor]]] = {}
         """Tensors that MPI reads and writes, by tag: kept alive even if nobody waits for them."""
@@ -100,17 +95,12 @@ class Channel:
 
     def _finish(self, requests: list[tuple[int, Any]], name: str) -> None:
         open_requests = [request for _, request in requests]
-        began, warned = time.monotonic(), False
-        while not MPI.Request.Testall(open_requests):
-            time.sleep(POLL_SECONDS)
-            seconds = time.monotonic() - began
-            if seconds > self._stop_after or (seconds > self._warn_after and not warned):
-                missing = sorted({peer for peer, request in requests if not request.Test()})
-                problem = f"{name}: waited {seconds:.0f} s for ranks {', '.join(map(str, missing))}"
-                if seconds > self._stop_after:
-                    raise HorovodInternalError(problem)
-                warnings.warn(problem, stacklevel=2)
-                warned = True
+
+        def problem(waited: str) -> str:
+            missing = sorted({peer for peer, request in requests if not request.Test()})
+            return f"{name}: waited {waited} for ranks {', '.join(map(str, missing))}"
+
+        wait_until(lambda: bool(MPI.Request.Testall(open_requests)), self._ranks, POLL_SECONDS, problem)
 
 
 def start() -> None:
@@ -148,11 +138,3 @@ def library() -> str:
 def _pieces(tensor: Tensor) -> Iterator[Any]:
     data = tensor.view(torch.uint8).numpy()
     return (data[start : start + PIECE_BYTES] for start in range(0, len(data), PIECE_BYTES))
-
-
-def stall_limits() -> tuple[float, float]:
-    """Returns seconds until ranks that others wait for are warned of, and until the job ends; infinite for never."""
-    if os.environ.get(STALL_DISABLED, "0") not in ("", "0"):
-        return math.inf, math.inf
-    warn = float(os.environ.get(STALL_WARNING, "60"))
-    return warn, float(os.environ.get(STALL_SHUTDOWN, "0")) or math.inf

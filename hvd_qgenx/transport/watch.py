@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from hvd_qgenx.transport.abort import abort
-from hvd_qgenx.transport.mpi import MPI, stall_limits
+from hvd_qgenx.transport.mpi import MPI
+from hvd_qgenx.transport.patience import note_ended, stall_limits
 
 T = TypeVar("T")
 
@@ -25,6 +26,8 @@ SLOWEST = 5.0
 """Seconds between two heartbeats, at most."""
 POLL_SECONDS = 0.2
 """Pause between two tests for messages."""
+LEAVE_SECONDS = 10.0
+"""Where Horovod finalizes MPI, a rank that ends waits so long, at most, for others to leave what they do on MPI."""
 SHUTDOWN = -1
 """Message in place of the number of collectives: the rank is shutting down."""
 
@@ -67,8 +70,9 @@ class Watch:
     end at once with exit code 1, and the first of them prints why.
     """
 
-    def __init__(self, limit: float) -> None:
-        """Collective over MPI_COMM_WORLD."""
+    def __init__(self, limit: float, borrows: bool) -> None:
+        """Collective over MPI_COMM_WORLD; ``borrows`` tells that Horovod started MPI."""
+        self._borrows = borrows
         self.collectives = 0
         """Number of collectives that this rank has begun to wait for; heartbeats carry it."""
         self._limit, self._beat = limit, min(limit / BEATS, SLOWEST)
@@ -85,9 +89,17 @@ class Watch:
         atexit.register(self.stop)  # runs before MPI's end, being registered after it
 
     def stop(self) -> None:
-        """Tells the peers that this rank is shutting down."""
+        """Tells the peers that this rank is shutting down.
+
+        If Horovod started MPI it will also finalize it, on all ranks, as soon as one has ended. So this waits until
+        the others have ended too, or have noticed.
+        """
         self._stopped.set()
         self._thread.join()
+        deadline = time.monotonic() + (LEAVE_SECONDS if self._borrows else 0)
+        while not MPI.Is_finalized() and SHUTDOWN != max(self._waited_for.values()) and time.monotonic() < deadline:
+            self._hear()
+            time.sleep(POLL_SECONDS)
 
     def explain(self) -> str | None:
         """Returns one sentence that names the ranks for which collectives failed; None if another rank prints it."""
@@ -107,6 +119,8 @@ class Watch:
     def _run(self) -> None:
         looked = time.monotonic()
         while not self._stopped.wait(POLL_SECONDS):
+            if MPI.Is_finalized():  # by Horovod, when another rank has ended
+                return
             self._hear()
             now = time.monotonic()
             if now - looked < self._beat:
@@ -116,7 +130,8 @@ class Watch:
             looked = now
             if silent := self._silence.silent():
                 self._end(silent)
-        self._tell(SHUTDOWN)
+        if not MPI.Is_finalized():
+            self._tell(SHUTDOWN)
 
     def _tell(self, count: int) -> None:
         """Sends a heartbeat to every peer whose last one has been delivered."""
@@ -134,6 +149,7 @@ class Watch:
                 self._waited_for[peer] = message[0]
                 if message[0] == SHUTDOWN:
                     self._silence.remove(peer)
+                    note_ended(peer, self._names([peer]))
                 else:
                     self._silence.heard(peer)
 
@@ -157,12 +173,15 @@ class Watch:
 _watch: Watch | None = None
 
 
-def start() -> None:
-    """Starts to watch all ranks of MPI_COMM_WORLD, unless the user has disabled it. Collective, once."""
+def start(borrows: bool) -> None:
+    """Starts to watch all ranks of MPI_COMM_WORLD, unless that has been done, or the user has disabled it. Collective.
+
+    ``borrows`` tells that Horovod started MPI, and will finalize it.
+    """
     global _watch
     _, limit = stall_limits()
-    if MPI.COMM_WORLD.size > 1 and limit < math.inf:
-        _watch = Watch(limit)
+    if _watch is None and MPI.COMM_WORLD.size > 1 and limit < math.inf:
+        _watch = Watch(limit, borrows)
 
 
 def counted(wait: Callable[[], T]) -> Callable[[], T]:

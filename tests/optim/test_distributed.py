@@ -2,6 +2,7 @@
 
 import copy
 import threading
+import warnings
 from dataclasses import dataclass
 
 import pytest
@@ -113,12 +114,28 @@ def test_learning_rate_schedulers_work():
     assert wrapped.param_groups[0]["lr"] == pytest.approx(0.1)
 
 
-def test_a_scheduler_made_before_is_refused():
-    """It keeps the step that does not average, and would put it in the place of the one that does."""
-    optimizer = torch.optim.SGD(model().parameters(), lr=1.0)
-    torch.optim.lr_scheduler.StepLR(optimizer, step_size=1)
-    with pytest.raises(ConfigurationError, match="schedulers after DistributedOptimizer"):
-        DistributedOptimizer(optimizer, transport=inprocess.InProcess())
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_scheduler_made_before_goes_on(loaded):
+    """It shares the parameter groups, also after a checkpoint has been loaded, and sees that steps are taken."""
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.1)
+    wrapped = DistributedOptimizer(optimizer, transport=inprocess.InProcess())
+    if loaded:
+        wrapped.load_state_dict(wrapped.state_dict())
+    rates = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for step in range(3):
+            rates.append(wrapped.param_groups[0]["lr"])
+            wrapped.zero_grad()
+            loss(net, batch(0, step)).backward()
+            before = flat(net)
+            wrapped.step()
+            gradient = torch.cat([parameter.grad.flatten() for parameter in net.parameters()])
+            torch.testing.assert_close(flat(net), before - rates[-1] * gradient)
+            scheduler.step()
+    assert rates == pytest.approx([1.0, 0.1, 0.01])
 
 
 def test_gradients_may_be_filled_in_and_missing_ones_count_as_zeros():
@@ -145,7 +162,7 @@ def test_frozen_parameters_do_not_travel():
     assert net[0].weight.grad is None
 
 
-def test_accumulated_passes_are_averaged():
+def test_accumulated_passes_are_added_up_as_in_horovod():
     def work(transport):
         net = model()
         optimizer = DistributedOptimizer(
@@ -159,7 +176,7 @@ def test_accumulated_passes_are_averaged():
 
     net = model()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    torch.stack([loss(net, batch(rank, step)) for rank in range(K) for step in (0, 1)]).mean().backward()
+    torch.stack([loss(net, batch(rank, step)) for rank in range(K) for step in (0, 1)]).sum().div(K).backward()
     optimizer.step()
     for parameters in inprocess.run(K, work):
         torch.testing.assert_close(parameters, flat(net))
@@ -229,11 +246,8 @@ def test_what_cannot_be_averaged_is_refused():
         optimizer.step(lambda: 0.0)
     with pytest.raises(TypeError, match="SGD has no extrapolation"):
         optimizer.extrapolation()
-    with pytest.raises(ConfigurationError, match="before making the optimizer distributed"):
-        optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)]})
-    x.grad = torch.sparse_coo_tensor([[0]], [1.0], (2,), check_invariants=True)
-    with pytest.raises(TypeError, match="sparse"):
-        optimizer.step()
+    with pytest.raises(ConfigurationError, match="distributed already"):
+        DistributedOptimizer(optimizer, transport=solo)
     with pytest.raises(ConfigurationError, match="compression must be a compressor"):
         DistributedOptimizer(torch.optim.SGD([x], lr=1.0), compression="minmax", transport=solo)
     with pytest.raises(ConfigurationError, match="leaves out parameter 0 of group 0"):
@@ -548,8 +562,9 @@ class TestOverlap:
 
 def test_gradients_are_views_into_one_buffer():
     net = model()
-    DistributedOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), transport=inprocess.InProcess())
+    optimizer = DistributedOptimizer(torch.optim.SGD(net.parameters(), lr=0.1), transport=inprocess.InProcess())
     loss(net, batch(0, 0)).backward()
+    assert optimizer.exchange_count == 0
     assert len({parameter.grad.untyped_storage().data_ptr() for parameter in net.parameters()}) == 1
 
 

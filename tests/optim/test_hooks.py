@@ -16,7 +16,10 @@ class Listener:
 
 def test_every_pass_is_told_of():
     x, y, listener = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True), Listener()
-    hooks = BackwardHooks({x: "x", y: "y"}, listener.hear, passes=2)
+    hooks = BackwardHooks(listener.hear, passes=2)
+    hooks.add(x, "x")
+    hooks.add(y, "y")
+    hooks.add(y, "y again")
     x.sum().backward()
     (x * y).sum().backward()
     assert sorted(complete for parameter, complete in listener.heard if parameter is x) == [False, True]
@@ -29,7 +32,8 @@ def test_every_pass_is_told_of():
 
 def test_one_pass_too_many_is_refused():
     x, listener = torch.ones(2, requires_grad=True), Listener()
-    hooks = BackwardHooks({x: "parameter 'x'"}, listener.hear, passes=1)
+    hooks = BackwardHooks(listener.hear, passes=1)
+    hooks.add(x, "parameter 'x'")
     x.sum().backward()
     with pytest.raises(RuntimeError, match="gradient of parameter 'x' was computed 2 times before an exchange"):
         x.sum().backward()
@@ -41,7 +45,8 @@ def test_one_pass_too_many_is_refused():
 
 def test_a_parameter_outlives_the_hooks_and_their_listener():
     x, listener = torch.ones(2, requires_grad=True), Listener()
-    heard, hooks = listener.heard, BackwardHooks({x: "x"}, listener.hear, passes=1)
+    heard, hooks = listener.heard, BackwardHooks(listener.hear, passes=1)
+    hooks.add(x, "x")
     del listener
     x.sum().backward()
     assert heard == []

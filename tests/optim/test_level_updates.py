@@ -10,17 +10,17 @@ from hvd_qgenx.transport import inprocess
 
 
 def buffers(rank, compression):
-    (buffer,) = made = flatten([torch.zeros(64, 128, requires_grad=True)], compression)
+    (buffer,) = made = flatten({torch.zeros(64, 128, requires_grad=True): "x"}, compression)
     buffer.vector.copy_(torch.randn(64 * 128, generator=torch.Generator().manual_seed(rank)) ** 3)
     return made
 
 
-def updated(transport, passes=1, scale=1.0):
+def updated(transport, factor=1.0, scale=1.0):
     compression, report = compressors.make("alq").for_rank(transport.rank), Report()
     found = buffers(transport.rank, compression)
-    found[0].vector *= scale
+    found[0].vector *= factor
     before = compression.learner.levels
-    update = update_levels(found, passes, transport, "update", report)
+    update = update_levels(found, scale, transport, "update", report)
     assert compression.learner.levels == update.levels != before
     return update, report.bytes_sent
 
@@ -38,8 +38,8 @@ def test_the_levels_are_those_of_all_ranks():
     assert together.levels != alone.levels
 
 
-def test_passes_are_averaged():
-    assert inprocess.run(2, lambda t: updated(t, passes=4, scale=4.0)) == inprocess.run(2, updated)
+def test_vectors_are_scaled_first():
+    assert inprocess.run(2, lambda t: updated(t, factor=4.0, scale=0.25)) == inprocess.run(2, updated)
 
 
 def test_without_a_learner_nothing_happens():

@@ -1,7 +1,11 @@
 """The state of one rank apart from that of all, and together again."""
 
+import pytest
+import torch
+
 import compressors
-from hvd_qgenx.optim.state import join, separate
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.optim.state import join, of_rank, ranks_of, separate
 
 STATE = {"state": {0: {"dual": 1, "previous": 2}, 1: {"dual": 3}}, "param_groups": [{"lr": 0.1}], "calls": 7}
 
@@ -11,19 +15,23 @@ def test_local_state_is_kept_apart():
     state = separate(STATE, compression, frozenset({"previous"}))
     local = state.pop("local")
     assert state == {"state": {0: {"dual": 1}, 1: {"dual": 3}}, "param_groups": [{"lr": 0.1}], "calls": 7}
-    assert local == {"compression": compression.state_dict(), "state": {0: {"previous": 2}, 1: {}}}
+    assert local == {
+        "compressor": repr(compression),
+        "compression": compression.state_dict(),
+        "state": {0: {"previous": 2}, 1: {}},
+    }
 
 
 def test_without_worker_state_only_the_compressor_is_local():
     compression = compressors.make("minmax")
     state = separate(STATE, compression, None)
-    assert state.pop("local") == {"compression": compression.state_dict()}
+    assert state.pop("local") == {"compressor": repr(compression), "compression": compression.state_dict()}
     assert state == STATE
 
 
 def test_joined_it_is_what_it_was():
     for worker_state in (None, frozenset({"previous"}), frozenset({"nothing"})):
-        before, after = (compressors.make("minmax").for_rank(rank) for rank in (5, 0))
+        before, after = (compressors.make("minmax").for_rank(5) for _ in range(2))
         before.stream.next_key()
         state = separate(STATE, before, worker_state)
         assert join(state, after) == STATE
@@ -36,3 +44,30 @@ def test_without_a_local_part_the_compressor_keeps_its_state():
     before = compression.state_dict()
     assert join(STATE, compression) == STATE
     assert compression.state_dict() == before
+
+
+@pytest.mark.parametrize("name", ["minmax", "alq", "none"])
+@pytest.mark.parametrize("combine", [lambda c: c, compressors.Exempt, compressors.Coded], ids=["alone", "exempt", "coded"])
+def test_what_another_rank_has_saved_as_its_own_is_not_taken_over(name, combine):
+    if combine is compressors.Coded and name == "none":
+        pytest.skip("there is nothing to code")
+    before, after = (combine(compressors.make(name)).for_rank(rank) for rank in (0, 2))
+    for _ in range(3):
+        before.compress(torch.ones(500, 2))
+    if before.learner is not None:
+        before.learner.set_levels([0, 0.25, 0.5, 1])
+    state = separate(STATE, before, frozenset({"previous"}))
+    with pytest.warns(UserWarning, match="rank 2 loads state that rank 0 has saved"):
+        common = join(state, after)
+    assert common["state"] == {0: {"dual": 1}, 1: {"dual": 3}}
+    assert ranks_of(after.state_dict()) == {2}
+    assert after.state_dict() == of_rank(before.state_dict(), 2)
+
+
+def test_state_of_another_compressor_is_refused():
+    state = separate(STATE, compressors.make("minmax", bits=4), None)
+    with pytest.raises(ConfigurationError, match="is that of an optimizer with MinMax.*bits=4.*, not Rotated"):
+        join(state, compressors.make("rotated", bits=4))
+    with pytest.raises(ConfigurationError, match="bits=4.*bits=8"):
+        join(state, compressors.make("minmax", bits=8))
+    assert join({**STATE, "local": {"compression": state["local"]["compression"]}}, compressors.MinMax(bits=4)) == STATE

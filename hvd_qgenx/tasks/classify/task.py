@@ -157,7 +157,7 @@ class ClassifyTask(Task):
     def fill_gradients(self, move: int, moving: Sequence[str] = (PLAYER,)) -> None:
         draws = range(move * self.config.accumulation, (move + 1) * self.config.accumulation)
         total = sum(sum(self.batches.counts(draw)) for draw in draws)
-        scale = self.transport.size * self.config.accumulation / total
+        scale = self.transport.size / total
         for draw in draws:
             images, labels = self.batches(draw)
             self.timer.credit(DATA)
