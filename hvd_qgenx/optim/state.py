@@ -55,7 +55,7 @@ def join(state: State, compression: Compressor) -> State:
         warnings.warn(
             f"rank {min(mine)} loads state that rank {min(theirs)} has saved: it takes what all ranks share, "
             "and keeps its own random stream; to go on bit for bit, save and load the state of every rank",
-            stacklevel=4,
+            stacklevel=3,
         )
         own = {}
     compression.load_state_dict(of_rank(local["compression"], min(mine)))

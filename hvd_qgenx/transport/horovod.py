@@ -146,6 +146,7 @@ class Ordered(Horovod):
         super().__init__(beside.process_set)
         self.local_rank, self.local_size = beside.local_rank, beside.local_size
         self._channel = Channel(beside.process_set.ranks)
+        _announce_joins()
 
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
         if tensor.device.type != "cpu":
@@ -167,6 +168,13 @@ def of_process_set(process_set: Any = None) -> Transport:
     if process_set is None or process_set.included():
         return Horovod(process_set or hvd.global_process_set)
     return InProcess()
+
+
+@functools.cache  # once
+def _announce_joins() -> None:
+    """Lets ``hvd.join`` tell the ranks whose compressed exchanges would wait for this one."""
+    join = hvd.join
+    hvd.join = functools.wraps(join)(lambda *arguments, **keywords: watch.join(lambda: join(*arguments, **keywords)))
 
 
 @functools.cache

@@ -11,15 +11,25 @@ from horovod.common.exceptions import HorovodInternalError
 from hvd_qgenx.transport.environment import STALL_DISABLED, STALL_SHUTDOWN, STALL_WARNING
 
 GRACE_SECONDS = 2.0
-"""What a rank has sent before it ended may be on its way for so long."""
+"""What a rank has sent before it left may be on its way for so long."""
 
-_ended: dict[int, tuple[str, float]] = {}
-"""Ranks that have ended: a name for messages, and when this was heard."""
+_ended: dict[int, str] = {}
+"""Ranks that have ended, with names for messages."""
+_joined: dict[int, str] = {}
+"""Likewise: ranks that are in ``hvd.join``."""
 
 
 def note_ended(rank: int, name: str) -> None:
     """Notes that a rank has ended; ``name`` is for messages."""
-    _ended.setdefault(rank, (name, time.monotonic()))
+    _ended[rank] = name
+
+
+def note_joined(rank: int, name: str, joined: bool) -> None:
+    """Notes whether a rank is in ``hvd.join``; ``name`` is for messages."""
+    if joined:
+        _joined[rank] = name
+    else:
+        _joined.pop(rank, None)
 
 
 def wait_until(
@@ -27,7 +37,7 @@ def wait_until(
     ranks: Collection[int],
     pause: float,
     problem: Callable[[str], str],
-    warns: bool = True,
+    own: bool = True,
 ) -> None:
     """Returns once ``done()`` is true, which other ranks bring about.
 
@@ -36,10 +46,10 @@ def wait_until(
         ranks: those that are waited for, as numbers among all ranks.
         pause: seconds between two looks, which leave the core to others.
         problem: makes a sentence, from the time waited, for a warning or an error.
-        warns: whether to warn after HOROVOD_STALL_CHECK_TIME_SECONDS.
+        own: whether the collective is ours; one of Horovod's warns by itself, and knows ``hvd.join``.
 
     Raises:
-        HorovodInternalError: one of the ranks has ended, or HOROVOD_STALL_SHUTDOWN_TIME_SECONDS are over.
+        HorovodInternalError: one of the ranks has left, or HOROVOD_STALL_SHUTDOWN_TIME_SECONDS are over.
     """
     if done():
         return
@@ -47,16 +57,25 @@ def wait_until(
     warn_after, stop_after = stall_limits()
     while not done():
         time.sleep(pause)
-        now = time.monotonic()
-        gone = [name for rank, (name, heard) in _ended.items() if rank in ranks and now - heard > GRACE_SECONDS]
-        if gone:
-            raise HorovodInternalError(f"{', '.join(gone)} has ended, so the others cannot go on")
-        seconds = now - began
+        seconds = time.monotonic() - began
+        if seconds > GRACE_SECONDS:
+            _require(ranks, _ended, "has ended, so the others cannot go on")
+            _require(
+                ranks if own else (),
+                _joined,
+                "has called hvd.join(), which compressed exchanges do not support; give all ranks as many batches, "
+                "or use compression none",
+            )
         if seconds > stop_after:
             raise HorovodInternalError(problem(f"{seconds:.0f} s"))
-        if warns and seconds > warn_after and not warned:
+        if own and seconds > warn_after and not warned:
             warnings.warn(problem(f"{seconds:.0f} s"), stacklevel=2)
             warned = True
+
+
+def _require(ranks: Collection[int], left: dict[int, str], problem: str) -> None:
+    if names := [name for rank, name in sorted(left.items()) if rank in ranks]:
+        raise HorovodInternalError(f"{', '.join(names)} {problem}")
 
 
 def stall_limits() -> tuple[float, float]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from hvd_qgenx.transport.abort import abort
 from hvd_qgenx.transport.mpi import MPI
-from hvd_qgenx.transport.patience import note_ended, stall_limits
+from hvd_qgenx.transport.patience import note_ended, note_joined, stall_limits
 
 T = TypeVar("T")
 
@@ -30,6 +30,8 @@ LEAVE_SECONDS = 10.0
 """Where Horovod finalizes MPI, a rank that ends waits so long, at most, for others to leave what they do on MPI."""
 SHUTDOWN = -1
 """Message in place of the number of collectives: the rank is shutting down."""
+JOINED = -2
+"""Likewise: the rank is in ``hvd.join``."""
 
 
 class Silence:
@@ -42,6 +44,8 @@ class Silence:
     """
 
     def __init__(self, peers: Iterable[int], limit: float, beat: float) -> None:
+        self.joined = False
+        """Whether this rank is in ``hvd.join``."""
         self._limit, self._beat = limit, beat
         self._seconds = dict.fromkeys(peers, 0.0)
 
@@ -75,6 +79,8 @@ class Watch:
         self._borrows = borrows
         self.collectives = 0
         """Number of collectives that this rank has begun to wait for; heartbeats carry it."""
+        self.joined = False
+        """Whether this rank is in ``hvd.join``."""
         self._limit, self._beat = limit, min(limit / BEATS, SLOWEST)
         self._communicator = MPI.COMM_WORLD.Dup()
         self._rank = self._communicator.rank
@@ -97,7 +103,7 @@ class Watch:
         self._stopped.set()
         self._thread.join()
         deadline = time.monotonic() + (LEAVE_SECONDS if self._borrows else 0)
-        while not MPI.Is_finalized() and SHUTDOWN != max(self._waited_for.values()) and time.monotonic() < deadline:
+        while not MPI.Is_finalized() and max(self._waited_for.values()) >= 0 and time.monotonic() < deadline:
             self._hear()
             time.sleep(POLL_SECONDS)
 
@@ -117,15 +123,16 @@ class Watch:
         )
 
     def _run(self) -> None:
-        looked = time.monotonic()
+        looked, told_joined = time.monotonic(), False
         while not self._stopped.wait(POLL_SECONDS):
             if MPI.Is_finalized():  # by Horovod, when another rank has ended
                 return
             self._hear()
             now = time.monotonic()
-            if now - looked < self._beat:
+            if now - looked < self._beat and told_joined == self.joined:
                 continue
-            self._tell(self.collectives)
+            told_joined = self.joined
+            self._tell(JOINED if told_joined else self.collectives)
             self._silence.advance(now - looked)
             looked = now
             if silent := self._silence.silent():
@@ -152,6 +159,7 @@ class Watch:
                     note_ended(peer, self._names([peer]))
                 else:
                     self._silence.heard(peer)
+                    note_joined(peer, self._names([peer]), message[0] == JOINED)
 
     def _end(self, silent: Sequence[int]) -> None:
         """Ends this process; the first of the ranks that are left prints why, and the others give it time to."""
@@ -193,6 +201,17 @@ def counted(wait: Callable[[], T]) -> Callable[[], T]:
         return wait()
 
     return counted_wait
+
+
+def join(wait: Callable[[], T]) -> T:
+    """Calls ``wait``, and tells the other ranks that this one takes part in no collectives meanwhile."""
+    if _watch is None:
+        return wait()
+    _watch.joined = True
+    try:
+        return wait()
+    finally:
+        _watch.joined = False
 
 
 def explain() -> str | None:
