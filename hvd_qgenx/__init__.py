@@ -16,6 +16,7 @@ __all__ = [
     "PastExtraAdam",
     "PastExtraSGD",
     "QGenX",
+    "init",
 ]
 
 if TYPE_CHECKING:
@@ -29,5 +30,6 @@ if TYPE_CHECKING:
         PastExtraSGD,
         QGenX,
     )
+    from hvd_qgenx.transport.launch import init
 else:
-    __getattr__ = lazy(__name__, dict.fromkeys(__all__, "hvd_qgenx.optim"))
+    __getattr__ = lazy(__name__, {**dict.fromkeys(__all__, "hvd_qgenx.optim"), "init": "hvd_qgenx.transport.launch"})

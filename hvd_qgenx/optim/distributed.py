@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 
 from compressors import Compressor, LevelUpdate
 from hvd_qgenx import exchange as exchanges
-from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import Exchange, ExchangeOptions, Pipeline, Report
 from hvd_qgenx.optim import grad_scaler
 from hvd_qgenx.optim.agreement import check_agreement, compare_first
@@ -440,6 +439,11 @@ class _Distributed(Wrapper):
 
 
 def _horovod(process_set: Any) -> Transport:
-    from hvd_qgenx.transport.horovod import of_process_set
+    """Returns the ranks of one of Horovod's process sets, or of all; a rank outside of it is alone."""
+    from hvd_qgenx.transport.horovod import Horovod
+    from hvd_qgenx.transport.inprocess import InProcess
+    from hvd_qgenx.transport.launch import init
 
-    return of_process_set(process_set)
+    if process_set is None or process_set.process_set_id == 0:
+        return init()
+    return Horovod(process_set) if process_set.included() else InProcess()

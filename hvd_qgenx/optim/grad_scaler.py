@@ -26,7 +26,7 @@ def install() -> None:
 
 
 def _exchanging(unscale: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a scaler's ``_unscale_grads_``, by which all its methods look at gradients, with an exchange before it."""
+    """Returns ``_unscale_grads_``, by which all methods of a scaler look at gradients, with an exchange before it."""
 
     @functools.wraps(unscale)
     def exchange_and_unscale(scaler: GradScaler, optimizer: Any, *arguments: Any, **keywords: Any) -> Any:

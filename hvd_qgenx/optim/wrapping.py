@@ -49,7 +49,9 @@ def wrap(optimizer: Optimizer, wrapper: type[W], *bases: type, **methods: Callab
     step = attributes.pop("step", None)
     if step is not None:
         if not hasattr(step, "_wrapped_by_lr_sched"):
-            raise ConfigurationError("something has replaced the optimizer's step(); make it after DistributedOptimizer")
+            raise ConfigurationError(
+                "something has replaced the optimizer's step(); make it after DistributedOptimizer"
+            )
         optimizer._opt_called = True  # type: ignore[attr-defined]  # its scheduler sees no step from now on
     module = bases[0].__module__ if bases else wrapper.__module__
     made: type[W] = type(base.__name__, (wrapper, *bases, base), {"_base": base, "__module__": module, **methods})

@@ -26,7 +26,6 @@ from hvd_qgenx.transport.environment import (
     TUNED_RULES,
     YIELD_WHEN_IDLE,
 )
-from hvd_qgenx.transport.inprocess import InProcess
 from hvd_qgenx.transport.launcher import STALL_SECONDS, launched_local_size, launched_size
 from hvd_qgenx.transport.mpi import EAGER_BYTES, Channel, library, unusable
 from hvd_qgenx.transport.patience import wait_until
@@ -161,13 +160,6 @@ class Ordered(Horovod):
             return super().all_to_all(tensor, sizes, name, received)
         wait = self._channel.start(tensor.split(list(sizes)), received, name)
         return Work(watch.counted(wait), self._scatter_bytes(tensor, sizes))
-
-
-def of_process_set(process_set: Any = None) -> Transport:
-    """Returns the ranks of one of Horovod's process sets, or of all; a rank outside of it is alone."""
-    if process_set is None or process_set.included():
-        return Horovod(process_set or hvd.global_process_set)
-    return InProcess()
 
 
 @functools.cache  # once

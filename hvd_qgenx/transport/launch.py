@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport.launcher import is_elastic, launcher_rank
+from hvd_qgenx.transport.startup import check_start
 
 if TYPE_CHECKING:
     from hvd_qgenx.transport.base import Transport
@@ -38,6 +39,28 @@ def launched() -> Transport:
             "or start the command without horovodrun for a single rank"
         ) from error
     return Horovod()
+
+
+def init(ranks: int | None = None, hosts: int | None = None) -> Transport:
+    """Starts Horovod's ranks, with all that ``hvd.init`` leaves out: call it first in a program, in its place.
+
+    MPI and Horovod get settings that exchanges are fast with. Ranks that are silent, frozen or cut off, or that
+    have ended early, end the job instead of keeping it waiting. ``DistributedOptimizer`` does the same for a program
+    that has called ``hvd.init``, as far as it can be done later. Collective; may be called again.
+
+    Args:
+        ranks: how many there are to be; None accepts any.
+        hosts: on how many hosts; None accepts any.
+
+    Raises:
+        DisagreementError: on all ranks, if these numbers are others, ranks have different versions of packages, or
+            the launcher has started ranks that do not see each other.
+    """
+    from hvd_qgenx.transport.horovod import Horovod
+
+    transport = Horovod()
+    check_start(transport, ranks, hosts)
+    return transport
 
 
 def launched_elastic(train: Callable[[Transport, Committed], T]) -> T:

@@ -47,7 +47,9 @@ def test_without_a_local_part_the_compressor_keeps_its_state():
 
 
 @pytest.mark.parametrize("name", ["minmax", "alq", "none"])
-@pytest.mark.parametrize("combine", [lambda c: c, compressors.Exempt, compressors.Coded], ids=["alone", "exempt", "coded"])
+@pytest.mark.parametrize(
+    "combine", [lambda c: c, compressors.Exempt, compressors.Coded], ids=["alone", "exempt", "coded"]
+)
 def test_what_another_rank_has_saved_as_its_own_is_not_taken_over(name, combine):
     if combine is compressors.Coded and name == "none":
         pytest.skip("there is nothing to code")
