@@ -65,7 +65,7 @@ def compare_first(buffers: Sequence[FlatBuffer], note: T, transport: Transport, 
     return [theirs for _, theirs in everyone]
 
 
-def _fingerprints(buffers: Sequence[FlatBuffer]) -> list[str]:
+def _fingerprints(buffers: Sequence[FlatBuffer]) -> list[int]:
     return [
         fingerprint(segment.compressor, buffer.vector.dtype, buffer.vector.device)
         for buffer in buffers

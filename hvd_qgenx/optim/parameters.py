@@ -19,9 +19,7 @@ def given_names(named: Iterable[tuple[str, Tensor]] | None) -> dict[Tensor, str]
     """
     pairs = list(named or ())
     for pair in pairs:
-        if not (
-            isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], Tensor)
-        ):
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], Tensor)):
             raise ConfigurationError(
                 "named_parameters must be pairs of a name and a parameter, as model.named_parameters() yields them"
             )

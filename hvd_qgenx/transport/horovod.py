@@ -4,7 +4,7 @@ import functools
 import os
 import socket
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
@@ -51,7 +51,7 @@ class Horovod(Transport):
         if process_set is hvd.global_process_set and unusable() is None:
             watch.start(borrows=begun_by_user)
         self.process_set = process_set
-        self._numbers = _numbers(tuple(process_set.ranks))
+        self._numbers = _numbers[tuple(process_set.ranks)]
         self.rank, self.size = process_set.rank(), process_set.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
 
@@ -116,7 +116,7 @@ class Horovod(Transport):
         return mine
 
     def _wait(self, handle: Any, name: str) -> Callable[[], Any]:
-        """Returns a function that waits for a collective of Horovod's, which warns by itself, and returns its result."""
+        """Returns a function that waits for a collective of Horovod's and returns its result."""
         ranks = frozenset(self.process_set.ranks)
 
         def wait() -> Any:
@@ -169,10 +169,8 @@ def _announce_joins() -> None:
     hvd.join = functools.wraps(join)(lambda *arguments, **keywords: watch.join(lambda: join(*arguments, **keywords)))
 
 
-@functools.cache
-def _numbers(ranks: tuple[int, ...]) -> Counter[str]:
-    """Returns how often names have been used among these ranks, by whatever transport of this process."""
-    return Counter()
+_numbers: defaultdict[tuple[int, ...], Counter[str]] = defaultdict(Counter)
+"""How often names have been used among ranks, by all transports of this process."""
 
 
 @functools.cache  # Horovod refuses a second set of the same ranks
@@ -183,7 +181,7 @@ def _process_set(ranks: tuple[int, ...]) -> hvd.ProcessSet:
 def forget_process_sets() -> None:
     """Drops the process sets, which Horovod has lost when it was started again, and the names in use."""
     _process_set.cache_clear()
-    _numbers.cache_clear()
+    _numbers.clear()
 
 
 def with_length(tensor: Tensor) -> Tensor:

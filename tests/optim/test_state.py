@@ -68,8 +68,8 @@ def test_what_another_rank_has_saved_as_its_own_is_not_taken_over(name, combine)
 
 def test_state_of_another_compressor_is_refused():
     state = separate(STATE, compressors.make("minmax", bits=4), None)
-    with pytest.raises(ConfigurationError, match="is that of an optimizer with MinMax.*bits=4.*, not Rotated"):
+    with pytest.raises(ConfigurationError, match=r"is that of an optimizer with MinMax.*bits=4.*, not Rotated"):
         join(state, compressors.make("rotated", bits=4))
-    with pytest.raises(ConfigurationError, match="bits=4.*bits=8"):
+    with pytest.raises(ConfigurationError, match=r"bits=4.*bits=8"):
         join(state, compressors.make("minmax", bits=8))
     assert join({**STATE, "local": {"compression": state["local"]["compression"]}}, compressors.MinMax(bits=4)) == STATE
