@@ -1,7 +1,6 @@
 """Compares what all ranks must have in common before they exchange gradients."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 from torch import Tensor
 
@@ -9,8 +8,6 @@ from compressors import Compressor, fingerprint
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.optim.buffers import FlatBuffer, gradient_strides
 from hvd_qgenx.transport import Transport
-
-T = TypeVar("T")
 
 
 def check_agreement(
@@ -47,22 +44,6 @@ def check_agreement(
         for rank, theirs in enumerate(everyone):
             if theirs[problem] != everyone[0][problem]:
                 raise ConfigurationError(f"ranks 0 and {rank} were {problem}")
-
-
-def compare_first(buffers: Sequence[FlatBuffer], note: T, transport: Transport, name: str) -> list[T]:
-    """Compares compressors once more, as some ranks may have loaded a checkpoint; returns all ranks' notes. Collective.
-
-    Raises:
-        ConfigurationError: on all ranks, if their compressors hold different levels.
-    """
-    everyone = transport.all_gather_object((_fingerprints(buffers), note), name)
-    for rank, (theirs, _) in enumerate(everyone):
-        if theirs != everyone[0][0]:
-            raise ConfigurationError(
-                f"the compressors of ranks 0 and {rank} hold different levels; "
-                "load the checkpoint on every rank, not on some"
-            )
-    return [theirs for _, theirs in everyone]
 
 
 def _fingerprints(buffers: Sequence[FlatBuffer]) -> list[int]:

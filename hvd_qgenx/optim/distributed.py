@@ -14,7 +14,7 @@ from compressors import Compressor, LevelUpdate
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.exchange import Exchange, ExchangeOptions, Pipeline, Report
 from hvd_qgenx.optim import grad_scaler
-from hvd_qgenx.optim.agreement import check_agreement, compare_first
+from hvd_qgenx.optim.agreement import check_agreement
 from hvd_qgenx.optim.buffers import FlatGradients, flatten
 from hvd_qgenx.optim.hooks import BackwardHooks
 from hvd_qgenx.optim.level_updates import update_levels
@@ -269,7 +269,7 @@ class _Distributed(Wrapper):
 
     def _exchange_rows(self, parameter: Tensor, name: str) -> None:
         own, transport = parameter.grad, self.exchange.transport
-        mean = mean_of_rows(own, parameter, self.compression, transport, name, self.report).mul_(self._scale)
+        mean = mean_of_rows(own, parameter, self.compression, self._scale, transport, name, self.report)
         parameter.grad = mean
         self._note_not_finite(parameter, own, mean.values())
 
@@ -287,10 +287,10 @@ class _Distributed(Wrapper):
             self._not_finite = [*(self._not_finite or ()), *([self._names[parameter]] if bad else ())]
 
     def _settle(self) -> None:
-        """Compares, with the first exchange, what was not known when the optimizer was made. Collective."""
+        """Agrees, at the first exchange, on what was not known when the optimizer was made. Collective."""
         moved = bool(self._before_broadcast)
         sparse = [] if self.sparse_as_dense else [self._names[p] for buffer in self._buffers for p in buffer.sparse]
-        everyone = compare_first(self._buffers, (moved, sparse), self.exchange.transport, f"{self._name}.first")
+        everyone = self.exchange.transport.all_gather_object((moved, sparse), f"{self._name}.first")
         if not all(theirs for theirs, _ in everyone):
             for parameter, before, after in self._before_broadcast:
                 if torch.equal(parameter, after):
@@ -396,7 +396,7 @@ class _Distributed(Wrapper):
         """Adds parameters, which are exchanged from now on. Collective."""
         self._forget_exchange()
         self._base.add_param_group(self, param_group)
-        self._names = name_parameters(self.param_groups, {})
+        self._names = {**name_parameters(self.param_groups, {}), **self._names}
         self._lay_out()
 
     @property

@@ -1,5 +1,7 @@
 """Sparse gradients, as of embeddings: rows and values are exchanged, in place of all the zeros between."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,13 @@ COUNT_BYTES = 8
 
 
 def mean_of_rows(
-    gradient: Tensor | None, parameter: Tensor, compression: Compressor, transport: Transport, name: str, report: Report
+    gradient: Tensor | None,
+    parameter: Tensor,
+    compression: Compressor,
+    scale: float,
+    transport: Transport,
+    name: str,
+    report: Report,
 ) -> Tensor:
     """Returns the mean over ranks of sparse gradients, sparse too: the same bits on all ranks. Collective.
 
@@ -22,6 +30,7 @@ def mean_of_rows(
         gradient: this rank's, of the parameter's shape, with or without zeros in between; None stands for zeros.
         parameter: the parameter.
         compression: compresses the values, as it would compress the whole parameter.
+        scale: factor on the mean.
         transport: carries the rows.
         name: names the collective; equal on all ranks.
         report: gets the bytes and seconds.
@@ -35,10 +44,18 @@ def mean_of_rows(
     messages = report.wait(transport.all_gather(message, None, name))
     with report.clock("decode"):
         decoded = [_decode(each, parameter, compressor) for each in messages]
-        places = torch.cat([rows for rows, _ in decoded]).to(parameter.device)
-        total = torch.cat([values for _, values in decoded]).to(parameter.device) / len(decoded)
-        mean = torch.sparse_coo_tensor(places[None], total, parameter.shape, check_invariants=True)
-        return mean.coalesce()
+        return _mean(decoded, parameter, scale)
+
+
+def _mean(everyone: Sequence[tuple[Tensor, Tensor]], parameter: Tensor, scale: float) -> Tensor:
+    """Adds up the ranks' rows, each rank's once and in rank order, so that sums have the same bits everywhere."""
+    rows = torch.cat([numbers for numbers, _ in everyone]).unique()
+    total = parameter.new_zeros((len(rows), *parameter.shape[1:]))
+    for numbers, values in everyone:
+        total.index_add_(0, torch.searchsorted(rows, numbers).to(total.device), values.to(total.device))
+    total.mul_(scale / len(everyone))
+    places = rows.to(total.device)[None]
+    return torch.sparse_coo_tensor(places, total, parameter.shape, is_coalesced=True, check_invariants=True)
 
 
 def _rows(gradient: Tensor | None, parameter: Tensor) -> tuple[Tensor, Tensor]:
