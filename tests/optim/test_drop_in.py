@@ -1,6 +1,7 @@
 """What a script of Horovod's may do with its optimizer, over in-process ranks."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -110,7 +111,7 @@ def embed(transport, make, *, steps=4, **options):
         embedding_loss(net, transport.rank, step).backward()
         optimizer.step()
         sent.append(optimizer.report.bytes_sent)
-    return net.weight.detach(), [after - before for before, after in zip(sent, sent[1:], strict=False)]
+    return net.weight.detach(), [after - before for before, after in itertools.pairwise(sent)]
 
 
 SPARSE = {
@@ -250,7 +251,7 @@ def test_layouts_that_differ_between_ranks_are_found():
 
 
 def test_one_checkpoint_serves_all_ranks():
-    """Ranks that load what rank 0 has saved keep their random streams, and Q-GenX's last gradient of rank 0 is dropped."""
+    """Ranks keep their random streams, and do not take rank 0's own last gradient for theirs."""
 
     def work(transport):
         def make():

@@ -13,7 +13,7 @@ from hvd_qgenx.transport import inprocess
 K = 3
 
 
-def plain(optimizer, scaler, net):
+def plain(optimizer, scaler, _):
     scaler.step(optimizer)
 
 
