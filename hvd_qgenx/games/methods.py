@@ -39,7 +39,9 @@ class Players:
     def optimizer(self, make: Callable[..., Any], lr: float, *players: str) -> Any:
         """Makes a distributed optimizer of these players, by default of all."""
         groups = [{"params": [self._parameters[player]], "player": player} for player in players or self.game.players]
-        return DistributedOptimizer(make(groups, lr=lr), None, self.compressor, exchange=self.exchange)
+        optimizer = DistributedOptimizer(make(groups, lr=lr), None, self.compressor, exchange=self.exchange)
+        optimizer.raise_on_divergence = True
+        return optimizer
 
     def fill_gradients(self) -> None:
         """Calls this worker's oracle where the players are, and puts the answer into the gradients."""

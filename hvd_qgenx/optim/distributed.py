@@ -18,7 +18,7 @@ from hvd_qgenx.optim.agreement import check_agreement
 from hvd_qgenx.optim.buffers import FlatGradients, flatten
 from hvd_qgenx.optim.hooks import BackwardHooks
 from hvd_qgenx.optim.level_updates import update_levels
-from hvd_qgenx.optim.not_finite import raise_not_finite
+from hvd_qgenx.optim.not_finite import listing, raise_not_finite
 from hvd_qgenx.optim.parameters import given_names, in_backward_order, name_parameters
 from hvd_qgenx.optim.sparse import mean_of_rows
 from hvd_qgenx.optim.state import join, separate
@@ -110,6 +110,9 @@ class _Distributed(Wrapper):
         self.compression = compression.for_rank(transport.rank)
         self.measure_error = False
         """Measure the compressor's error at every exchange (costs one more decode)."""
+        self.raise_on_divergence = False
+        """Raise an error also if the same gradients of all ranks hold Inf or NaN: without ranks to blame, training goes
+        on by default, with a warning, as it does in torch."""
         self.overlap = True
         """Exchange gradients as backward computes them; otherwise, when ``step`` or the like is called."""
         self.update_levels_next = False
@@ -123,7 +126,7 @@ class _Distributed(Wrapper):
         self.sparse_as_dense = sparse_as_dense
         """Exchange sparse gradients as dense ones."""
         self._name = transport.unique("optimizer")
-        self._names = name_parameters(self.param_groups, given)
+        self._parameter_names = name_parameters(self.param_groups, given)
         self._scale = float(transport.size) if total else 1.0
         self._background = ThreadPoolExecutor(1, "exchange")
         self._pipeline: Pipeline | None = None
@@ -144,7 +147,7 @@ class _Distributed(Wrapper):
     def _lay_out(self) -> None:
         """Makes flat buffers for all gradients that are exchanged as such; keeps gradients as they are. Collective."""
         taken = [p for p in in_backward_order(self.param_groups) if p.requires_grad or p in self._buffer_of]
-        names = {parameter: self._names[parameter] for parameter in taken if parameter not in self._sparse}
+        names = {parameter: self._parameter_names[parameter] for parameter in taken if parameter not in self._sparse}
         self._buffers = flatten(names, self.compression)
         self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
         self._exchanges = [
@@ -155,7 +158,7 @@ class _Distributed(Wrapper):
         check_agreement(names, self.compression, self._buffers, slices, self.exchange.transport, layout)
         for parameter in names:
             self._hooks.add(parameter, names[parameter])
-        self._left_out = [parameter for parameter in self._names if not self._exchanges_gradient(parameter)]
+        self._left_out = [parameter for parameter in self._parameter_names if not self._exchanges_gradient(parameter)]
 
     def _exchanges_gradient(self, parameter: Tensor) -> bool:
         return parameter in self._buffer_of or parameter in self._sparse
@@ -198,7 +201,7 @@ class _Distributed(Wrapper):
     def synchronize(self) -> None:
         """Replaces the gradients by their means over all ranks, the same bits on each.
 
-        If the gradient of any rank held Inf or NaN, all ranks get NaN; their next move raises an error, unless a
+        If the gradient of any rank held Inf or NaN, so does the mean, and the next move raises an error, unless a
         ``GradScaler`` skips it.
 
         Raises:
@@ -246,15 +249,12 @@ class _Distributed(Wrapper):
         self.level_update = found or self.level_update
 
     def _find_not_finite(self, pipeline: Pipeline) -> list[str] | None:
-        """Returns the names of this rank's gradients that held Inf or NaN, if a mean does; its buffer becomes NaN."""
+        """Returns the names of this rank's gradients that held Inf or NaN, if a mean does."""
         if all(transfer.finite for transfer in pipeline.transfers):
             return None
-        found = list(zip(self._buffers, pipeline.transfers, strict=True))
+        found = zip(self._buffers, pipeline.transfers, strict=True)
         bad = {parameter for buffer, transfer in found for parameter in buffer.owners(transfer.not_finite)}
-        for buffer, transfer in found:
-            if not transfer.finite:
-                buffer.unwatched.fill_(torch.nan)
-        return [name for parameter, name in self._names.items() if parameter in bad]
+        return [name for parameter, name in self._parameter_names.items() if parameter in bad]
 
     def _exchange_others(self) -> None:
         """Exchanges the gradients that lie in no buffer: sparse ones, and those of parameters that were just thawed."""
@@ -284,12 +284,16 @@ class _Distributed(Wrapper):
     def _note_not_finite(self, parameter: Tensor, own: Tensor | None, mean: Tensor) -> None:
         if not torch.isfinite(mean).all():
             bad = own is not None and not torch.isfinite(own.to_dense()).all()
-            self._not_finite = [*(self._not_finite or ()), *([self._names[parameter]] if bad else ())]
+            self._not_finite = [*(self._not_finite or ()), *([self._parameter_names[parameter]] if bad else ())]
 
     def _settle(self) -> None:
         """Agrees, at the first exchange, on what was not known when the optimizer was made. Collective."""
         moved = bool(self._before_broadcast)
-        sparse = [] if self.sparse_as_dense else [self._names[p] for buffer in self._buffers for p in buffer.sparse]
+        sparse = (
+            []
+            if self.sparse_as_dense
+            else [self._parameter_names[p] for buffer in self._buffers for p in buffer.sparse]
+        )
         everyone = self.exchange.transport.all_gather_object((moved, sparse), f"{self._name}.first")
         if not all(theirs for theirs, _ in everyone):
             for parameter, before, after in self._before_broadcast:
@@ -298,7 +302,7 @@ class _Distributed(Wrapper):
         self._before_broadcast.clear()
         found = set[str]().union(*(names for _, names in everyone))
         if found:
-            self._sparse = [parameter for parameter, name in self._names.items() if name in found]
+            self._sparse = [parameter for parameter, name in self._parameter_names.items() if name in found]
             self._lay_out()
 
     def exchange_for_scaler(self) -> None:
@@ -366,11 +370,16 @@ class _Distributed(Wrapper):
             if exchanges:
                 self.synchronize()
             if self._not_finite is not None and not hasattr(self, "found_inf"):  # which a GradScaler looks after
-                transport, name = self.exchange.transport, f"{self._name}.non-finite"
-                raise_not_finite(self._not_finite, self.compression, transport, name)
+                self._handle_not_finite(self._not_finite)
             return function(self)
         finally:
             self._forget_exchange()
+
+    def _handle_not_finite(self, mine: list[str]) -> None:
+        everyone = self.exchange.transport.all_gather_object(mine, f"{self._name}.non-finite")
+        if self.raise_on_divergence or not mine or any(theirs != mine for theirs in everyone):
+            raise_not_finite(everyone, self.compression)
+        warnings.warn(f"Inf or NaN in gradients on all ranks: {listing(mine)}", stacklevel=4)
 
     def _forget_exchange(self) -> None:
         if self._pipeline is not None:  # all ranks have begun this exchange, so all must end it
@@ -396,7 +405,7 @@ class _Distributed(Wrapper):
         """Adds parameters, which are exchanged from now on. Collective."""
         self._forget_exchange()
         self._base.add_param_group(self, param_group)
-        self._names = {**name_parameters(self.param_groups, {}), **self._names}
+        self._parameter_names = {**name_parameters(self.param_groups, {}), **self._parameter_names}
         self._lay_out()
 
     @property

@@ -5,24 +5,20 @@ from typing import NoReturn
 
 from compressors import Compressor
 from hvd_qgenx.errors import NonFiniteGradientError, TrainingError
-from hvd_qgenx.transport import Transport
 
 
-def raise_not_finite(names: Sequence[str], compression: Compressor, transport: Transport, name: str) -> NoReturn:
-    """Ends all ranks, whose gradients were not finite after an exchange. Collective.
+def raise_not_finite(everyone: Sequence[Sequence[str]], compression: Compressor) -> NoReturn:
+    """Ends all ranks, whose gradients were not finite after an exchange.
 
     Args:
-        names: parameters whose gradients were not finite on this rank before the exchange.
+        everyone: for every rank the parameters whose gradients were not finite before the exchange.
         compression: the compressor, for the message.
-        transport: carries the names.
-        name: names the collective; equal on all ranks.
 
     Raises:
         NonFiniteGradientError: a gradient held Inf or NaN on some rank.
         TrainingError: the gradients were finite on all ranks.
     """
-    everyone = transport.all_gather_object(list(names), name)
-    found = [f"rank {rank}: {_listing(theirs)}" for rank, theirs in enumerate(everyone) if theirs]
+    found = [f"rank {rank}: {listing(theirs)}" for rank, theirs in enumerate(everyone) if theirs]
     if found:
         raise NonFiniteGradientError("Inf or NaN in a gradient on " + "; ".join(found))
     raise TrainingError(
@@ -30,6 +26,7 @@ def raise_not_finite(names: Sequence[str], compression: Compressor, transport: T
     )
 
 
-def _listing(names: list[str], most: int = 3) -> str:
+def listing(names: Sequence[str], most: int = 3) -> str:
+    """Returns names, the first few if there are many."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -15,7 +15,7 @@ def given_names(named: Iterable[tuple[str, Tensor]] | None) -> dict[Tensor, str]
     """Returns parameters with the names that a user gave them, as by ``model.named_parameters()``.
 
     Raises:
-        ConfigurationError: these are not pairs, or two parameters have the same name.
+        ConfigurationError: these are not pairs.
     """
     pairs = list(named or ())
     for pair in pairs:
@@ -23,12 +23,6 @@ def given_names(named: Iterable[tuple[str, Tensor]] | None) -> dict[Tensor, str]
             raise ConfigurationError(
                 "named_parameters must be pairs of a name and a parameter, as model.named_parameters() yields them"
             )
-    several = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
-    if several:
-        raise ConfigurationError(
-            f"named_parameters has the name {several[0]!r} more than once; "
-            "give prefixes, as model.named_parameters(prefix=...) does"
-        )
     return {parameter: name for name, parameter in pairs}
 
 
@@ -40,7 +34,7 @@ def name_parameters(groups: Groups, given: dict[Tensor, str]) -> dict[Tensor, st
         given: names of all parameters; if there are none, parameters are named by their positions.
 
     Raises:
-        ConfigurationError: ``given`` leaves out a parameter.
+        ConfigurationError: ``given`` leaves out a parameter, or has the same name for two of one player.
     """
     names: dict[Tensor, str] = {}
     for index, group in enumerate(groups):
@@ -50,6 +44,11 @@ def name_parameters(groups: Groups, given: dict[Tensor, str]) -> dict[Tensor, st
                 raise ConfigurationError(f"named_parameters leaves out parameter {place} of group {index}")
             name = repr(given.get(parameter, f"{index}.{place}"))
             names[parameter] = f"{player} parameter {name}" if player else f"parameter {name}"
+    several = [name for name, count in Counter(names.values()).items() if count > 1]
+    if several:
+        raise ConfigurationError(
+            f"several are called {several[0]}; give prefixes, as model.named_parameters(prefix=...) does"
+        )
     return names
 
 

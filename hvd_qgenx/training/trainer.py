@@ -161,7 +161,7 @@ class Trainer:
         """Makes the distributed optimizer of the players that move together."""
         players = self.task.turns[turn]
         groups = [group for player in players for group in self.task.parameter_groups(player)]
-        return DistributedOptimizer(
+        optimizer = DistributedOptimizer(
             self.config.method.make(groups, **self.config.optimizer_settings),
             [named for player in players for named in self.task.players[player].named_parameters()],
             self.config.make_compressor(stream=turn),
@@ -169,3 +169,5 @@ class Trainer:
             exchange=self.config.exchange,
             transport=self.transport,
         )
+        optimizer.raise_on_divergence = True
+        return optimizer

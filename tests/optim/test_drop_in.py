@@ -185,12 +185,19 @@ class TestStocksArguments:
             ({"backward_passes_per_step": 1.5}, "a whole number from 1 on, not 1.5"),
             ({"named_parameters": [torch.zeros(2)]}, "must be pairs of a name and a parameter"),
             ({"named_parameters": {"x": torch.zeros(2)}}, "must be pairs of a name and a parameter"),
-            ({"named_parameters": [("x", torch.zeros(2)), ("x", torch.ones(2))]}, "the name 'x' more than once"),
         ],
     )
     def test_what_is_refused(self, options, message):
         with pytest.raises(ConfigurationError, match=message):
             self.step(inprocess.InProcess(), **options)
+
+    def test_two_parameters_of_one_name_are_refused_unless_they_are_of_two_players(self):
+        x, y = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+        with pytest.raises(ConfigurationError, match="several are called parameter 'weight'; give prefixes"):
+            named = [("weight", x), ("weight", y)]
+            DistributedOptimizer(torch.optim.SGD([x, y], lr=1.0), named, transport=inprocess.InProcess())
+        groups = [{"params": [x], "player": "generator"}, {"params": [y], "player": "discriminator"}]
+        DistributedOptimizer(torch.optim.SGD(groups, lr=1.0), named, transport=inprocess.InProcess())
 
     def test_a_parameter_in_two_groups_is_refused(self):
         x = nn.Parameter(torch.zeros(2))

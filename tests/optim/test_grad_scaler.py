@@ -108,6 +108,24 @@ def test_after_a_skipped_step_gradients_are_exchanged_although_the_user_zeroes_t
         assert all(map(torch.equal, found, expected))
 
 
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_divergence_of_all_ranks_is_warned_of_as_there_are_none_to_blame(raises):
+    def work(transport):
+        x = nn.Parameter(torch.zeros(3))
+        optimizer = DistributedOptimizer(torch.optim.SGD([x], lr=1.0), [("x", x)], transport=transport)
+        optimizer.raise_on_divergence = raises
+        x.grad = torch.full((3,), torch.inf)
+        optimizer.step()
+        return x.detach().tolist()
+
+    if raises:
+        with pytest.raises(NonFiniteGradientError, match="on rank 0: parameter 'x'; rank 1: parameter 'x'; rank 2"):
+            inprocess.run(K, work)
+    else:
+        with pytest.warns(UserWarning, match="Inf or NaN in gradients on all ranks: parameter 'x'"):
+            assert inprocess.run(K, work) == [[-torch.inf] * 3] * K
+
+
 def test_without_a_scaler_an_overflow_is_an_error_at_the_move():
     def work(transport):
         x = nn.Parameter(torch.zeros(3))
