@@ -193,8 +193,8 @@ class TestStocksArguments:
 
     def test_two_parameters_of_one_name_are_refused_unless_they_are_of_two_players(self):
         x, y = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+        named = [("weight", x), ("weight", y)]
         with pytest.raises(ConfigurationError, match="several are called parameter 'weight'; give prefixes"):
-            named = [("weight", x), ("weight", y)]
             DistributedOptimizer(torch.optim.SGD([x, y], lr=1.0), named, transport=inprocess.InProcess())
         groups = [{"params": [x], "player": "generator"}, {"params": [y], "player": "discriminator"}]
         DistributedOptimizer(torch.optim.SGD(groups, lr=1.0), named, transport=inprocess.InProcess())
