@@ -42,14 +42,11 @@ class Horovod(Transport):
 
     def __init__(self, process_set: hvd.ProcessSet = hvd.global_process_set) -> None:
         super().__init__()
-        for variable, value in _environment().items():
-            os.environ.setdefault(variable, value)
-        begun_by_user = hvd.is_initialized()
-        if not begun_by_user:
-            mpi.start()
+        prepare()
+        if not hvd.is_initialized():
             hvd.init()
         if process_set is hvd.global_process_set and unusable() is None:
-            watch.start(borrows=begun_by_user)
+            watch.start()
         self.process_set = process_set
         self._numbers = _numbers[tuple(process_set.ranks)]
         self.rank, self.size = process_set.rank(), process_set.size()
@@ -136,6 +133,14 @@ class Horovod(Transport):
 
     def optimizer_bases(self) -> tuple[type, ...]:
         return (_DistributedOptimizer,)
+
+
+def prepare() -> None:
+    """Sets up what must be known before Horovod starts, or as much as has an effect later."""
+    for variable, value in _environment().items():
+        os.environ.setdefault(variable, value)
+    if not hvd.is_initialized():
+        mpi.start()
 
 
 class Ordered(Horovod):

@@ -103,14 +103,24 @@ class Channel:
         wait_until(lambda: bool(MPI.Request.Testall(open_requests)), self._ranks, POLL_SECONDS, problem)
 
 
+_started = False
+
+
 def start() -> None:
     """Initializes MPI, and registers its end, if MPI's launcher started the process. Call it before Horovod's start.
 
     Horovod would finalize MPI as soon as any rank ends, whatever other threads are doing with it.
     """
+    global _started
     if started_by_mpi() and hvd.mpi_built() and not MPI.Is_initialized():
         MPI.Init_thread(MPI.THREAD_MULTIPLE)
         atexit.register(_end)
+        _started = True
+
+
+def is_horovods() -> bool:
+    """Tells whether Horovod started MPI, which it will also finalize, on all ranks, as soon as one has ended."""
+    return not _started
 
 
 def _end() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from hvd_qgenx.transport.abort import abort
-from hvd_qgenx.transport.mpi import MPI
+from hvd_qgenx.transport.mpi import MPI, is_horovods
 from hvd_qgenx.transport.patience import note_ended, note_joined, stall_limits
 
 T = TypeVar("T")
@@ -74,9 +74,8 @@ class Watch:
     end at once with exit code 1, and the first of them prints why.
     """
 
-    def __init__(self, limit: float, borrows: bool) -> None:
-        """Collective over MPI_COMM_WORLD; ``borrows`` tells that Horovod started MPI."""
-        self._borrows = borrows
+    def __init__(self, limit: float) -> None:
+        """Collective over MPI_COMM_WORLD."""
         self.collectives = 0
         """Number of collectives that this rank has begun to wait for; heartbeats carry it."""
         self.joined = False
@@ -97,12 +96,12 @@ class Watch:
     def stop(self) -> None:
         """Tells the peers that this rank is shutting down.
 
-        If Horovod started MPI it will also finalize it, on all ranks, as soon as one has ended. So this waits until
-        the others have ended too, or have noticed.
+        If MPI is Horovod's, which finalizes it on all ranks as soon as one has ended, this waits until the others have
+        ended too, or have noticed.
         """
         self._stopped.set()
         self._thread.join()
-        deadline = time.monotonic() + (LEAVE_SECONDS if self._borrows else 0)
+        deadline = time.monotonic() + (LEAVE_SECONDS if is_horovods() else 0)
         while not MPI.Is_finalized() and max(self._waited_for.values()) >= 0 and time.monotonic() < deadline:
             self._hear()
             time.sleep(POLL_SECONDS)
@@ -181,15 +180,12 @@ class Watch:
 _watch: Watch | None = None
 
 
-def start(borrows: bool) -> None:
-    """Starts to watch all ranks of MPI_COMM_WORLD, unless that has been done, or the user has disabled it. Collective.
-
-    ``borrows`` tells that Horovod started MPI, and will finalize it.
-    """
+def start() -> None:
+    """Starts to watch all ranks of MPI_COMM_WORLD, unless that is done or the user has disabled it. Collective."""
     global _watch
     _, limit = stall_limits()
     if _watch is None and MPI.COMM_WORLD.size > 1 and limit < math.inf:
-        _watch = Watch(limit, borrows)
+        _watch = Watch(limit)
 
 
 def counted(wait: Callable[[], T]) -> Callable[[], T]:

@@ -12,7 +12,8 @@ from tests import launch
 HERE = Path(__file__).parent
 SCRIPT = """
 import sys, time
-import horovod.torch as hvd, torch
+import torch
+import {module} as hvd
 hvd.init()
 import compressors
 from hvd_qgenx import DistributedOptimizer
@@ -80,15 +81,17 @@ class TestScenarios:
         assert all(each == [1, 2] for each in found["process_set", compressor])
 
 
-def ends(ranks: int, compressor: str, steps: str, end: str) -> tuple[int, str]:
-    code = SCRIPT.format(compressor=compressor, steps=steps, end=end)
+def ends(ranks: int, compressor: str, steps: str, end: str, module: str = "horovod.torch") -> tuple[int, str]:
+    code = SCRIPT.format(compressor=compressor, steps=steps, end=end, module=module)
     done = launch.run(launch.horovodrun(ranks, sys.executable, "-c", code))
     return done.returncode, launch.untagged(done.stderr)
 
 
-@pytest.mark.parametrize("compressor", ["none", "minmax"])
-def test_a_rank_that_ends_early_is_named(compressor):
-    code, errors = ends(2, compressor, "5 + 3 * hvd.rank()", "")
+@pytest.mark.parametrize(
+    ("compressor", "module"), [("none", "horovod.torch"), ("minmax", "horovod.torch"), ("minmax", "hvd_qgenx.torch")]
+)
+def test_a_rank_that_ends_early_is_named(compressor, module):
+    code, errors = ends(2, compressor, "5 + 3 * hvd.rank()", "", module)
     assert code == 1
     assert "rank 0 on host " in errors
     assert "has ended, so the others cannot go on" in errors
@@ -104,12 +107,12 @@ def test_a_rank_that_joins_is_named():
 
 def test_ranks_may_join_without_compression_or_together():
     assert ends(2, "none", "5 + 3 * hvd.rank()", "hvd.join()")[0] == 0
-    assert ends(2, "minmax", "5", "hvd.join()\noptimizer.synchronize()")[0] == 0
+    assert ends(2, "minmax", "5", "hvd.join()\noptimizer.synchronize()", "hvd_qgenx.torch")[0] == 0
 
 
 def test_ranks_that_a_launcher_started_but_horovod_leaves_alone_are_refused():
     world = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "3"}
-    code = SCRIPT.format(compressor="none", steps="1", end="")
+    code = SCRIPT.format(compressor="none", steps="1", end="", module="horovod.torch")
     done = launch.run([sys.executable, "-c", code], **world)
     assert done.returncode == 1
     assert "the launcher started 3 ranks but Horovod sees 1: each would do all the work alone" in done.stderr

@@ -1,0 +1,23 @@
+"""Horovod's API for torch, with this project's optimizer and a safer start.
+
+>>> import hvd_qgenx.torch as hvd  # was: import horovod.torch as hvd
+"""
+
+from typing import Any
+
+import horovod.torch as _horovod
+
+from hvd_qgenx.optim.distributed import DistributedOptimizer as DistributedOptimizer
+from hvd_qgenx.transport import launch
+from hvd_qgenx.transport.horovod import prepare
+
+
+def init(*arguments: Any, **keywords: Any) -> None:
+    """Starts Horovod, with its own ``init``'s arguments, as ``hvd_qgenx.init`` does."""
+    prepare()
+    _horovod.init(*arguments, **keywords)
+    launch.init()
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_horovod, name)
