@@ -18,11 +18,12 @@ from hvd_qgenx.optim.agreement import check_agreement
 from hvd_qgenx.optim.buffers import FlatGradients, flatten
 from hvd_qgenx.optim.hooks import BackwardHooks
 from hvd_qgenx.optim.level_updates import update_levels
+from hvd_qgenx.optim.lone_step import LoneStep
 from hvd_qgenx.optim.not_finite import listing, raise_not_finite
 from hvd_qgenx.optim.parameters import given_names, in_backward_order, name_parameters
 from hvd_qgenx.optim.sparse import mean_of_rows
 from hvd_qgenx.optim.state import join, separate
-from hvd_qgenx.optim.stock import as_compressor, check_groups, check_passes, is_sum
+from hvd_qgenx.optim.stock import as_compressor, check_groups, check_passes, is_sum, ranks_of
 from hvd_qgenx.optim.worker_sums import WorkerSum
 from hvd_qgenx.optim.workers import WorkerAware
 from hvd_qgenx.optim.wrapping import Wrapper, wrap
@@ -82,7 +83,7 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
     total, passes = is_sum(op, gradient_predivide_factor), check_passes(backward_passes_per_step)
     compressor = as_compressor(compression)
     if isinstance(exchange, str):
-        exchange = exchanges.make(exchange, transport or _horovod(process_set))
+        exchange = exchanges.make(exchange, transport or ranks_of(process_set))
     step = _Distributed.exchange_and_step
     wrapped = wrap(optimizer, _Distributed, *exchange.transport.optimizer_bases(), step=step)
     wrapped._distribute(given_names(named_parameters), compressor, passes, exchange, total, sparse_as_dense)
@@ -136,8 +137,7 @@ class _Distributed(Wrapper):
         self._synchronized = self._seen_by_scaler = False
         self._not_finite: list[str] | None = None
         """Names of this rank's gradients that held Inf or NaN; None if the means are finite."""
-        self._before_broadcast: list[tuple[Tensor, Tensor, Tensor]] = []
-        """Parameters, with their values before and after ``super().step()``."""
+        self._lone_step = LoneStep()
         self._sparse: list[Tensor] = []
         self._buffer_of: dict[Tensor, FlatGradients] = {}
         self._hooks = BackwardHooks(self._gradient_computed, passes)
@@ -276,7 +276,7 @@ class _Distributed(Wrapper):
     def _exchange_thawed(self, parameter: Tensor, name: str) -> None:
         """Exchanges a gradient for which there is no buffer yet, uncompressed."""
         own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.to_dense()
-        vector = own.flatten().float().mul(self._scale)
+        vector = own.flatten().to(torch.promote_types(own.dtype, torch.float32)).mul(self._scale)
         mean = self.report.wait(self.exchange.transport.all_reduce_mean(vector, name))
         parameter.grad = mean.view(own.shape).to(own.dtype)
         self._note_not_finite(parameter, own, mean)
@@ -288,21 +288,13 @@ class _Distributed(Wrapper):
 
     def _settle(self) -> None:
         """Agrees, at the first exchange, on what was not known when the optimizer was made. Collective."""
-        moved = bool(self._before_broadcast)
-        sparse = (
-            []
-            if self.sparse_as_dense
-            else [self._parameter_names[p] for buffer in self._buffers for p in buffer.sparse]
-        )
-        everyone = self.exchange.transport.all_gather_object((moved, sparse), f"{self._name}.first")
-        if not all(theirs for theirs, _ in everyone):
-            for parameter, before, after in self._before_broadcast:
-                if torch.equal(parameter, after):
-                    parameter.detach().copy_(before)
-        self._before_broadcast.clear()
-        found = set[str]().union(*(names for _, names in everyone))
-        if found:
-            self._sparse = [parameter for parameter, name in self._parameter_names.items() if name in found]
+        found = [] if self.sparse_as_dense else [p for buffer in self._buffers for p in buffer.sparse]
+        mine = (self._lone_step.taken, [self._parameter_names[parameter] for parameter in found])
+        everyone = self.exchange.transport.all_gather_object(mine, f"{self._name}.first")
+        self._lone_step.settle(taken for taken, _ in everyone)
+        sparse = {name for _, names in everyone for name in names}
+        if sparse:
+            self._sparse = [parameter for parameter, name in self._parameter_names.items() if name in sparse]
             self._lay_out()
 
     def exchange_for_scaler(self) -> None:
@@ -337,14 +329,10 @@ class _Distributed(Wrapper):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Makes the optimizer's state by a step with zero gradients, of this rank alone.
 
-        Horovod's ``broadcast_optimizer_state`` calls it, as ``super().step()``, on ranks without state. Weight decay
-        may move parameters meanwhile. If it has on some ranks only, since the others had state, it is taken back.
+        Horovod's ``broadcast_optimizer_state`` calls it, as ``super().step()``; see ``LoneStep``.
         """
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-        before = [parameter.detach().clone() for parameter in parameters]
-        self._base.step(self)
-        after = [parameter.detach().clone() for parameter in parameters]
-        self._before_broadcast = list(zip(parameters, before, after, strict=True))
+        self._lone_step.take(parameters, lambda: self._base.step(self))
 
     def extrapolation(self) -> None:
         """Exchanges gradients, then takes the optimizer's extrapolation.
@@ -445,14 +433,3 @@ class _Distributed(Wrapper):
         super().load_state_dict(join(state_dict, self.compression))
         self._hooks.reset()
         self._forget_exchange()
-
-
-def _horovod(process_set: Any) -> Transport:
-    """Returns the ranks of one of Horovod's process sets, or of all; a rank outside of it is alone."""
-    from hvd_qgenx.transport.horovod import Horovod
-    from hvd_qgenx.transport.inprocess import InProcess
-    from hvd_qgenx.transport.launch import init
-
-    if process_set is None or process_set.process_set_id == 0:
-        return init()
-    return Horovod(process_set) if process_set.included() else InProcess()

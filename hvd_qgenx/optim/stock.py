@@ -7,6 +7,7 @@ from torch import Tensor
 
 from compressors import Compressor, Half, Identity
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.transport import Transport
 
 AVERAGE, SUM, ADASUM = 0, 1, 2
 """Horovod's ``Average``, ``Sum`` and ``Adasum``."""
@@ -61,3 +62,19 @@ def check_groups(num_groups: int, groups: int | Sequence[Sequence[Tensor]] | Non
         raise ConfigurationError("groups must hold tensors")
     if len(set(members)) < len(members):
         raise ConfigurationError("a parameter may be in one of the groups only")
+
+
+def ranks_of(process_set: Any) -> Transport:
+    """Returns the ranks of one of Horovod's process sets, or of all (None); a rank outside of the set is alone.
+
+    Raises:
+        ConfigurationError: Horovod cannot be imported, or ranks do not fit together.
+    """
+    from hvd_qgenx.transport.inprocess import InProcess
+    from hvd_qgenx.transport.launch import init
+
+    if process_set is None or process_set.process_set_id == 0:
+        return init()
+    from hvd_qgenx.transport.horovod import Horovod
+
+    return Horovod(process_set) if process_set.included() else InProcess()

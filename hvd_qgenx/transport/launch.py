@@ -31,14 +31,7 @@ def launched() -> Transport:
         from hvd_qgenx.transport.inprocess import InProcess
 
         return InProcess()
-    try:
-        from hvd_qgenx.transport.horovod import Horovod
-    except ImportError as error:
-        raise ConfigurationError(
-            f"Horovod cannot be imported ({error}); run `make install`, which builds it, "
-            "or start the command without horovodrun for a single rank"
-        ) from error
-    return Horovod()
+    return _horovod("start the command without horovodrun for a single rank")
 
 
 def init(ranks: int | None = None, hosts: int | None = None) -> Transport:
@@ -53,14 +46,24 @@ def init(ranks: int | None = None, hosts: int | None = None) -> Transport:
         hosts: on how many hosts; None accepts any.
 
     Raises:
+        ConfigurationError: Horovod cannot be imported.
         DisagreementError: on all ranks, if these numbers are others, ranks have different versions of packages, or
             the launcher has started ranks that do not see each other.
     """
-    from hvd_qgenx.transport.horovod import Horovod
-
-    transport = Horovod()
+    transport = _horovod("give DistributedOptimizer transport=InProcess() for a single rank")
     check_start(transport, ranks, hosts)
     return transport
+
+
+def _horovod(otherwise: str) -> Transport:
+    """Returns Horovod's ranks; ``otherwise`` says what can be done without Horovod."""
+    try:
+        from hvd_qgenx.transport.horovod import Horovod
+    except ImportError as error:
+        raise ConfigurationError(
+            f"Horovod cannot be imported ({error}); run `make install`, which builds it, or {otherwise}"
+        ) from error
+    return Horovod()
 
 
 def launched_elastic(train: Callable[[Transport, Committed], T]) -> T:
