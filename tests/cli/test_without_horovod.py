@@ -44,3 +44,11 @@ def test_under_a_launcher_it_says_how_to_get_horovod():
     assert done.returncode == 2
     assert "Horovod cannot be imported" in done.stderr
     assert "make install" in done.stderr
+
+
+def test_the_python_interface_says_how_to_get_horovod():
+    code = "import torch; from hvd_qgenx import DistributedOptimizer; x = torch.zeros(1, requires_grad=True); "
+    done = python(code + "DistributedOptimizer(torch.optim.SGD([x], lr=1.0))")
+    assert done.returncode == 1
+    assert "ConfigurationError: Horovod cannot be imported" in done.stderr
+    assert "make install" in done.stderr
