@@ -56,7 +56,7 @@ def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
 
 def untagged(text: str) -> str:
     """What ranks printed, without the launcher's tags, which may stand in the middle of a line."""
-    return re.sub(r"\[1,\d+\]<std(?:out|err)>:", "", text)
+    return re.sub(r"\[(?:1,)?\d+\]<std(?:out|err)>:", "", text)
 
 
 def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:

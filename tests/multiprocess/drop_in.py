@@ -113,7 +113,7 @@ def joint(compressor: str) -> Any:
     prefixes = iter("ab")
     expected = train(lambda optimizer, net: stock(optimizer, net, next(prefixes)))
     found = train(lambda optimizer, net: ours(optimizer, net, compressor))
-    difference = max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True))
+    difference = max((a - b).abs().max().item() for a, b in zip(expected, found, strict=True))
     return same(found), difference
 
 

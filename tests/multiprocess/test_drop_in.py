@@ -36,19 +36,20 @@ def _horovod() -> None:
     launch.require_horovod()
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=[(2, "--mpi"), (3, "--mpi"), (2, "--gloo")], ids=["2", "3", "2-gloo"])
 def found(request) -> dict[tuple[str, str], list[Any]]:
     """What the ranks found, by scenario and compressor."""
     launch.require_horovod()
-    command = launch.horovodrun(request.param, sys.executable, str(HERE / "drop_in.py"))
-    done = launch.run(command, HOROVOD_DYNAMIC_PROCESS_SETS="1")
+    ranks, controller = request.param
+    launcher, *command = launch.horovodrun(ranks, sys.executable, str(HERE / "drop_in.py"))
+    done = launch.run([launcher, controller, *command], HOROVOD_DYNAMIC_PROCESS_SETS="1")
     assert done.returncode == 0, done.stderr
     results: dict[tuple[str, str], list[Any]] = {}
     for line in launch.untagged(done.stdout).splitlines():
         if line.startswith("{"):
             row = json.loads(line)
             results.setdefault((row["scenario"], row["compressor"]), []).append(row["found"])
-    assert {len(rows) for rows in results.values()} == {request.param}
+    assert {len(rows) for rows in results.values()} == {ranks}
     return results
 
 
