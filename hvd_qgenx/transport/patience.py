@@ -13,21 +13,23 @@ from hvd_qgenx.transport.environment import STALL_DISABLED, STALL_SHUTDOWN, STAL
 GRACE_SECONDS = 2.0
 """What a rank has sent before it left may be on its way for so long."""
 
-_ended: dict[int, str] = {}
-"""Ranks that have ended, with names for messages."""
-_joined: dict[int, str] = {}
-"""Likewise: ranks that are in ``hvd.join``."""
+Left = dict[int, tuple[str, float]]
+"""Ranks that have left: a name for messages, and when this was heard."""
+
+_ended: Left = {}
+_joined: Left = {}
+"""Those that are in ``hvd.join``."""
 
 
 def note_ended(rank: int, name: str) -> None:
     """Notes that a rank has ended; ``name`` is for messages."""
-    _ended[rank] = name
+    _ended[rank] = name, time.monotonic()
 
 
 def note_joined(rank: int, name: str, joined: bool) -> None:
     """Notes whether a rank is in ``hvd.join``; ``name`` is for messages."""
     if joined:
-        _joined[rank] = name
+        _joined.setdefault(rank, (name, time.monotonic()))
     else:
         _joined.pop(rank, None)
 
@@ -58,11 +60,12 @@ def wait_until(
     while not done():
         time.sleep(pause)
         seconds = time.monotonic() - began
-        if seconds > GRACE_SECONDS:
-            _require(ranks, _ended, "has ended, so the others cannot go on")
+        _require(ranks, _ended, began, "has ended, so the others cannot go on")
+        if own:
             _require(
-                ranks if own else (),
+                ranks,
                 _joined,
+                began,
                 "has called hvd.join(), which compressed exchanges do not support; give all ranks as many batches, "
                 "or use compression none",
             )
@@ -73,8 +76,11 @@ def wait_until(
             warned = True
 
 
-def _require(ranks: Collection[int], left: dict[int, str], problem: str) -> None:
-    if names := [name for rank, name in sorted(left.items()) if rank in ranks]:
+def _require(ranks: Collection[int], left: Left, began: float, problem: str) -> None:
+    """Raises HorovodInternalError if any of the ranks has left, and has been waited for long enough since."""
+    latest = time.monotonic() - GRACE_SECONDS
+    names = [name for rank, (name, heard) in sorted(dict(left).items()) if rank in ranks and max(heard, began) < latest]
+    if names:
         raise HorovodInternalError(f"{', '.join(names)} {problem}")
 
 
