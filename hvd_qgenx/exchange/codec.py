@@ -28,6 +28,9 @@ class Codec:
     Args:
         members: compressors and their numbers of coordinates, end to end.
         dtype: dtype of the vector.
+
+    Raises:
+        TypeError: it is not floating-point.
     """
 
     def __init__(self, members: Sequence[tuple[Compressor, int]], dtype: torch.dtype) -> None:
@@ -37,6 +40,8 @@ class Codec:
         ]
         self.numel, self.dtype = stops[-1], dtype
         self.exact_size = all(compressor.exact_size for compressor, _ in members)
+        if not dtype.is_floating_point:
+            raise TypeError(f"only floating-point vectors are exchanged, not {dtype}")
         if len(members) > 1 and not self.exact_size:
             raise ValueError("a compressor whose payloads vary in length cannot share a vector")
 

@@ -150,9 +150,14 @@ def flatten(names: Mapping[Tensor, str], compression: Compressor) -> list[FlatGr
     There is one for every dtype and device. It holds the segments of all compressors whose payloads have a
     known length and are not added on their way; and, last, the segment that is left uncompressed. Other
     compressors have buffers of their own.
+
+    Raises:
+        ConfigurationError: a parameter is not floating-point, but complex.
     """
     buffers: dict[tuple[object, ...], dict[object, tuple[Compressor, list[Tensor]]]] = {}
-    for parameter in names:
+    for parameter, name in names.items():
+        if not parameter.is_floating_point():
+            raise ConfigurationError(f"{name} is {parameter.dtype}; only real floating-point parameters are exchanged")
         compressor = compression.route(parameter.shape)
         kind: object = Identity if isinstance(compressor, Identity) else id(compressor)
         shares = compressor.exact_size and not compressor.summable

@@ -120,6 +120,12 @@ def test_gradients_have_the_strides_that_autograd_gives_them(layout):
     assert sorted(buffer.vector.tolist()) == [0, 0, 0, *range(parameter.numel())]
 
 
+def test_complex_parameters_are_refused():
+    parameter = torch.nn.Parameter(torch.zeros(3, dtype=torch.complex64))
+    with pytest.raises(ConfigurationError, match=r"0 is torch.complex64; only real floating-point parameters"):
+        flatten(named(parameter), compressors.make("none"))
+
+
 def test_changes_are_seen_while_watched():
     buffer = gradients((2,))
     buffer.vector += 1
