@@ -62,6 +62,8 @@ class FlatGradients(FlatBuffer):
         """The vector, but changes made through this do not count as changes of gradients."""
         self._names = names
         self._layouts = {parameter: _layout(parameter) for parameter in self.parameters}
+        self._checked = {parameter: parameter.data_ptr() for parameter in self.parameters}
+        """Where every parameter's numbers were when its layout was looked at."""
         self._views = dict(self.split(self.vector))
         self._places = {parameter: _place(view) for parameter, view in self._views.items()}
         self._version: int | None = None
@@ -110,11 +112,14 @@ class FlatGradients(FlatBuffer):
     def _view(self, parameter: Tensor) -> Tensor:
         """Returns the parameter's part: the view that was handed out, unless it now names other memory."""
         view = self._views[parameter]
-        if _place(view) != self._places[parameter]:  # by an assignment to .grad.data
+        if view.data_ptr() != self._places[parameter][0]:  # by an assignment to .grad.data
             view = self._views[parameter] = self.part(self.vector, parameter)
         return view
 
     def _check(self, parameter: Tensor) -> None:
+        """Raises ConfigurationError if the parameter has changed its layout, which it does with its memory."""
+        if parameter.data_ptr() == self._checked[parameter]:
+            return
         made, now = self._layouts[parameter], _layout(parameter)
         if now != made:
             was, became = ([str(each) for each in layout] for layout in (made, now))
@@ -123,6 +128,7 @@ class FlatGradients(FlatBuffer):
                 f"{self._names[parameter]} was changed from {', '.join(changes)} after the optimizer was made; "
                 "convert the model before DistributedOptimizer"
             )
+        self._checked[parameter] = parameter.data_ptr()
 
     def watch(self) -> None:
         """Begins to watch for changes of the gradients as they are now."""

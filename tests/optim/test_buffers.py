@@ -76,7 +76,6 @@ def test_a_gradient_is_collected_when_its_memory_changes_though_its_object_stays
         (lambda module: module.double(), "torch.float32 to torch.float64"),
         (lambda module: module.bfloat16(), "torch.float32 to torch.bfloat16"),
         (lambda module: module.to(memory_format=torch.channels_last), r"\(27, 9, 3, 1\) to \(27, 1, 9, 3\)"),
-        (lambda module: setattr(module.weight, "data", module.weight.data[:2]), r".*4, 3, 3, 3.* to .*2, 3, 3, 3"),
     ],
 )
 @pytest.mark.parametrize("held", [True, False])
