@@ -3,6 +3,7 @@
 import functools
 import os
 import socket
+import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -30,8 +31,10 @@ from hvd_qgenx.transport.launcher import STALL_SECONDS, launched_local_size, lau
 from hvd_qgenx.transport.mpi import EAGER_BYTES, Channel, library, unusable
 from hvd_qgenx.transport.patience import wait_until
 
-POLL_SECONDS = 1e-4
-"""Pause between two looks at a collective of Horovod's."""
+YIELD_SECONDS = 0.05
+"""A rank that waits for a collective of Horovod's only yields its core for so long, as Horovod does."""
+POLL_SECONDS = 1e-3
+"""Pause between two looks at it later."""
 
 
 class Horovod(Transport):
@@ -117,6 +120,9 @@ class Horovod(Transport):
         ranks = frozenset(self.process_set.ranks)
 
         def wait() -> Any:
+            deadline = time.monotonic() + YIELD_SECONDS
+            while not hvd.poll(handle) and time.monotonic() < deadline:
+                time.sleep(0)
             wait_until(lambda: hvd.poll(handle), ranks, POLL_SECONDS, lambda waited: f"{name}: waited {waited}", False)
             return hvd.synchronize(handle)
 
