@@ -138,7 +138,8 @@ class _Distributed(Wrapper):
         self._not_finite: list[str] | None = None
         """Names of this rank's gradients that held Inf or NaN; None if the means are finite."""
         self._lone_step = LoneStep()
-        self._sparse: list[Tensor] = []
+        self._sparse: dict[Tensor, str] = {}
+        """Parameters whose gradients are exchanged as rows, with their names."""
         self._buffer_of: dict[Tensor, FlatGradients] = {}
         self._hooks = BackwardHooks(self._gradient_computed, passes)
         self._lay_out()
@@ -294,7 +295,7 @@ class _Distributed(Wrapper):
         self._lone_step.settle(taken for taken, _ in everyone)
         sparse = {name for _, names in everyone for name in names}
         if sparse:
-            self._sparse = [parameter for parameter, name in self._parameter_names.items() if name in sparse]
+            self._sparse = {parameter: name for parameter, name in self._parameter_names.items() if name in sparse}
             self._lay_out()
 
     def exchange_for_scaler(self) -> None:

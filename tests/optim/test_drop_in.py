@@ -135,6 +135,41 @@ class TestSparseGradients:
         for found, _ in inprocess.run(K, lambda t: embed(t, make, sparse_as_dense=as_dense)):
             torch.testing.assert_close(found, net.weight.detach(), rtol=1e-5, atol=1e-6)
 
+    def test_they_travel_beside_dense_ones(self):
+        """Two tables, one with the other's shape, and layers behind them."""
+
+        def build():
+            random = torch.Generator().manual_seed(0)
+            net = nn.ModuleList([nn.Embedding(12, 5, sparse=True), nn.Embedding(12, 5, sparse=True), nn.Linear(5, 12)])
+            for parameter in net.parameters():
+                nn.init.normal_(parameter, 0, 0.3, generator=random)
+            return net
+
+        def loss(net, rank, step):
+            rows = torch.tensor([rank, rank + 1, step])
+            return net[2](net[0](rows) * net[1](rows + 2)).square().mean()
+
+        def work(transport):
+            net = build()
+            optimizer = DistributedOptimizer(
+                torch.optim.SGD(net.parameters(), lr=0.1), net.named_parameters(), transport=transport
+            )
+            for step in range(4):
+                optimizer.zero_grad()
+                loss(net, transport.rank, step).backward()
+                optimizer.step()
+            return flat(net), [parameter.grad.is_sparse for parameter in net.parameters()]
+
+        alone = build()
+        optimizer = torch.optim.SGD(alone.parameters(), lr=0.1)
+        for step in range(4):
+            optimizer.zero_grad()
+            torch.stack([loss(alone, rank, step) for rank in range(K)]).mean().backward()
+            optimizer.step()
+        for found, sparse in inprocess.run(K, work):
+            assert sparse == [True, True, False, False]
+            torch.testing.assert_close(found, flat(alone))
+
     def test_bytes_are_those_of_rows(self):
         """Of each row 8 bytes for its number and 5 floats, after the number of rows and the message's length."""
         for rank, (_, sent) in enumerate(inprocess.run(K, lambda t: embed(t, SPARSE["SGD"]))):
