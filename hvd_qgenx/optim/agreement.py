@@ -31,24 +31,19 @@ def check_agreement(
     Raises:
         ConfigurationError: on all ranks, if two of them differ.
     """
+    segments = [(buffer, segment) for buffer in buffers for segment in buffer.codec.segments]
     mine = {
         "given different parameters": [(called, tuple(p.shape), str(p.dtype)) for p, called in names.items()],
         "given parameters of different memory layouts": [gradient_strides(parameter) for parameter in names],
         "given different compression": repr(compression),
         "given different exchanges": repr(slices),
         "found to compress the same numbers to different bits; all need the same versions of the same packages, "
-        "numba or triton among them, or none has them": _fingerprints(buffers),
+        "numba or triton among them, or none has them": [
+            fingerprint(segment.compressor, buffer.vector.dtype, buffer.vector.device) for buffer, segment in segments
+        ],
     }
     everyone = transport.all_gather_object(mine, name)
     for problem in mine:
         for rank, theirs in enumerate(everyone):
             if theirs[problem] != everyone[0][problem]:
                 raise ConfigurationError(f"ranks 0 and {rank} were {problem}")
-
-
-def _fingerprints(buffers: Sequence[FlatBuffer]) -> list[int]:
-    return [
-        fingerprint(segment.compressor, buffer.vector.dtype, buffer.vector.device)
-        for buffer in buffers
-        for segment in buffer.codec.segments
-    ]

@@ -63,7 +63,7 @@ class FlatGradients(FlatBuffer):
         self._names = names
         self._layouts = {parameter: _layout(parameter) for parameter in self.parameters}
         self._checked = {parameter: parameter.data_ptr() for parameter in self.parameters}
-        """Where every parameter's numbers were when its layout was looked at."""
+        """Address of every parameter's memory when its layout was last checked."""
         self._views = dict(self.split(self.vector))
         self._places = {parameter: _place(view) for parameter, view in self._views.items()}
         self._version: int | None = None

@@ -23,7 +23,7 @@ from hvd_qgenx.optim.not_finite import listing, raise_not_finite
 from hvd_qgenx.optim.parameters import given_names, in_backward_order, name_parameters
 from hvd_qgenx.optim.sparse import mean_of_rows
 from hvd_qgenx.optim.state import join, separate
-from hvd_qgenx.optim.stock import as_compressor, check_groups, check_passes, is_sum, ranks_of
+from hvd_qgenx.optim.stock import as_compressor, check_groups, check_passes, is_sum, transport_of
 from hvd_qgenx.optim.worker_sums import WorkerSum
 from hvd_qgenx.optim.workers import WorkerAware
 from hvd_qgenx.optim.wrapping import Wrapper, wrap
@@ -83,7 +83,7 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
     total, passes = is_sum(op, gradient_predivide_factor), check_passes(backward_passes_per_step)
     compressor = as_compressor(compression)
     if isinstance(exchange, str):
-        exchange = exchanges.make(exchange, transport or ranks_of(process_set))
+        exchange = exchanges.make(exchange, transport or transport_of(process_set))
     step = _Distributed.exchange_and_step
     wrapped = wrap(optimizer, _Distributed, *exchange.transport.optimizer_bases(), step=step)
     wrapped._distribute(given_names(named_parameters), compressor, passes, exchange, total, sparse_as_dense)
@@ -159,10 +159,8 @@ class _Distributed(Wrapper):
         check_agreement(names, self.compression, self._buffers, slices, self.exchange.transport, layout)
         for parameter in names:
             self._hooks.add(parameter, names[parameter])
-        self._left_out = [parameter for parameter in self._parameter_names if not self._exchanges_gradient(parameter)]
-
-    def _exchanges_gradient(self, parameter: Tensor) -> bool:
-        return parameter in self._buffer_of or parameter in self._sparse
+        exchanged = {*names, *self._sparse}
+        self._left_out = [parameter for parameter in self._parameter_names if parameter not in exchanged]
 
     @property
     def backward_passes_per_step(self) -> int:

@@ -1,7 +1,7 @@
 """Gradients are exchanged before torch's ``GradScaler`` looks at them.
 
-A scaler divides gradients by its scale and looks for Inf and NaN, after which each rank by itself would skip the step
-or take it, and change its scale. Of means, which have the same bits on all ranks, all ranks think the same.
+A scaler divides gradients by its scale and looks for Inf and NaN, then skips the step or takes it, and changes its
+scale. Means have the same bits on all ranks, so all ranks decide alike; by their own gradients they would not.
 """
 
 import functools

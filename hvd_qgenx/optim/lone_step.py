@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 class LoneStep:
-    """What Horovod's ``broadcast_optimizer_state`` does to an optimizer that has no state yet.
+    """The step by which Horovod's ``broadcast_optimizer_state`` creates the state of an optimizer that has none.
 
-    It takes a step with zero gradients on every rank without state. Weight decay moves parameters then: on all ranks
+    Every rank without state takes it, with zero gradients. Weight decay moves parameters then: on all ranks
     alike in a run that begins, but not on a rank that has loaded its state.
     """
 
     def __init__(self) -> None:
         self.taken = False
-        """Whether this rank has taken such a step."""
+        """True once this rank has taken the step."""
         self._moved: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def take(self, parameters: Iterable[Tensor], step: Callable[[], object]) -> None:

@@ -49,16 +49,15 @@ def join(state: State, compression: Compressor) -> State:
             f"the state is that of an optimizer with {local['compressor']}, not {compression!r}; "
             'make the optimizer with the same compression, or leave out state["local"]'
         )
-    mine, theirs = ranks_of(compression.state_dict()), ranks_of(local["compression"])
-    own = local.get("state", {})
-    if mine != theirs:
+    rank, saved_by, own = compression.stream.rank, ranks_of(local["compression"]), local.get("state", {})
+    if saved_by != {rank}:
         warnings.warn(
-            f"rank {min(mine)} loads state that rank {min(theirs)} has saved: it takes what all ranks share, "
+            f"rank {rank} loads state that rank {min(saved_by)} has saved: it takes what all ranks share, "
             "and keeps its own random stream; to go on bit for bit, save and load the state of every rank",
             stacklevel=3,
         )
         own = {}
-    compression.load_state_dict(of_rank(local["compression"], min(mine)))
+    compression.load_state_dict(of_rank(local["compression"], rank))
     state["state"] = {key: {**values, **own.get(key, {})} for key, values in state["state"].items()}
     return state
 

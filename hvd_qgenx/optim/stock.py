@@ -64,7 +64,7 @@ def check_groups(num_groups: int, groups: int | Sequence[Sequence[Tensor]] | Non
         raise ConfigurationError("a parameter may be in one of the groups only")
 
 
-def ranks_of(process_set: Any) -> Transport:
+def transport_of(process_set: Any) -> Transport:
     """Returns the ranks of one of Horovod's process sets, or of all (None); a rank outside of the set is alone.
 
     Raises:

@@ -3,7 +3,6 @@
 import functools
 import os
 import socket
-import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -29,12 +28,12 @@ from hvd_qgenx.transport.environment import (
 )
 from hvd_qgenx.transport.launcher import STALL_SECONDS, launched_local_size, launched_size
 from hvd_qgenx.transport.mpi import EAGER_BYTES, Channel, library, unusable
-from hvd_qgenx.transport.patience import wait_until
+from hvd_qgenx.transport.waiting import wait_until
 
 YIELD_SECONDS = 0.05
-"""A rank that waits for a collective of Horovod's only yields its core for so long, as Horovod does."""
+"""Time for which a rank that waits for a collective of Horovod's only yields its core, as Horovod itself does."""
 POLL_SECONDS = 1e-3
-"""Pause between two looks at it later."""
+"""Pause between two later tests of the collective."""
 
 
 class Horovod(Transport):
@@ -120,10 +119,14 @@ class Horovod(Transport):
         ranks = frozenset(self.process_set.ranks)
 
         def wait() -> Any:
-            deadline = time.monotonic() + YIELD_SECONDS
-            while not hvd.poll(handle) and time.monotonic() < deadline:
-                time.sleep(0)
-            wait_until(lambda: hvd.poll(handle), ranks, POLL_SECONDS, lambda waited: f"{name}: waited {waited}", False)
+            wait_until(
+                lambda: hvd.poll(handle),
+                ranks,
+                POLL_SECONDS,
+                lambda waited: f"{name}: waited {waited}",
+                own=False,
+                yielding=YIELD_SECONDS,
+            )
             return hvd.synchronize(handle)
 
         return watch.counted(wait)
@@ -181,7 +184,7 @@ def _announce_joins() -> None:
 
 
 _numbers: defaultdict[tuple[int, ...], Counter[str]] = defaultdict(Counter)
-"""How often names have been used among ranks, by all transports of this process."""
+"""Counts of the names in use among ranks, shared by all transports of this process."""
 
 
 @functools.cache  # Horovod refuses a second set of the same ranks

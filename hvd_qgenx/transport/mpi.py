@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hvd_qgenx.transport.launcher import started_by_mpi
-from hvd_qgenx.transport.patience import wait_until
+from hvd_qgenx.transport.waiting import wait_until
 
 mpi4py.rc.initialize = mpi4py.rc.finalize = False
 from mpi4py import MPI as MPI  # noqa: E402

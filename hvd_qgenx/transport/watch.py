@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from hvd_qgenx.transport.abort import abort
 from hvd_qgenx.transport.mpi import MPI, is_horovods
-from hvd_qgenx.transport.patience import note_ended, note_joined, stall_limits
+from hvd_qgenx.transport.waiting import note_ended, note_joined, stall_limits
 
 T = TypeVar("T")
 
@@ -27,11 +27,11 @@ SLOWEST = 5.0
 POLL_SECONDS = 0.2
 """Pause between two tests for messages."""
 LEAVE_SECONDS = 10.0
-"""Where Horovod finalizes MPI, a rank that ends waits so long, at most, for others to leave what they do on MPI."""
+"""Longest time for which a rank that ends keeps Horovod from finalizing MPI while others still use it."""
 SHUTDOWN = -1
 """Message in place of the number of collectives: the rank is shutting down."""
 JOINED = -2
-"""Likewise: the rank is in ``hvd.join``."""
+"""Message in its place: the rank is in ``hvd.join``."""
 
 
 class Silence:
@@ -44,8 +44,6 @@ class Silence:
     """
 
     def __init__(self, peers: Iterable[int], limit: float, beat: float) -> None:
-        self.joined = False
-        """Whether this rank is in ``hvd.join``."""
         self._limit, self._beat = limit, beat
         self._seconds = dict.fromkeys(peers, 0.0)
 
@@ -79,7 +77,7 @@ class Watch:
         self.collectives = 0
         """Number of collectives that this rank has begun to wait for; heartbeats carry it."""
         self.joined = False
-        """Whether this rank is in ``hvd.join``."""
+        """True while this rank is in ``hvd.join``."""
         self._limit, self._beat = limit, min(limit / BEATS, SLOWEST)
         self._communicator = MPI.COMM_WORLD.Dup()
         self._rank = self._communicator.rank

@@ -8,15 +8,15 @@ pytest.importorskip("horovod.torch", exc_type=ImportError)
 
 from horovod.common.exceptions import HorovodInternalError
 
-from hvd_qgenx.transport import patience
+from hvd_qgenx.transport import waiting
 from hvd_qgenx.transport.environment import STALL_DISABLED, STALL_SHUTDOWN, STALL_WARNING
 
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch):
-    monkeypatch.setattr(patience, "_ended", {})
-    monkeypatch.setattr(patience, "_joined", {})
-    monkeypatch.setattr(patience, "GRACE_SECONDS", 0.02)
+    monkeypatch.setattr(waiting, "_ended", {})
+    monkeypatch.setattr(waiting, "_joined", {})
+    monkeypatch.setattr(waiting, "GRACE_SECONDS", 0.02)
     for variable in (STALL_DISABLED, STALL_SHUTDOWN, STALL_WARNING):
         monkeypatch.delenv(variable, raising=False)
 
@@ -30,7 +30,7 @@ def wait(looks: int | None = None, ranks=(0, 1, 2), own=True) -> int:
         seen.append(next(counter))
         return seen[-1] == looks
 
-    patience.wait_until(done, ranks, 1e-3, lambda waited: f"a collective: waited {waited}", own)
+    waiting.wait_until(done, ranks, 1e-3, lambda waited: f"a collective: waited {waited}", own)
     return len(seen)
 
 
@@ -41,24 +41,24 @@ def test_it_returns_when_the_condition_is_true():
 
 @pytest.mark.parametrize("own", [True, False])
 def test_a_rank_that_has_ended_is_not_waited_for(own):
-    patience.note_ended(2, "rank 2 on host c")
+    waiting.note_ended(2, "rank 2 on host c")
     with pytest.raises(HorovodInternalError, match="rank 2 on host c has ended, so the others cannot go on"):
         wait(own=own)
     assert wait(looks=100, ranks=(0, 1), own=own) == 100
 
 
 def test_what_a_rank_has_sent_before_it_ended_is_waited_for(monkeypatch):
-    monkeypatch.setattr(patience, "GRACE_SECONDS", 60)
-    patience.note_ended(2, "rank 2 on host c")
+    monkeypatch.setattr(waiting, "GRACE_SECONDS", 60)
+    waiting.note_ended(2, "rank 2 on host c")
     assert wait(looks=50) == 50
 
 
 def test_ranks_that_have_joined_are_known_to_horovods_collectives_alone():
-    patience.note_joined(1, "rank 1 on host b", joined=True)
+    waiting.note_joined(1, "rank 1 on host b", joined=True)
     assert wait(looks=100, own=False) == 100
     with pytest.raises(HorovodInternalError, match=r"rank 1 on host b has called hvd.join\(\), which compressed"):
         wait()
-    patience.note_joined(1, "rank 1 on host b", joined=False)
+    waiting.note_joined(1, "rank 1 on host b", joined=False)
     assert wait(looks=100) == 100
 
 

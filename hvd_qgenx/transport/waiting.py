@@ -11,14 +11,14 @@ from horovod.common.exceptions import HorovodInternalError
 from hvd_qgenx.transport.environment import STALL_DISABLED, STALL_SHUTDOWN, STALL_WARNING
 
 GRACE_SECONDS = 2.0
-"""What a rank has sent before it left may be on its way for so long."""
+"""Time allowed for messages that a rank sent before it left."""
 
 Left = dict[int, tuple[str, float]]
 """Ranks that have left: a name for messages, and when this was heard."""
 
 _ended: Left = {}
 _joined: Left = {}
-"""Those that are in ``hvd.join``."""
+"""Ranks that are in ``hvd.join``."""
 
 
 def note_ended(rank: int, name: str) -> None:
@@ -40,6 +40,7 @@ def wait_until(
     pause: float,
     problem: Callable[[str], str],
     own: bool = True,
+    yielding: float = 0.0,
 ) -> None:
     """Returns once ``done()`` is true, which other ranks bring about.
 
@@ -49,16 +50,17 @@ def wait_until(
         pause: seconds between two looks, which leave the core to others.
         problem: makes a sentence, from the time waited, for a warning or an error.
         own: whether the collective is ours; one of Horovod's warns by itself, and knows ``hvd.join``.
+        yielding: seconds at the beginning in which there are no pauses: the core is only offered to others.
 
     Raises:
         HorovodInternalError: one of the ranks has left, or HOROVOD_STALL_SHUTDOWN_TIME_SECONDS are over.
     """
     if done():
         return
-    began, warned = time.monotonic(), False
+    began, seconds, warned = time.monotonic(), 0.0, False
     warn_after, stop_after = stall_limits()
     while not done():
-        time.sleep(pause)
+        time.sleep(pause if seconds >= yielding else 0)
         seconds = time.monotonic() - began
         _require(ranks, _ended, began, "has ended, so the others cannot go on")
         if own:
