@@ -19,8 +19,8 @@ class AllReduce(ConcreteExchange):
     slice_factor = 32
 
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
-        payload = transfer.encode_summable(start, stop)
-        mean = yield self.transport.all_reduce_mean(payload, name)
+        payload, place = transfer.encode_summable(start, stop)
+        mean = yield self.transport.all_reduce_mean(payload, name, place)
         transfer.put_payload(mean.view(torch.uint8), start, stop)
 
     @classmethod

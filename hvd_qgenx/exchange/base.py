@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from compressors import Compressor
@@ -16,7 +17,7 @@ from hvd_qgenx.transport import Transport
 
 
 class Exchange(ABC):
-    """Replaces flat vectors by their means over ranks, through compressors. All ranks get the same bits.
+    """Computes means of flat vectors over ranks, through compressors. All ranks get the same bits.
 
     Args:
         transport: carries the payloads.
@@ -53,7 +54,7 @@ class Exchange(ABC):
         """
         codec = Codec([(compressor, len(vector))], vector.dtype)
         exchange = self.resolve(codec)
-        return exchange.mean_(exchange.begin(vector.clone(), codec, name))
+        return exchange.compute_mean(exchange.begin(vector, codec, name, out=torch.empty_like(vector)))
 
 
 class ConcreteExchange(Exchange):
@@ -91,26 +92,28 @@ class ConcreteExchange(Exchange):
         """Returns the bounds of the slices in which a vector is exchanged."""
         return cut(codec, self.slice_factor * self.slice_bytes)
 
-    def begin(self, vector: Tensor, codec: Codec, name: str, options: ExchangeOptions = PLAIN) -> Transfer:
-        """Returns the transfer of a vector, which is to be replaced by its mean.
+    def begin(
+        self, vector: Tensor, codec: Codec, name: str, options: ExchangeOptions = PLAIN, out: Tensor | None = None
+    ) -> Transfer:
+        """Returns the transfer of a vector, whose mean is to be put into ``out``, by default into itself.
 
         Raises:
             ConfigurationError: this exchange cannot carry the compressors' payloads, or keep what ``options`` ask for.
         """
         for segment in codec.segments:
             self.check(segment.compressor)
-        return Transfer(vector, codec, name, options)
+        return Transfer(vector, codec, name, options, out)
 
     @abstractmethod
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
-        """Replaces the coordinates from ``start`` to ``stop`` by their mean; ``name`` names the collectives."""
+        """Computes the mean of the coordinates from ``start`` to ``stop``; ``name`` names the collectives."""
 
-    def mean_(self, transfer: Transfer) -> Tensor:
-        """Replaces the whole vector of a transfer by its mean, at once; returns it."""
+    def compute_mean(self, transfer: Transfer) -> Tensor:
+        """Computes the mean of the whole vector of a transfer, at once; returns it."""
         pipeline = Pipeline()
         pipeline.add(transfer, self.slices(transfer.codec), self.reduce)
         pipeline.finish()
-        return transfer.vector
+        return transfer.out
 
     @classmethod
     @abstractmethod

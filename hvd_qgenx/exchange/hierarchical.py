@@ -29,10 +29,10 @@ from hvd_qgenx.transport import Transport, Work
 
 
 class HostTransfer(Transfer):
-    """A vector that is first replaced by the mean of its host."""
+    """A vector whose mean over its host is computed first."""
 
     between: Transfer
-    """The exchange of that mean between hosts: the same vector, codec and report."""
+    """The exchange of that mean between hosts, in ``out``; of the same codec and report."""
 
 
 class Hierarchical(ConcreteExchange):
@@ -55,26 +55,31 @@ class Hierarchical(ConcreteExchange):
             raise ConfigurationError("hierarchical needs hosts with equal numbers of ranks, and Horovod's process sets")
         self.local, self.inner = local, single_level(across.size)(across, slice_bytes)
 
-    def begin(self, vector: Tensor, codec: Codec, name: str, options: ExchangeOptions = PLAIN) -> HostTransfer:
+    def begin(
+        self, vector: Tensor, codec: Codec, name: str, options: ExchangeOptions = PLAIN, out: Tensor | None = None
+    ) -> HostTransfer:
         if options.keep_own:
             raise ConfigurationError("this optimizer needs every rank's own quantized gradient; hierarchical has none")
-        transfer = HostTransfer(vector, codec, name, options)
-        transfer.between = self.inner.begin(vector, codec, name, replace(options, scale=1.0))
+        transfer = HostTransfer(vector, codec, name, options, out)
+        transfer.between = self.inner.begin(transfer.out, codec, name, replace(options, scale=1.0))
         transfer.between.report = transfer.report
         return transfer
 
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
         assert isinstance(transfer, HostTransfer)
-        part, local = transfer.vector[start:stop], self.local
+        own, part, local = transfer.vector[start:stop], transfer.out[start:stop], self.local
         transfer.find_not_finite(start, stop)
-        mean = yield _inside(local.all_reduce_mean(_addable(part), f"{name}.host"))
-        part.copy_(mean)
+        if own.dtype == torch.bfloat16:  # which Horovod cannot add
+            mean = yield _inside(local.all_reduce_mean(own.float(), f"{name}.host"))
+            part.copy_(mean)
+        else:
+            yield _inside(local.all_reduce_mean(own, f"{name}.host", part))
 
         bounds = transfer.codec.cut(start, stop, local.size)
         first, last = bounds[local.rank : local.rank + 2]
         yield from self.inner.reduce(transfer.between, first, last, f"{name}.between")
 
-        share = transfer.vector[first:last].view(torch.uint8)
+        share = transfer.out[first:last].view(torch.uint8)
         sizes = [(hi - lo) * part.element_size() for lo, hi in pairwise(bounds)]
         shares = yield _inside(local.all_gather(share, sizes, f"{name}.share"))
         part.view(torch.uint8).copy_(torch.cat(shares))
@@ -105,8 +110,3 @@ class Hierarchical(ConcreteExchange):
 def _inside(work: Work[Any]) -> Work[Any]:
     """Returns a collective within the host, which does not use the network."""
     return replace(work, bytes_sent=0)
-
-
-def _addable(part: Tensor) -> Tensor:
-    """Returns the part in a dtype that Horovod can sum, which bf16 is not."""
-    return part.float() if part.dtype == torch.bfloat16 else part

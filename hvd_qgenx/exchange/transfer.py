@@ -27,17 +27,21 @@ PLAIN = ExchangeOptions()
 
 
 class Transfer:
-    """A flat vector that an exchange replaces by its mean over ranks, range by range.
+    """A flat vector whose mean over ranks an exchange computes, range by range.
 
     Args:
-        vector: 1-D, contiguous, floating-point, of equal length on all ranks.
+        vector: 1-D, contiguous, floating-point, of equal length on all ranks; multiplied by the scale of the options.
         codec: encodes and decodes ranges of the vector.
         name: names the collectives; equal on all ranks.
         options: settings of this exchange.
+        out: a vector that is to hold the mean; by default it takes the vector's place.
     """
 
-    def __init__(self, vector: Tensor, codec: Codec, name: str, options: ExchangeOptions = PLAIN) -> None:
+    def __init__(
+        self, vector: Tensor, codec: Codec, name: str, options: ExchangeOptions = PLAIN, out: Tensor | None = None
+    ) -> None:
         self.vector, self.codec, self.name, self.options = vector, codec, name, options
+        self.out = vector if out is None else out
         self.own = torch.empty_like(vector) if options.keep_own else None
         """This rank's vector as decoded from what it sent; complete once all ranges have started."""
         self.report = Report()
@@ -65,25 +69,29 @@ class Transfer:
             self._inspect(payload[: sizes[-1]], lo, hi)
         return buffer[: sum(sizes)], sizes
 
-    def encode_summable(self, start: int, stop: int) -> Tensor:
-        """Returns the payload that an all-reduce adds: the range itself, where that is its own payload."""
+    def encode_summable(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Returns the payload that an all-reduce adds, and the place of the payloads' mean.
+
+        They are the range itself and its place in ``out``, if a range is its own payload.
+        """
         part = self.vector[start:stop]
         assert self.codec.alone is not None
         dtype = self.codec.alone.payload_dtype(part.dtype)
         if dtype != part.dtype:
-            return self.encode([start, stop])[0].view(dtype)
+            payload = self.encode([start, stop])[0].view(dtype)
+            return payload, payload
         self._inspect(part.view(torch.uint8), start, stop)
-        return part
+        return part, self.out[start:stop]
 
     def average(self, payloads: Sequence[Tensor], start: int, stop: int) -> Tensor:
         """Returns the mean of decoded payloads of a range, summed in rank order so that all ranks get the same bits.
 
-        It takes the place of the range if the dtype has room for sums, else it is a new float32 vector.
+        It lies in ``out`` if the dtype has room for sums, else it is a new float32 vector.
         """
         with self.report.clock("decode"):
-            mean = self.vector[start:stop]
+            mean = self.out[start:stop]
             if mean.dtype.itemsize < 4:
-                mean = mean.float()
+                mean = torch.empty_like(mean, dtype=torch.float32)
             for number, payload in enumerate(payloads):
                 self.codec.decode(payload, start, mean, add=number > 0)
             return mean.div_(len(payloads))
@@ -96,18 +104,18 @@ class Transfer:
             return payload[: self.codec.encode(mean.to(self.vector.dtype), start, keys, payload)]
 
     def put_payload(self, payload: Tensor, start: int, stop: int) -> None:
-        """Replaces a range by its mean, decoded from a payload."""
+        """Puts a range's mean, decoded from a payload, into ``out``."""
         with self.report.clock("decode"):
-            part = self.vector[start:stop]
-            if payload.data_ptr() != part.data_ptr():  # not the range itself
+            part = self.out[start:stop]
+            if payload.data_ptr() != part.data_ptr():  # which is not there already
                 self.codec.decode(payload, start, part)
             self.finite &= self.codec.is_finite(payload, start, stop)
 
     def put_average(self, payloads: Sequence[Tensor], start: int, stop: int) -> None:
-        """Replaces a range by the mean of decoded payloads."""
+        """Puts the mean of decoded payloads of a range into ``out``."""
         mean = self.average(payloads, start, stop)
-        if mean.dtype != self.vector.dtype:
-            self.vector[start:stop].copy_(mean)
+        if mean.dtype != self.out.dtype:
+            self.out[start:stop].copy_(mean)
         self.finite &= all(self.codec.is_finite(payload, start, stop) for payload in payloads)
 
     def find_not_finite(self, start: int, stop: int) -> None:
@@ -116,7 +124,7 @@ class Transfer:
         self.not_finite += (bad.flatten() + start).tolist()
 
     def _inspect(self, payload: Tensor, start: int, stop: int) -> None:
-        """Looks for Inf and NaN, and measures the error, before the mean replaces the range."""
+        """Looks for Inf and NaN, and measures the error, before the mean may replace the range."""
         if not self.codec.is_finite(payload, start, stop):
             self.find_not_finite(start, stop)
         if not self.options.measure_error and self.own is None:

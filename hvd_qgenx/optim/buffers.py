@@ -51,6 +51,10 @@ class FlatGradients(FlatBuffer):
     Every parameter's ``.grad`` is a view into it, which zeroing keeps. A gradient that something
     else puts there, into ``.grad`` or into ``.grad.data``, is copied in by ``collect``.
 
+    Means that arrive while gradients may still be changed lie in a second buffer: a change through ``.data``, of which
+    torch knows nothing, would else be a change of the mean on this rank alone if it came after the mean, and of the
+    gradient if before. ``replace`` then lets the two buffers change places.
+
     Args:
         segments: as of ``FlatBuffer``.
         names: names of parameters for messages.
@@ -58,14 +62,12 @@ class FlatGradients(FlatBuffer):
 
     def __init__(self, segments: Sequence[tuple[Compressor, Sequence[Tensor]]], names: Mapping[Tensor, str]) -> None:
         super().__init__(segments)
-        self.unwatched = self.vector.data
-        """The vector, but changes made through this do not count as changes of gradients."""
         self._names = names
         self._layouts = {parameter: _layout(parameter) for parameter in self.parameters}
         self._checked = {parameter: parameter.data_ptr() for parameter in self.parameters}
         """Address of every parameter's memory when its layout was last checked."""
-        self._views = dict(self.split(self.vector))
-        self._places = {parameter: _place(view) for parameter, view in self._views.items()}
+        self._views, self._places = self._handles(self.vector)
+        self._other: Tensor | None = None
         self._version: int | None = None
         self.sparse: set[Tensor] = set()
         """Parameters whose gradients have come sparse."""
@@ -94,6 +96,32 @@ class FlatGradients(FlatBuffer):
         else:
             view.copy_(gradient)
         parameter.grad = view
+
+    @property
+    def unwatched(self) -> Tensor:
+        """The vector, but changes made through this do not count as changes of gradients."""
+        return self.vector.data
+
+    @property
+    def other(self) -> Tensor:
+        """The second buffer, which is made when first asked for."""
+        if self._other is None:
+            self._other = torch.empty_like(self.vector)
+            self._other_handles = self._handles(self._other)
+        return self._other
+
+    def replace(self, means: Tensor) -> None:
+        """Makes the means the gradients: they lie in the buffer already, or in the other one, which takes its place."""
+        if means is self._other:
+            self.vector, self._other = self._other, self.vector
+            (self._views, self._places), self._other_handles = self._other_handles, (self._views, self._places)
+            for parameter in self.parameters:
+                parameter.grad = self._view(parameter)
+
+    def _handles(self, vector: Tensor) -> tuple[dict[Tensor, Tensor], dict[Tensor, tuple[object, ...]]]:
+        """Returns the views of a vector that are handed out as gradients, and where they lie."""
+        views = dict(self.split(vector))
+        return views, {parameter: _place(view) for parameter, view in views.items()}
 
     def make_sparse(self) -> None:
         """Gives parameters whose gradients have come sparse a sparse copy of their part of the buffer."""

@@ -193,7 +193,8 @@ class _Distributed(Wrapper):
         pipeline = Pipeline(background)
         for number, (buffer, exchange) in enumerate(zip(self._buffers, self._exchanges, strict=True)):
             buffer.unwatch()
-            transfer = exchange.begin(buffer.unwatched, buffer.codec, f"{self._name}.{number}", options)
+            out = None if background is None else buffer.other
+            transfer = exchange.begin(buffer.unwatched, buffer.codec, f"{self._name}.{number}", options, out)
             pipeline.add(transfer, exchange.slices(buffer.codec), exchange.reduce, buffer.spans)
         return pipeline
 
@@ -217,6 +218,8 @@ class _Distributed(Wrapper):
                     self._own.update(buffer.split(transfer.own))
             self._start_sum()
             pipeline.finish()
+            for buffer, transfer in zip(self._buffers, pipeline.transfers, strict=True):
+                buffer.replace(transfer.out)
             self._not_finite = self._find_not_finite(pipeline)
             self._exchange_others()
         self._hooks.reset()

@@ -56,8 +56,8 @@ class Transport(ABC):
         self._levels: tuple[Transport | None, Transport | None] | None = None
 
     @abstractmethod
-    def all_reduce_mean(self, tensor: Tensor, name: str) -> Work[Tensor]:
-        """Puts the mean over ranks of a float tensor, in its own dtype, into the tensor and returns it.
+    def all_reduce_mean(self, tensor: Tensor, name: str, out: Tensor | None = None) -> Work[Tensor]:
+        """Puts the mean over ranks of a float tensor, in its own dtype, into ``out``, or into itself; returns that.
 
         fp16 is divided before it is added, so that the sum of finite values stays finite.
         Sends 2 (K - 1) / K of the buffer: a ring.

@@ -11,6 +11,7 @@ from typing import Any
 
 import horovod.torch as hvd
 import torch
+from horovod.torch.mpi_ops import _allreduce_async
 from horovod.torch.optimizer import _DistributedOptimizer
 from torch import Tensor
 
@@ -54,11 +55,10 @@ class Horovod(Transport):
         self.rank, self.size = process_set.rank(), process_set.size()
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
 
-    def all_reduce_mean(self, tensor: Tensor, name: str) -> Work[Tensor]:
-        how = {"op": hvd.Average}
-        if tensor.dtype == torch.float16:
-            how = {"op": hvd.Sum, "prescale_factor": 1 / self.size}
-        handle = hvd.allreduce_async_(tensor, name=name, process_set=self.process_set, **how)
+    def all_reduce_mean(self, tensor: Tensor, name: str, out: Tensor | None = None) -> Work[Tensor]:
+        op, scale = (hvd.Sum, 1 / self.size) if tensor.dtype == torch.float16 else (hvd.Average, 1.0)
+        mean = tensor if out is None else out
+        handle = _allreduce_async(tensor, mean, name, op, scale, 1.0, self.process_set)
         return Work(self._wait(handle, name), self._ring_bytes(tensor))
 
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:

@@ -82,14 +82,14 @@ class InProcess(Transport):
         self.local_size = sum(host == hosts[rank] for host in hosts)
         self._rounds: Counter[str] = Counter()
 
-    def all_reduce_mean(self, tensor: Tensor, name: str) -> Work[Tensor]:
-        collect = self._share(tensor.clone(), name)
+    def all_reduce_mean(self, tensor: Tensor, name: str, out: Tensor | None = None) -> Work[Tensor]:
+        collect, mean = self._share(tensor.clone(), name), tensor if out is None else out
 
         def wait() -> Tensor:
             scale = 1 / self.size
             if tensor.dtype == torch.float16:
-                return tensor.copy_(sum_in_order([part * scale for part in collect()]))
-            return tensor.copy_(sum_in_order(collect()) * scale)
+                return mean.copy_(sum_in_order([part * scale for part in collect()]))
+            return mean.copy_(sum_in_order(collect()) * scale)
 
         return Work(wait, self._ring_bytes(tensor))
 

@@ -32,7 +32,7 @@ def exchanged(name: str, compressor: compressors.Compressor, rows: torch.Tensor,
         how, vector = exchange.make(name, transport, slice_bytes), rows[transport.rank].clone()
         codec = Codec([(compressor.for_rank(transport.rank), len(vector))], vector.dtype)
         transfer = how.begin(vector, codec, "x")
-        return how.mean_(transfer), transfer.report
+        return how.compute_mean(transfer), transfer.report
 
     return inprocess.run(len(rows), work)
 
@@ -109,7 +109,7 @@ def test_measured_error_is_that_of_what_others_decode(name):
         codec = Codec([(compressors.make("minmax", bits=4), 4096)], torch.float32)
         how, vector = exchange.make(name, transport), rows[transport.rank].clone()
         transfer = how.begin(vector, codec, "x", ExchangeOptions(measure_error=True, keep_own=True))
-        how.mean_(transfer)
+        how.compute_mean(transfer)
         return transfer
 
     for row, transfer in zip(rows, inprocess.run(3, work), strict=True):
@@ -150,7 +150,7 @@ def test_two_compressors_share_a_vector(name, dtype):
     def work(transport):
         codec = Codec([(compressors.make("dither", bits=8), 2000), (compressors.make("none"), 1000)], dtype)
         how, vector = exchange.make(name, transport, 500), rows[transport.rank].clone()
-        return how.mean_(how.begin(vector, codec, "x"))
+        return how.compute_mean(how.begin(vector, codec, "x"))
 
     means = inprocess.run(3, work)
     assert all(torch.equal(means[0], mean) for mean in means)
@@ -197,7 +197,7 @@ def test_hierarchical_is_the_mean_of_the_means_of_hosts(compressor):
         codec = Codec([(leaf.for_rank(transport.rank), 20_000)], torch.float32)
         how, vector = exchange.make("hierarchical", transport), rows[transport.rank].clone()
         transfer = how.begin(vector, codec, "x")
-        return how.mean_(transfer), transfer.report.bytes_sent
+        return how.compute_mean(transfer), transfer.report.bytes_sent
 
     results = inprocess.run(4, work, hosts=2)
     means = [mean for mean, _ in results]
@@ -216,7 +216,7 @@ def test_hierarchical_finds_whose_gradient_is_not_finite():
             vector[1234] = torch.nan
         how = exchange.make("hierarchical", transport)
         transfer = how.begin(vector, codec, "x")
-        how.mean_(transfer)
+        how.compute_mean(transfer)
         return transfer.finite, transfer.not_finite
 
     assert inprocess.run(4, work, hosts=2) == [(False, [1234] if rank == 1 else []) for rank in range(4)]

@@ -32,7 +32,7 @@ def digests(transport: Transport) -> dict[str, list[object]]:
                     Codec([(compressor, numel)], vector.dtype),
                 )
                 transfer = method.begin(vector, codec, label)
-                digest = hashlib.sha256(method.mean_(transfer).numpy().tobytes()).hexdigest()
+                digest = hashlib.sha256(method.compute_mean(transfer).numpy().tobytes()).hexdigest()
                 everyone = transport.all_gather_object((digest, transfer.report.bytes_sent), f"{label} digest")
                 assert len({theirs for theirs, _ in everyone}) == 1, f"{label} differs between ranks"
                 found[label] = [digest, [sent for _, sent in everyone]]

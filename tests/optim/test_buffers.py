@@ -157,3 +157,26 @@ def test_what_is_not_compressed_comes_last():
     (buffer,) = flatten(named(bias, weight), compressors.Exempt(compressors.make("minmax")))
     assert buffer.parameters == [weight, bias]
     assert [segment.compressor.name for segment in buffer.codec.segments] == ["minmax", "none"]
+
+
+def test_means_in_the_other_buffer_become_the_gradients():
+    buffer = gradients((2,), (3,))
+    one, two = buffer.parameters
+    for value in (1.0, 2.0, 3.0):
+        mine, means = one.grad, buffer.other
+        means.fill_(value)
+        mine.data.fill_(9)
+        buffer.replace(means)
+        assert buffer.vector.tolist() == [value] * 5
+        assert one.grad.tolist() == [value] * 2
+        assert two.grad.tolist() == [value] * 3
+        assert buffer.strays() == []
+        assert mine.tolist() == [9, 9]
+
+
+def test_means_in_the_buffer_itself_stay_there():
+    buffer = gradients((2,))
+    gradient = buffer.parameters[0].grad
+    buffer.replace(buffer.unwatched.fill_(4))
+    assert buffer.parameters[0].grad is gradient
+    assert gradient.tolist() == [4, 4]

@@ -9,6 +9,7 @@ from torch import nn
 
 import compressors
 from hvd_qgenx import DistributedOptimizer, QGenX
+from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import inprocess
 
@@ -35,6 +36,30 @@ def flat(net: nn.Module) -> torch.Tensor:
 
 def mean_loss(net: nn.Module, step: int) -> torch.Tensor:
     return torch.stack([net(batch(rank, step)).square().mean() for rank in range(K)]).mean()
+
+
+@pytest.mark.parametrize(("compressor", "settings"), [("none", {}), ("minmax", {"bucket_size": 8})])
+def test_ranks_agree_though_one_changes_its_gradients_after_the_exchange_behind_torchs_back(compressor, settings):
+    def work(transport):
+        net = network()
+        exchange = exchanges.make("two-phase", transport, slice_bytes=16)
+        optimizer = DistributedOptimizer(
+            torch.optim.SGD(net.parameters(), lr=0.05),
+            compression=compressors.make(compressor, **settings),
+            exchange=exchange,
+        )
+        for step in range(3):
+            optimizer.zero_grad()
+            net(batch(transport.rank, step)).square().mean().backward()
+            for started in optimizer._pipeline._started:  # then the means of the first slices have arrived
+                started.result()
+            for parameter in net.parameters() if transport.rank == 1 else ():
+                parameter.grad.data.mul_(0.5)
+            optimizer.step()
+        return flat(net)
+
+    first, *others = inprocess.run(K, work)
+    assert all(torch.equal(first, other) for other in others)
 
 
 class TestThawing:

@@ -121,7 +121,7 @@ class Recorded:
     def reduce(self, transfer, start, stop, name):
         yield from super().reduce(transfer, start, stop, name)
         self.own.append(transfer.own.clone())
-        self.means.append(transfer.vector.clone())
+        self.means.append(transfer.out.clone())
 
 
 EXCHANGES = {
