@@ -10,7 +10,7 @@ torch.Size([3, 1000])
 """
 
 from compressors.adaptive import AdaptiveLevels, CoordinateDescent, GradientDescent, Multiplier
-from compressors.base import Compressor, Context
+from compressors.base import Compressor, Context, Reduction
 from compressors.coded import Coded
 from compressors.coding import CorruptPayloadError
 from compressors.dither import Dither
@@ -18,6 +18,8 @@ from compressors.exempt import Exempt
 from compressors.fingerprint import fingerprint
 from compressors.half import Half
 from compressors.identity import Identity
+from compressors.integers import IntegerCompressor, IntegerCounts
+from compressors.intsgd import IntSGD
 from compressors.learning import Learner, LevelUpdate
 from compressors.leveled import Exponential, LevelQuantizer, Levels, Ternary
 from compressors.minmax import MinMax
@@ -42,12 +44,16 @@ __all__ = [
     "GradientDescent",
     "Half",
     "Identity",
+    "IntSGD",
+    "IntegerCompressor",
+    "IntegerCounts",
     "Learner",
     "LevelQuantizer",
     "LevelUpdate",
     "Levels",
     "MinMax",
     "Multiplier",
+    "Reduction",
     "Rotated",
     "RotatedDither",
     "Ternary",

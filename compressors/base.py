@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from compressors import parameters
 from compressors.deferred import Deferred
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from compressors.learning import Learner
 else:
     torch = Deferred("torch")
+
+Reduction = Literal["gather", "average", "sum"]
 
 Shape = int | Sequence[int]
 """A number of elements, or the sizes of every dimension."""
@@ -38,8 +40,8 @@ class Compressor(ABC):
 
     The payload, together with what every rank knows already (the number of elements, the
     compressor's configuration and its learned state), is enough to decode. It is a contiguous
-    1-D tensor: ``uint8``, or a floating type when ``summable``. Both directions have the shape of
-    Horovod's ``Compression``, so a summable instance can be given to the stock
+    1-D tensor: ``uint8``, or a floating type where the reduction is ``average``. Both directions have the shape of
+    Horovod's ``Compression``, so such an instance can be given to the stock
     ``hvd.DistributedOptimizer`` too.
 
     Randomness is a pure function of (seed, rank, step, position), where step counts the calls of
@@ -50,8 +52,9 @@ class Compressor(ABC):
     """
 
     name: ClassVar[str] = ""
-    summable: ClassVar[bool] = False
-    """May payloads of several ranks be added by an all-reduce?"""
+    reduction: ClassVar[Reduction] = "gather"
+    """What an exchange does with the payloads of several ranks: ``gather`` decodes each, ``average`` has an all-reduce
+    average them as floats, ``sum`` adds the integers that they hold (``IntegerCompressor``)."""
     unbiased: ClassVar[bool] = True
     """Is the expectation of the decoded tensor the tensor itself?"""
     residual_bias: ClassVar[float] = 0.0
@@ -62,6 +65,8 @@ class Compressor(ABC):
     def __post_init__(self) -> None:
         parameters.check(self, self.name)
         self.stream = Stream()
+        self.ranks = 1
+        """Number of ranks whose payloads are brought together."""
 
     @property
     def learner(self) -> Learner | None:
@@ -103,8 +108,10 @@ class Compressor(ABC):
         """
 
     @abstractmethod
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         """Writes the decoded coordinates to ``vector`` (1-D, contiguous, floating-point), or adds them to it.
+
+        ``start`` is that of ``encode``.
 
         Raises:
             ValueError: ``payload`` (1-D uint8) is not one of such a vector.
@@ -120,7 +127,7 @@ class Compressor(ABC):
         return bool(torch.isfinite(vector).all())
 
     def payload_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        """Returns the dtype of payloads of tensors of this dtype; a floating type if ``summable``."""
+        """Returns the dtype of payloads of tensors of this dtype; a floating type if ``reduction`` is ``average``."""
         return torch.uint8
 
     @abstractmethod
@@ -146,9 +153,10 @@ class Compressor(ABC):
     def lay_out(self, sizes: Sequence[int]) -> None:  # noqa: B027 (few compressors care)
         """Announces that further vectors are tensors of these numbers of elements, laid end to end."""
 
-    def for_rank(self, rank: int, seed: int | None = None) -> Self:
-        """Returns a copy with the random stream of ``rank``, at step 0 (of ``seed``, or of the same seed)."""
+    def for_rank(self, rank: int, seed: int | None = None, ranks: int = 1) -> Self:
+        """Returns a copy with the random stream of this rank of ``ranks``, at step 0 (of ``seed``, or of the same)."""
         other = copy.deepcopy(self)
+        other.ranks = ranks
         other.stream = Stream(self.stream.seed if seed is None else seed, rank)
         return other
 

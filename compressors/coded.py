@@ -80,14 +80,14 @@ class Coded(Compressor):
             payload[:written] = torch.from_numpy(data[:written])
         return written
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         """Decodes to, or adds to, ``vector``.
 
         Raises:
             CorruptPayloadError: the payload was cut short, added to or changed.
         """
         fixed = torch.from_numpy(self._read(payload.cpu().numpy(), len(vector)))
-        self.inner.decode(fixed.to(payload.device), vector, add)
+        self.inner.decode(fixed.to(payload.device), vector, add, start)
 
     def is_finite(self, payload: Tensor, numel: int) -> bool:
         head = payload[_OVERHEAD:][: self._head_bytes(numel)]
@@ -102,9 +102,9 @@ class Coded(Compressor):
     def variance_bound(self, tensor: Tensor) -> float:
         return self.inner.variance_bound(tensor)
 
-    def for_rank(self, rank: int, seed: int | None = None) -> Self:
-        other = super().for_rank(rank, seed)
-        other.inner = self.inner.for_rank(rank, seed)
+    def for_rank(self, rank: int, seed: int | None = None, ranks: int = 1) -> Self:
+        other = super().for_rank(rank, seed, ranks)
+        other.inner = self.inner.for_rank(rank, seed, ranks)
         other.stream = other.inner.stream
         return other
 

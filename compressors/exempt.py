@@ -51,8 +51,8 @@ class Exempt(Compressor):
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
         return self.route(vector.shape).encode(vector, payload, key, start)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
-        self.route(vector.shape).decode(payload, vector, add)
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+        self.route(vector.shape).decode(payload, vector, add, start)
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         sizes = (shape,) if isinstance(shape, int) else shape
@@ -61,9 +61,9 @@ class Exempt(Compressor):
     def variance_bound(self, tensor: Tensor) -> float:
         return self.route(tensor.shape).variance_bound(tensor)
 
-    def for_rank(self, rank: int, seed: int | None = None) -> Self:
-        other = super().for_rank(rank, seed)
-        other.inner, other.rest = self.inner.for_rank(rank, seed), self.rest.for_rank(rank, seed)
+    def for_rank(self, rank: int, seed: int | None = None, ranks: int = 1) -> Self:
+        other = super().for_rank(rank, seed, ranks)
+        other.inner, other.rest = self.inner.for_rank(rank, seed, ranks), self.rest.for_rank(rank, seed, ranks)
         return other
 
     def state_dict(self) -> dict[str, Any]:

@@ -19,8 +19,8 @@ LENGTH = 2500
 def fingerprint(compressor: Compressor, dtype: torch.dtype, device: torch.device) -> int:
     """Returns the CRC-32 of a fixed vector's payload and decoded values.
 
-    Ranks with different checksums would decode each other's payloads differently. The call also compiles
-    kernels that are compiled at first use. The compressor's random stream does not advance.
+    Ranks with different checksums are configured differently, or would decode each other's payloads differently. The
+    call also compiles kernels that are compiled at first use. The compressor's random stream does not advance.
     """
     places = torch.arange(LENGTH, dtype=torch.int64)
     noise = (places * 2654435761 % 2**32 - 2**31).to(torch.float32)  # exact: every host starts from the same bits
@@ -30,4 +30,4 @@ def fingerprint(compressor: Compressor, dtype: torch.dtype, device: torch.device
     decoded = vector.clone()
     compressor.decode(payload, decoded, add=True)
     both = torch.cat([payload, decoded.view(torch.uint8)])
-    return zlib.crc32(both.cpu().numpy().tobytes())
+    return zlib.crc32(both.cpu().numpy().tobytes(), zlib.crc32(repr(compressor).encode()))

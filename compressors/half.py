@@ -22,13 +22,13 @@ else:
 class Half(Compressor):
     """Rounds every coordinate to the nearest fp16; above 65504 that is Inf, which is reported."""
 
-    summable = True
+    reduction = "average"
     unbiased = False
 
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
         return encode_as(torch.float16, vector, payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         decode_as(torch.float16, payload, vector, add)
 
     def is_finite(self, payload: Tensor, numel: int) -> bool:

@@ -22,12 +22,12 @@ else:
 class Identity(Compressor):
     """Sends every coordinate as it is; bf16, which Horovod cannot add, travels as fp32."""
 
-    summable = True
+    reduction = "average"
 
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
         return encode_as(self.payload_dtype(vector.dtype), vector, payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         decode_as(_dtype(payload, len(vector)), payload, vector, add)
 
     def is_finite(self, payload: Tensor, numel: int) -> bool:

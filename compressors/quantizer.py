@@ -73,7 +73,7 @@ class BucketQuantizer(Compressor):
         encode(kernels.readable(vector), self.layout, key, body)
         return size
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         key, body = self.open(payload, len(vector))
         _, decode = self.kernels_for(payload.device)
         kernels.deliver(lambda target, add: decode(body, self.layout, target, key, add), vector, add)

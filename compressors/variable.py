@@ -93,7 +93,7 @@ class Variable(Compressor):
         )
         return size
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False) -> None:
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         size = len(vector)
         if payload.numel() != self.payload_bytes(size):
             raise ValueError(f"{self.name}: a payload of {payload.numel()} bytes cannot hold {size} coordinates")

@@ -25,6 +25,9 @@ With ``add`` values are added to what the vector holds and rounded once to its d
 ``unpack(packed, layout, numel) -> codes`` and ``pack(codes, layout) -> packed``
     between the bytes after the header and one uint8 for every coordinate.
 
+``encode_integers``, ``add_integers``, ``pack_integers``, ``decode_integers``
+    integers that are summed exactly; ``integers`` defines them.
+
 ``reference`` (plain torch, any device) defines them; the others must agree with it bit for bit.
 """
 
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from compressors.kernels.integers import Rounded
 else:
     np, torch = Deferred("numpy"), Deferred("torch")
 
@@ -77,6 +82,18 @@ class Kernel(Protocol):
     def unpack(self, packed: Tensor, layout: Layout, numel: int) -> Tensor: ...
 
     def pack(self, codes: Tensor, layout: Layout) -> Tensor: ...
+
+    def encode_integers(
+        self, vector: Tensor, scale: float, bits: int, most: int, key: int | None, packed: Tensor
+    ) -> Rounded: ...
+
+    def add_integers(self, packed: Tensor, bits: int, most: int, sums: Tensor) -> bool: ...
+
+    def pack_integers(self, integers: Tensor, bits: int, offset: int, packed: Tensor) -> None: ...
+
+    def decode_integers(
+        self, packed: Tensor, bits: int, offset: int, factor: float, vector: Tensor, add: bool = False
+    ) -> None: ...
 
 
 _MODULES = {"cpu": ("compressors.kernels.cpu", "numba"), "cuda": ("compressors.kernels.gpu", "triton")}

@@ -21,6 +21,24 @@ ORDERS = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
 """The norms a bucket can be divided by."""
 
 
+def planes(bits: int) -> Iterator[tuple[int, int]]:
+    """(width, shift) of every bit plane of codes of this width; those of more than 8 bits begin with planes of 8."""
+    shift = 0
+    while bits - shift >= 8:
+        yield 8, shift
+        shift += 8
+    for width in (4, 2, 1):
+        if bits & width:
+            yield width, shift
+            shift += width
+
+
+def packed_bytes(bits: int, bucket_size: int, numel: int) -> int:
+    """Returns the bytes of so many codes of this width, in buckets."""
+    full, tail = divmod(numel, bucket_size)
+    return bits * (full * -(-bucket_size // 8) + -(-tail // 8))
+
+
 class Layout(NamedTuple):
     """The wire format of one quantizer."""
 
@@ -54,13 +72,8 @@ class Layout(NamedTuple):
         return 4 * self.header_floats * self.buckets(numel)
 
     def payload_bytes(self, numel: int) -> int:
-        full, tail = divmod(numel, self.bucket_size)
-        return self.header_bytes(numel) + full * self.code_bytes(self.bucket_size) + self.code_bytes(tail)
+        return self.header_bytes(numel) + packed_bytes(self.bits, self.bucket_size, numel)
 
     def planes(self) -> Iterator[tuple[int, int]]:
         """(width, shift) of every bit plane."""
-        shift = 0
-        for width in (8, 4, 2, 1):
-            if self.bits & width:
-                yield width, shift
-                shift += width
+        return planes(self.bits)

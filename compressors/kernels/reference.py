@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors.kernels.blocks import block_rows, padded
+from compressors.kernels.common import deliver, pack_rows, uniform, unpack_rows
+from compressors.kernels.integers import add_integers as add_integers
+from compressors.kernels.integers import decode_integers as decode_integers
+from compressors.kernels.integers import encode_integers as encode_integers
+from compressors.kernels.integers import pack_integers as pack_integers
 from compressors.kernels.layout import Layout
-from compressors.random import GOLDEN, derive, mix64
-
-MASK32 = 0xFFFFFFFF
+from compressors.random import derive
 
 Array = NDArray[np.float64]
 
@@ -22,7 +25,7 @@ def encode(vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None:
     for first, rows in _bucket_rows(vector.float(), layout):
         header, row_codes = _quantize(rows, layout, key, first)
         headers.append(header.flatten().view(torch.uint8))
-        codes.append(_pack(row_codes, layout).flatten())
+        codes.append(pack_rows(row_codes, layout.bits).flatten())
     if codes:
         payload.copy_(torch.cat([*headers, *codes]))
 
@@ -36,7 +39,7 @@ def decode(payload: Tensor, layout: Layout, vector: Tensor, key: int = 0, add: b
         rows.copy_(_values(row_codes.long(), layout, key, first) * unit)
         if low:
             rows += low[0]
-    _deliver(values, vector, add)
+    deliver(values, vector, add)
 
 
 def encode_rotated(vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None:
@@ -53,7 +56,7 @@ def decode_rotated(payload: Tensor, layout: Layout, vector: Tensor, key: int, ad
     blocks, scales = _decode_unscaled(payload, layout, padded(len(vector), layout.bucket_size), key)
     for first, rows in block_rows(blocks, layout.bucket_size):
         _rotate_back(rows, scales[first : first + len(rows)], key, first)
-    _deliver(blocks[: len(vector)], vector, add)
+    deliver(blocks[: len(vector)], vector, add)
 
 
 def encode_variable(
@@ -85,7 +88,7 @@ def decode_variable(
         rows[chosen] = values.view(-1, layout.bucket_size)
         stop += len(part)
     _rotate_back(rows, scales, key)
-    _deliver(rows.flatten()[: len(vector)], vector, add)
+    deliver(rows.flatten()[: len(vector)], vector, add)
 
 
 def energies(vector: Tensor, length: int) -> Tensor:
@@ -113,23 +116,19 @@ def unpack(packed: Tensor, layout: Layout, numel: int) -> Tensor:
     start = 0
     for _, rows in _bucket_rows(codes, layout):
         stop = start + len(rows) * layout.code_bytes(rows.shape[1])
-        rows.copy_(_unpack(packed[start:stop].view(len(rows), -1), layout, rows.shape[1]))
+        rows.copy_(unpack_rows(packed[start:stop].view(len(rows), -1), layout.bits, rows.shape[1]))
         start = stop
     return codes
 
 
 def pack(codes: Tensor, layout: Layout) -> Tensor:
-    parts = [_pack(rows.long(), layout).flatten() for _, rows in _bucket_rows(codes, layout)]
+    parts = [pack_rows(rows.long(), layout.bits).flatten() for _, rows in _bucket_rows(codes, layout)]
     return torch.cat(parts) if parts else codes.new_empty(0)
 
 
 def _header(payload: Tensor, layout: Layout, numel: int) -> Tensor:
     """(buckets, header_floats) float32; a copy."""
     return payload[: layout.header_bytes(numel)].clone().view(torch.float32).view(-1, layout.header_floats)
-
-
-def _deliver(values: Tensor, vector: Tensor, add: bool) -> None:
-    vector.copy_(vector.float() + values if add else values)
 
 
 def _scale_header(payload: Tensor, layout: Layout, numel: int, factors: Tensor) -> None:
@@ -184,7 +183,7 @@ def _quantize(rows: Tensor, layout: Layout, key: int, first: int) -> tuple[Tenso
     if layout.norm == "projection":
         header, codes = _project(rows, layout)
     else:
-        chance = _uniform(rows.shape, key, first, rows.device)
+        chance = uniform(rows.shape, key, first, rows.device)
         header, codes = (_round_to_points if layout.points else _round_to_grid)(rows, layout, chance)
     finite &= header[:, :1].isfinite()
     return torch.where(finite, header, torch.nan), torch.where(finite, codes, 0).long()
@@ -232,7 +231,7 @@ def _values(codes: Tensor, layout: Layout, key: int, first: int) -> Tensor:
         return torch.tensor(layout.points, dtype=torch.float32, device=codes.device)[codes.clamp(max=layout.levels)]
     values = codes - layout.offset
     if layout.dithered:
-        values = values + (_uniform(codes.shape, key, first, codes.device) - 0.5)
+        values = values + (uniform(codes.shape, key, first, codes.device) - 0.5)
     return values
 
 
@@ -268,23 +267,6 @@ def _boosted_inverse(unit: Tensor) -> tuple[Tensor, Tensor]:
     return boost, torch.where(unit > 0, 1 / (unit * boost), 0)
 
 
-def _uniform(shape: torch.Size, key: int, first: int, device: torch.device) -> Tensor:
-    """Uniform float32 in [0, 1) for every position: multiples of 2^-24.
-
-    Every bucket has a 64-bit key of its own; a coordinate hashes its place in the bucket with the
-    finalizer "lowbias32" (Wellons, 2018), the second half of the key entering between its rounds.
-    """
-    words = [mix64(key + GOLDEN * (first + i + 1)) for i in range(shape[0])]
-    k1 = torch.tensor([word & MASK32 for word in words], device=device).unsqueeze(1)
-    k2 = torch.tensor([word >> 32 for word in words], device=device).unsqueeze(1)
-    x = (torch.arange(shape[1], device=device) + k1) & MASK32
-    x = ((x ^ (x >> 16)) * 0x21F0AAAD) & MASK32
-    x = x ^ k2
-    x = ((x ^ (x >> 15)) * 0xD35A2D97) & MASK32
-    x = x ^ (x >> 15)
-    return (x >> 8).float() * 2**-24
-
-
 def _exponents(rows: Tensor) -> Tensor:
     """The exponent of the largest magnitude of every row, (rows, 1) int32; 0 for zeros and non-finite rows."""
     most = rows.abs().amax(dim=1, keepdim=True).double()
@@ -294,7 +276,7 @@ def _exponents(rows: Tensor) -> Tensor:
 
 def _signs(rows: Tensor, key: int, first: int) -> Tensor:
     """Random signs: minus where the position's random number is below one half."""
-    return torch.where(_uniform(rows.shape, key, first, rows.device) < 0.5, -1.0, 1.0)
+    return torch.where(uniform(rows.shape, key, first, rows.device) < 0.5, -1.0, 1.0)
 
 
 def _hadamard(rows: Tensor) -> None:
@@ -306,25 +288,3 @@ def _hadamard(rows: Tensor) -> None:
         pairs[:, :, 0] = upper + lower
         pairs[:, :, 1] = upper - lower
         half *= 2
-
-
-def _pack(codes: Tensor, layout: Layout) -> Tensor:
-    """(rows, n) codes to (rows, code_bytes) bytes."""
-    codes = torch.nn.functional.pad(codes, (0, -codes.shape[1] % 8))
-    planes = []
-    for width, shift in layout.planes():
-        lanes = codes.view(len(codes), 8 // width, -1) >> shift & (1 << width) - 1
-        shifts = torch.arange(0, 8, width, device=codes.device).view(1, -1, 1)
-        planes.append((lanes << shifts).sum(dim=1))
-    return torch.cat(planes, dim=1).to(torch.uint8)
-
-
-def _unpack(packed: Tensor, layout: Layout, length: int) -> Tensor:
-    """(rows, code_bytes) bytes to (rows, length) codes."""
-    padded = -(-length // 8) * 8
-    codes = packed.new_zeros(len(packed), padded, dtype=torch.int64)
-    for width, shift in layout.planes():
-        plane, packed = packed.long().split([padded * width // 8, packed.shape[1] - padded * width // 8], dim=1)
-        shifts = torch.arange(0, 8, width, device=packed.device).view(1, -1, 1)
-        codes |= (plane.unsqueeze(1) >> shifts & (1 << width) - 1).flatten(1) << shift
-    return codes[:, :length]

@@ -111,5 +111,5 @@ def _exchanges(codec: CodecSpeed, per_host: int) -> dict[str, type[ConcreteExcha
     return {
         name: found
         for name, found in concrete().items()
-        if found.adds_payloads == (codec.bits >= 16) and (per_host > 1 or not found.needs_hosts)
+        if found.reduction == ("average" if codec.bits >= 16 else "gather") and (per_host > 1 or not found.needs_hosts)
     }

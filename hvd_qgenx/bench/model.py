@@ -86,7 +86,7 @@ def codec_of(row: Row, speeds: Sequence[Row]) -> CodecSpeed | None:
 
     Uncompressed sums need no codec. None if the compressor was not measured.
     """
-    if row["system"] == HOROVOD or (row["system"] == "none" and concrete()[row["pattern"]].adds_payloads):
+    if row["system"] == HOROVOD or (row["system"] == "none" and concrete()[row["pattern"]].reduction == "average"):
         return FP32
     known = [
         one

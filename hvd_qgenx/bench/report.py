@@ -177,7 +177,9 @@ def _combined(checks: Sequence[Check]) -> Machine:
 
 def _curves(checks: Sequence[Check], codecs: Sequence[Row]) -> dict[str, CodecSpeed]:
     """Returns the codecs of the compressed systems, at their speed on a dedicated core."""
-    rows = {row["system"]: row for one in checks for row in one.rows if not concrete()[row["pattern"]].adds_payloads}
+    rows = {
+        row["system"]: row for one in checks for row in one.rows if concrete()[row["pattern"]].reduction == "gather"
+    }
     found = {name: model.codec_of(row, codecs) for name, row in rows.items()}
     return {name: codec for name, codec in found.items() if codec is not None}
 

@@ -1,4 +1,4 @@
-"""One all-reduce of summable payloads."""
+"""One all-reduce of payloads that are averaged as floats."""
 
 import torch
 
@@ -14,7 +14,7 @@ class AllReduce(ConcreteExchange):
     Nothing is coded meanwhile, so slices only let backward go on; they are longer than those of other exchanges.
     """
 
-    adds_payloads = True
+    reduction = "average"
     negotiates = True
     slice_factor = 32
 

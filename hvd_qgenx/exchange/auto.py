@@ -1,10 +1,11 @@
 """The default: an exchange chosen by compressor, ranks and hosts."""
 
-from compressors import Compressor
+from compressors import Compressor, Reduction
 from hvd_qgenx.exchange.allreduce import AllReduce
 from hvd_qgenx.exchange.base import ConcreteExchange, Exchange
 from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.hierarchical import Hierarchical
+from hvd_qgenx.exchange.integersum import IntegerSum
 from hvd_qgenx.exchange.single_level import single_level
 from hvd_qgenx.exchange.slices import SLICE_BYTES
 from hvd_qgenx.transport import Transport
@@ -14,15 +15,18 @@ LEAST_PER_HOST = 4
 
 
 class Auto(Exchange):
-    """All-reduce where payloads can be added; else hierarchical if there are several hosts with ``LEAST_PER_HOST``
-    ranks or more on each; else all-gather up to two ranks, two-phase beyond.
+    """All-reduce where payloads are averaged, integer-sum where they are integers; else hierarchical if there are
+    several hosts with ``LEAST_PER_HOST`` ranks or more on each; else all-gather up to two ranks, two-phase beyond.
 
     Where this rank's own vector is to be kept, as Q-GenX needs it, hierarchical is never chosen.
     """
 
     def __init__(self, transport: Transport, slice_bytes: int = SLICE_BYTES) -> None:
         super().__init__(transport, slice_bytes)
-        self._sums = AllReduce(transport, slice_bytes)
+        self._adding: dict[Reduction, ConcreteExchange] = {
+            "average": AllReduce(transport, slice_bytes),
+            "sum": IntegerSum(transport, slice_bytes),
+        }
         self._single_level = single_level(transport.size)(transport, slice_bytes)
         local = transport.local()
         many = local is not None and local.size >= LEAST_PER_HOST
@@ -33,6 +37,6 @@ class Auto(Exchange):
         """Accepts every compressor."""
 
     def resolve(self, codec: Codec, keep_own: bool = False) -> ConcreteExchange:
-        if codec.alone is not None and codec.alone.summable:
-            return self._sums
+        if codec.alone is not None and codec.alone.reduction in self._adding:
+            return self._adding[codec.alone.reduction]
         return self._single_level if self._two_levels is None or keep_own else self._two_levels

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from compressors import Compressor
+from compressors import Compressor, Reduction
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.cost import FP32, CodecSpeed, Machine, Ranks, SliceCost
@@ -66,8 +66,8 @@ class ConcreteExchange(Exchange):
     A subclass brings its coroutine (``reduce``), the cost of a slice, and facts for those who choose an exchange.
     """
 
-    adds_payloads: ClassVar[bool] = False
-    """Are payloads added before they are decoded?"""
+    reduction: ClassVar[Reduction] = "gather"
+    """What is done with payloads; see ``Compressor.reduction``."""
     needs_hosts: ClassVar[bool] = False
     """Does it need several hosts with several ranks on each?"""
     negotiates: ClassVar[bool] = False
@@ -77,13 +77,15 @@ class ConcreteExchange(Exchange):
 
     @classmethod
     def check(cls, compressor: Compressor) -> None:
-        if cls.adds_payloads and not compressor.summable:
-            raise ConfigurationError(f"payloads of {compressor.name} cannot be added; use allgather or two-phase")
+        if cls.reduction not in ("gather", compressor.reduction):
+            use = {"gather": "allgather or two-phase", "average": "allreduce", "sum": "integer-sum"}
+            kind = "integers" if cls.reduction == "sum" else "averages"
+            raise ConfigurationError(f"payloads of {compressor.name} are no {kind}; use {use[compressor.reduction]}")
 
     @classmethod
     def suits(cls, compressor: Compressor) -> bool:
-        """Tells if it is a candidate for the compressor: summable payloads are best added, others cannot be."""
-        return cls.adds_payloads == compressor.summable
+        """Tells if it is a candidate for the compressor: payloads that can be added are best added."""
+        return cls.reduction == compressor.reduction
 
     def resolve(self, codec: Codec, keep_own: bool = False) -> "ConcreteExchange":
         return self

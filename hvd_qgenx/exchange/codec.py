@@ -70,12 +70,15 @@ class Codec:
 
     def decode(self, payload: Tensor, start: int, part: Tensor, add: bool = False) -> None:
         """Writes the coordinates from ``start`` on to ``part``, or adds them to it."""
-        for compressor, piece, lo, hi in self._pieces(payload, start, start + len(part)):
-            compressor.decode(piece, part[lo - start : hi - start], add)
+        for (compressor, first, _), piece, lo, hi in self._pieces(payload, start, start + len(part)):
+            compressor.decode(piece, part[lo - start : hi - start], add, lo - first)
 
     def is_finite(self, payload: Tensor, start: int, stop: int) -> bool:
         """See ``Compressor.is_finite``."""
-        return all(c.is_finite(piece, hi - lo) for c, piece, lo, hi in self._pieces(payload, start, stop))
+        return all(
+            segment.compressor.is_finite(piece, hi - lo)
+            for segment, piece, lo, hi in self._pieces(payload, start, stop)
+        )
 
     def cut(self, start: int, stop: int, parts: int) -> list[int]:
         """Returns ``parts + 1`` bounds of ranges with nearly equal payloads, which leave buckets whole.
@@ -113,9 +116,9 @@ class Codec:
             if lo < hi:
                 yield index, segment, lo, hi
 
-    def _pieces(self, payload: Tensor, start: int, stop: int) -> Iterator[tuple[Compressor, Tensor, int, int]]:
+    def _pieces(self, payload: Tensor, start: int, stop: int) -> Iterator[tuple[Segment, Tensor, int, int]]:
         used = 0
-        for _, (compressor, _, _), lo, hi in self._overlaps(start, stop):
-            size = compressor.payload_bytes(hi - lo, self.dtype) if self.exact_size else len(payload)
-            yield compressor, payload[used : used + size], lo, hi
+        for _, segment, lo, hi in self._overlaps(start, stop):
+            size = segment.compressor.payload_bytes(hi - lo, self.dtype) if self.exact_size else len(payload)
+            yield segment, payload[used : used + size], lo, hi
             used += size

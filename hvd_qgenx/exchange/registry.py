@@ -18,6 +18,7 @@ EXCHANGES: Registry[type[Exchange]] = Registry(
         "allreduce": "hvd_qgenx.exchange.allreduce:AllReduce",
         "allgather": "hvd_qgenx.exchange.allgather:AllGather",
         "two-phase": "hvd_qgenx.exchange.twophase:TwoPhase",
+        "integer-sum": "hvd_qgenx.exchange.integersum:IntegerSum",
         "hierarchical": "hvd_qgenx.exchange.hierarchical:Hierarchical",
     },
 )

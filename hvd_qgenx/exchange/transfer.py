@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from compressors import IntegerCompressor
 from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.report import Report
 
@@ -117,6 +118,22 @@ class Transfer:
         if mean.dtype != self.out.dtype:
             self.out[start:stop].copy_(mean)
         self.finite &= all(self.codec.is_finite(payload, start, stop) for payload in payloads)
+
+    @property
+    def integers(self) -> IntegerCompressor:
+        """The compressor of the whole vector, whose payloads are added as integers."""
+        assert isinstance(self.codec.alone, IntegerCompressor)
+        return self.codec.alone
+
+    def add_up(self, payloads: Sequence[Tensor], start: int, stop: int) -> Tensor:
+        """Returns the exact sum of payloads of a range."""
+        with self.report.clock("decode"):
+            return self.integers.add_up(payloads, stop - start)
+
+    def put_sum(self, message: Tensor, start: int, stop: int) -> None:
+        """Puts a range's mean, decoded from the sum of its payloads, into ``out``."""
+        with self.report.clock("decode"):
+            self.finite &= self.integers.decode_mean(message, self.out[start:stop], start)
 
     def find_not_finite(self, start: int, stop: int) -> None:
         """Records the coordinates of a range at which this rank's vector holds Inf or NaN."""

@@ -194,7 +194,7 @@ def flatten(names: Mapping[Tensor, str], compression: Compressor) -> list[FlatGr
             raise ConfigurationError(f"{name} is {parameter.dtype}; only real floating-point parameters are exchanged")
         compressor = compression.route(parameter.shape)
         kind: object = Identity if isinstance(compressor, Identity) else id(compressor)
-        shares = compressor.exact_size and not compressor.summable
+        shares = compressor.exact_size and compressor.reduction == "gather"
         key = (parameter.dtype, parameter.device, None if shares else kind)
         buffers.setdefault(key, {}).setdefault(kind, (compressor, []))[1].append(parameter)
     for dtype, device, kind in list(buffers):

@@ -21,6 +21,7 @@ from hvd_qgenx.optim.level_updates import update_levels
 from hvd_qgenx.optim.lone_step import LoneStep
 from hvd_qgenx.optim.not_finite import listing, raise_not_finite
 from hvd_qgenx.optim.parameters import given_names, in_backward_order, name_parameters
+from hvd_qgenx.optim.scales import ScaleFeed
 from hvd_qgenx.optim.sparse import mean_of_rows
 from hvd_qgenx.optim.state import join, separate
 from hvd_qgenx.optim.stock import as_compressor, check_groups, check_passes, is_sum, transport_of
@@ -108,7 +109,7 @@ class _Distributed(Wrapper):
     ) -> None:
         transport = exchange.transport
         self.exchange = exchange
-        self.compression = compression.for_rank(transport.rank)
+        self.compression = compression.for_rank(transport.rank, ranks=transport.size)
         self.measure_error = False
         """Measure the compressor's error at every exchange (costs one more decode)."""
         self.raise_on_divergence = False
@@ -157,6 +158,7 @@ class _Distributed(Wrapper):
         slices = [chosen.slices(buffer.codec) for chosen, buffer in zip(self._exchanges, self._buffers, strict=True)]
         layout = f"{self._name}.layout"
         check_agreement(names, self.compression, self._buffers, slices, self.exchange.transport, layout)
+        self._scales = ScaleFeed(self._buffers, self.param_groups)
         for parameter in names:
             self._hooks.add(parameter, names[parameter])
         exchanged = {*names, *self._sparse}
@@ -189,6 +191,7 @@ class _Distributed(Wrapper):
 
     def _begin(self, background: Executor | None) -> Pipeline:
         """Prepares the exchange of all flat buffers; none is sent yet."""
+        self._scales.before_exchange()
         options = ExchangeOptions(self._scale, self.measure_error, isinstance(self, WorkerAware))
         pipeline = Pipeline(background)
         for number, (buffer, exchange) in enumerate(zip(self._buffers, self._exchanges, strict=True)):
@@ -220,6 +223,7 @@ class _Distributed(Wrapper):
             pipeline.finish()
             for buffer, transfer in zip(self._buffers, pipeline.transfers, strict=True):
                 buffer.replace(transfer.out)
+            self._scales.after_exchange()
             self._not_finite = self._find_not_finite(pipeline)
             self._exchange_others()
         self._hooks.reset()
@@ -361,7 +365,10 @@ class _Distributed(Wrapper):
                 self.synchronize()
             if self._not_finite is not None and not hasattr(self, "found_inf"):  # which a GradScaler looks after
                 self._handle_not_finite(self._not_finite)
-            return function(self)
+            self._scales.before_move()
+            moved = function(self)
+            self._scales.after_move()
+            return moved
         finally:
             self._forget_exchange()
 

@@ -24,7 +24,7 @@ def main(model: str, repeats: str, file: str, *texts: str) -> None:
     share_cores(transport)
     load = Workload(model, MODELS[model]())
     made = {text: compressors.parse(text) for text in ("none", *texts)}
-    payloads = {text: compressor for text, compressor in made.items() if not compressor.summable}
+    payloads = {text: compressor for text, compressor in made.items() if compressor.reduction == "gather"}
     rows = []
     for how, own in (("auto", made), ("allgather", payloads)):
         plan = Plan(load, own, partial(exchange.make, how), int(repeats), rate=None, stock=False)

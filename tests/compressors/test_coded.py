@@ -276,7 +276,7 @@ class TestCombinator:
         coded = Coded(inner)
         vector = gaussian(500)
         assert not coded.exact_size
-        assert not coded.summable
+        assert coded.reduction == "gather"
         assert coded.alignment == 77
         assert coded.learner is inner.learner
         assert coded.unbiased is inner.unbiased is True

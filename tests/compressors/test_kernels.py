@@ -12,6 +12,7 @@ from scipy import stats
 import compressors
 from compressors import kernels
 from compressors.kernels import cpu, reference, threads
+from compressors.kernels.common import pack_rows, uniform, unpack_rows
 from compressors.kernels.layout import Layout
 from compressors.random import Stream, derive
 
@@ -282,15 +283,15 @@ def test_minmax_payload_by_hand():
 def test_codes_survive_packing(bits):
     codes = torch.randint(0, 2**bits, (3, 40), generator=torch.Generator().manual_seed(bits))
     layout = Layout(bits, 40, levels=2**bits - 1, offset=0, norm="range")
-    packed = reference._pack(codes, layout)
+    packed = pack_rows(codes, layout.bits)
     assert packed.shape == (3, 5 * bits)
-    assert torch.equal(reference._unpack(packed, layout, 40), codes)
+    assert torch.equal(unpack_rows(packed, layout.bits, 40), codes)
 
 
 def test_three_bit_planes_by_hand():
     """Two low bits of 8 codes in 2 bytes, lanes a quarter apart; then their top bits in 1 byte."""
     codes = torch.tensor([[5, 0, 7, 2, 1, 6, 3, 4]])
-    packed = reference._pack(codes, Layout(3, 8, levels=7, offset=0, norm="range"))
+    packed = pack_rows(codes, 3)
     low = [code & 3 for code in codes[0].tolist()]
     expected = [
         low[0] | low[2] << 2 | low[4] << 4 | low[6] << 6,
@@ -303,7 +304,7 @@ def test_three_bit_planes_by_hand():
 @pytest.mark.parametrize("words", [(0,), (1,), (0, 1), (1, 0), (2**63,)])
 def test_random_numbers_are_uniform_and_independent(words):
     """Chi-square of single values and of neighbouring pairs, along positions and along buckets."""
-    u = reference._uniform(torch.Size([256, 1024]), derive(*words), 0, torch.device("cpu"))
+    u = uniform(torch.Size([256, 1024]), derive(*words), 0, torch.device("cpu"))
     assert u.min() >= 0
     assert u.max() < 1
     for matrix in (u, u.t()):
@@ -317,6 +318,6 @@ def test_random_numbers_are_uniform_and_independent(words):
 def test_streams_of_ranks_and_steps_are_uncorrelated():
     keys = [Stream(0, rank, step).next_key() for rank in range(4) for step in range(4)]
     assert len(set(keys)) == 16
-    draws = torch.stack([reference._uniform(torch.Size([16, 1024]), k, 0, torch.device("cpu")).flatten() for k in keys])
+    draws = torch.stack([uniform(torch.Size([16, 1024]), k, 0, torch.device("cpu")).flatten() for k in keys])
     correlation = torch.corrcoef(draws) - torch.eye(16)
     assert correlation.abs().max() < 5 / 16384**0.5

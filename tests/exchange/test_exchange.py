@@ -17,7 +17,7 @@ COMBINATIONS = [
     (exchange, compressor)
     for exchange in EXCHANGES
     for compressor in compressors.names()
-    if exchange != "allreduce" or compressors.get(compressor).summable
+    if exchange != "allreduce" or compressors.get(compressor).reduction == "average"
 ]
 
 

@@ -5,30 +5,37 @@ Sums and products keep the order of the reference; fast-math is off, so the bits
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors.kernels import reference
-from compressors.kernels.cpu import buckets
+from compressors.kernels.cpu import buckets, integers
 from compressors.kernels.cpu.allocation import water_level
-from compressors.kernels.cpu.plan import plan, scratch_for
+from compressors.kernels.cpu.lanes import WIDTH
+from compressors.kernels.cpu.plan import aligned, plan, scratch_for
 from compressors.kernels.cpu.rotation import decode_rotated as decode_rotated
 from compressors.kernels.cpu.rotation import decode_variable as decode_variable
 from compressors.kernels.cpu.rotation import encode_rotated as encode_rotated
 from compressors.kernels.cpu.rotation import encode_variable as encode_variable
 from compressors.kernels.cpu.rotation import energies as energies
 from compressors.kernels.cpu.rows import parts
+from compressors.kernels.integers import BLOCK, Rounded
 from compressors.kernels.layout import Layout
 from compressors.kernels.threads import share
 
 __all__ = [
+    "add_integers",
     "decode",
+    "decode_integers",
     "decode_rotated",
     "decode_variable",
     "encode",
+    "encode_integers",
     "encode_rotated",
     "encode_variable",
     "energies",
     "pack",
+    "pack_integers",
     "unpack",
     "water_level",
 ]
@@ -64,3 +71,48 @@ def pack(codes: Tensor, layout: Layout) -> Tensor:
     packed = torch.empty(layout.payload_bytes(len(codes)) - layout.header_bytes(len(codes)), dtype=torch.uint8)
     buckets.pack(codes.numpy(), layout.bits, layout.bucket_size, packed.numpy())
     return packed
+
+
+def encode_integers(vector: Tensor, scale: float, bits: int, most: int, key: int | None, packed: Tensor) -> Rounded:
+    random, number = key is not None, np.uint64(key or 0)
+    arguments = *parts(vector), np.float32(scale), bits, most, number, random, packed.numpy()
+    found = []
+
+    def work(first: int, last: int) -> None:
+        facts = np.zeros(2, np.int64)
+        integers.encode(*arguments, aligned(BLOCK, np.float32), *_words_and_codes(), facts, first, last)
+        found.append(facts)
+
+    share(-(-len(vector) // BLOCK), len(vector), work)
+    return Rounded(max(int(facts[0]) for facts in found), sum(int(facts[1]) for facts in found))
+
+
+def add_integers(packed: Tensor, bits: int, most: int, sums: Tensor) -> bool:
+    arguments = packed.numpy(), bits, most, sums.numpy().view(np.uint32)
+    found = []
+
+    def work(first: int, last: int) -> None:
+        found.append(integers.add(*arguments, *_words_and_codes(), first, last))
+
+    share(-(-len(sums) // BLOCK), len(sums), work)
+    return all(found)
+
+
+def pack_integers(values: Tensor, bits: int, offset: int, packed: Tensor) -> None:
+    arguments = values.numpy().view(np.uint32), bits, offset, packed.numpy()
+    count, numel = -(-len(values) // BLOCK), len(values)
+    share(count, numel, lambda first, last: integers.pack(*arguments, *_words_and_codes(), first, last))
+
+
+def decode_integers(packed: Tensor, bits: int, offset: int, factor: float, vector: Tensor, add: bool = False) -> None:
+    arguments = packed.numpy(), bits, offset, np.float32(factor), *parts(vector), add
+
+    def work(first: int, last: int) -> None:
+        integers.decode(*arguments, aligned(BLOCK, np.float32), *_words_and_codes(), first, last)
+
+    share(-(-len(vector) // BLOCK), len(vector), work)
+
+
+def _words_and_codes() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+    """Room for a block."""
+    return aligned(BLOCK + 4 * WIDTH, np.uint32), aligned(BLOCK + 4 * WIDTH, np.uint8)

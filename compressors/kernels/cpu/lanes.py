@@ -115,6 +115,8 @@ def _call(builder, name, result, *args):
 
 
 floor = _unary(_SINGLE, lambda builder, x: _call(builder, "llvm.floor.v16f32", x.type, x))
+nearest = _unary(_SINGLE, lambda builder, x: _call(builder, "llvm.rint.v16f32", x.type, x))
+"""To whole numbers, ties to even."""
 truncate = _unary(_UINT32, lambda builder, x: builder.fptosi(x, _vector(_UINT32)))
 """Floats to words that hold signed integers."""
 to_float = _unary(_SINGLE, lambda builder, x: builder.sitofp(x, _vector(_SINGLE)))

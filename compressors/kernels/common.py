@@ -1,0 +1,53 @@
+"""Parts of the kernels in plain torch that several of them share: random numbers, bit planes."""
+
+import torch
+from torch import Tensor
+
+from compressors.kernels.layout import planes
+from compressors.random import GOLDEN, mix64
+
+MASK32 = 0xFFFFFFFF
+
+
+def deliver(values: Tensor, vector: Tensor, add: bool) -> None:
+    """Writes float32 values to a vector, or adds them to it and rounds once."""
+    vector.copy_(vector.float() + values if add else values)
+
+
+def uniform(shape: torch.Size, key: int, first: int, device: torch.device) -> Tensor:
+    """Uniform float32 in [0, 1) for every position: multiples of 2^-24.
+
+    Every bucket has a 64-bit key of its own; a coordinate hashes its place in the bucket with the
+    finalizer "lowbias32" (Wellons, 2018), the second half of the key entering between its rounds.
+    """
+    words = [mix64(key + GOLDEN * (first + i + 1)) for i in range(shape[0])]
+    k1 = torch.tensor([word & MASK32 for word in words], device=device).unsqueeze(1)
+    k2 = torch.tensor([word >> 32 for word in words], device=device).unsqueeze(1)
+    x = (torch.arange(shape[1], device=device) + k1) & MASK32
+    x = ((x ^ (x >> 16)) * 0x21F0AAAD) & MASK32
+    x = x ^ k2
+    x = ((x ^ (x >> 15)) * 0xD35A2D97) & MASK32
+    x = x ^ (x >> 15)
+    return (x >> 8).float() * 2**-24
+
+
+def pack_rows(codes: Tensor, bits: int) -> Tensor:
+    """(rows, n) codes to (rows, code_bytes) bytes."""
+    codes = torch.nn.functional.pad(codes, (0, -codes.shape[1] % 8))
+    parts = []
+    for width, shift in planes(bits):
+        lanes = codes.view(len(codes), 8 // width, -1) >> shift & (1 << width) - 1
+        shifts = torch.arange(0, 8, width, device=codes.device).view(1, -1, 1)
+        parts.append((lanes << shifts).sum(dim=1))
+    return torch.cat(parts, dim=1).to(torch.uint8)
+
+
+def unpack_rows(packed: Tensor, bits: int, length: int) -> Tensor:
+    """(rows, code_bytes) bytes to (rows, length) codes."""
+    padded = -(-length // 8) * 8
+    codes = packed.new_zeros(len(packed), padded, dtype=torch.int64)
+    for width, shift in planes(bits):
+        plane, packed = packed.long().split([padded * width // 8, packed.shape[1] - padded * width // 8], dim=1)
+        shifts = torch.arange(0, 8, width, device=packed.device).view(1, -1, 1)
+        codes |= (plane.unsqueeze(1) >> shifts & (1 << width) - 1).flatten(1) << shift
+    return codes[:, :length]

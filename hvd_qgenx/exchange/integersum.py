@@ -1,0 +1,49 @@
+"""Integers that are added exactly: scattered, summed by owners, and gathered."""
+
+from itertools import pairwise
+
+from hvd_qgenx.exchange.cost import CodecSpeed, Machine, Ranks, SliceCost, all_gather, all_to_all
+from hvd_qgenx.exchange.pipeline import Steps
+from hvd_qgenx.exchange.transfer import Transfer
+from hvd_qgenx.exchange.twophase import TwoPhase
+
+
+class IntegerSum(TwoPhase):
+    """Rank k owns the k-th chunk of a slice: all send it their integers of that chunk, it adds them, and sends the
+    exact sum to all, at the least width that holds it.
+
+    Every coordinate is rounded once, and no arithmetic library or order of additions matters: any number of ranks gets
+    the exact sum. Sends (K - 1) / K payloads and as many sums, which are wider by log2 K bits at most. An exchange for
+    which the compressor has no scale is not compressed.
+    """
+
+    reduction = "sum"
+
+    def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
+        compressor = transfer.integers
+        if compressor.scales is None:
+            yield from super().reduce(transfer, start, stop, name)
+            return
+        channel = self.channel
+        bounds = transfer.codec.cut(start, stop, channel.size)
+        first, last = bounds[channel.rank : channel.rank + 2]
+
+        payload, sizes = transfer.encode(bounds)
+        payloads = yield channel.all_to_all(payload, sizes, f"{name}.scatter", [sizes[channel.rank]] * channel.size)
+
+        sums = yield channel.all_gather(transfer.add_up(payloads, first, last), None, f"{name}.gather")
+
+        for message, (first, last) in zip(sums, pairwise(bounds), strict=True):
+            transfer.put_sum(message, first, last)
+
+    @classmethod
+    def slice_cost(cls, machine: Machine, ranks: Ranks, numel: float, codec: CodecSpeed) -> SliceCost:
+        """A rank encodes its vector, adds a chunk of all ranks, and decodes all sums.
+
+        4 d / E + 8 d / D                all-to-all of P/K, all-gather of (P + d log2(K) / 8) / K
+        """
+        work = codec.encode_seconds(numel) + codec.decode_seconds(2 * numel)
+        payload = codec.payload_bytes(numel)
+        total = payload + numel * (ranks.total - 1).bit_length() / 8
+        wire = all_to_all(machine, ranks, payload / ranks.total) + all_gather(machine, ranks, total / ranks.total)
+        return SliceCost(work, wire, 2 * machine.negotiation)
