@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ _NOT_FINITE = 255
 
 @dataclass
 class IntegerCounts:
-    """Facts about the integers of this rank, over all exchanges since the counts were made."""
+    """Facts about the integers of this rank, over some exchanges."""
 
     coordinates: int = 0
     """Coordinates rounded to integers."""
@@ -44,6 +44,12 @@ class IntegerCounts:
     """Largest magnitude that was sent."""
     largest_sum: int = 0
     """Largest magnitude of a sum over ranks, among those that this rank added."""
+
+    def add(self, other: IntegerCounts) -> None:
+        self.coordinates += other.coordinates
+        self.clipped += other.clipped
+        self.largest = max(self.largest, other.largest)
+        self.largest_sum = max(self.largest_sum, other.largest_sum)
 
 
 @dataclass(eq=False)
@@ -64,6 +70,7 @@ class IntegerCompressor(Compressor):
         self.scales: tuple[float, ...] | None = None
         """The scale of the whole vector, or those of its tensors, exact in float32; None: there is none yet."""
         self.counts = IntegerCounts()
+        """Facts about all exchanges since the caller last assigned new counts."""
         self._uncompressed = Identity()
         self._stops: list[int] = []
 
@@ -110,9 +117,7 @@ class IntegerCompressor(Compressor):
         rounding = key if self.stochastic else None
         kernel = kernels.for_device(vector.device)
         rounded = kernel.encode_integers(vector, scale, self.width, self.most, rounding, payload[:size])
-        self.counts.coordinates += len(vector)
-        self.counts.clipped += rounded.clipped
-        self.counts.largest = max(self.counts.largest, rounded.largest)
+        self.counts.add(IntegerCounts(len(vector), rounded.clipped, rounded.largest))
         return size
 
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
@@ -146,7 +151,7 @@ class IntegerCompressor(Compressor):
             return sums.new_full((1,), _NOT_FINITE, dtype=torch.uint8)
         low, high = (int(end) for end in torch.aminmax(sums)) if numel else (0, 0)
         largest = max(-low, high)
-        self.counts.largest_sum = max(self.counts.largest_sum, largest)
+        self.counts.add(IntegerCounts(largest_sum=largest))
         width = largest.bit_length() + 1 if largest else 0
         message = sums.new_empty(1 + packed_bytes(width, integers.BLOCK, numel), dtype=torch.uint8)
         message[0] = width
@@ -187,11 +192,11 @@ class IntegerCompressor(Compressor):
         return float(self._multiply(self._multiply(squares, 0, inverse), 0, inverse).sum())
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "scales": self.scales}
+        return {**super().state_dict(), "scales": self.scales, "counts": astuple(self.counts)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.scales = state["scales"]
+        self.scales, self.counts = state["scales"], IntegerCounts(*state["counts"])
 
     def set_scales(self, scales: Sequence[float]) -> None:
         """Takes the scale of the whole vector, or those of its tensors; drops them if one is of no use.

@@ -34,7 +34,7 @@ class IntSGD(IntegerCompressor):
     scale_from: str = parameter("gradient", "What the scale follows.", choices=("gradient", "update", "constant"))
     scale_per: str = parameter("vector", "What has a scale of its own.", choices=("vector", "tensor"))
     beta: float = parameter(0.9, "Share of the past in the squared norm that the scale follows.", low=0.0, high=0.999)
-    epsilon: float = parameter(1e-8, "Least norm that the scale can follow.", low=0.0)
+    epsilon: float = parameter(1e-8, "Least norm that the scale can follow.", low=0.0, high=1.0)
     alpha: float = parameter(1.0, "Factor on the scale; the scale itself if it is constant.", low=1e-30, high=1e30)
     first_scale: float = parameter(
         0.0, "Scale of the first exchange; 0: that exchange is not compressed.", low=0.0, high=1e30

@@ -30,10 +30,10 @@ def hold_numbers(packed: Tensor, bits: int, most: int, numel: int) -> bool:
     """Tells if no block of ``encode_integers`` stands for Inf or NaN, by the first code of each."""
     full, tail = divmod(numel, BLOCK)
     split = packed_bytes(bits, BLOCK, full * BLOCK)
-    for blocks, length in ((packed[:split].view(full, -1), BLOCK), (packed[split:].view(1, -1), tail)):
-        if length and len(blocks):
-            eighth = -(-length // 8)
-            codes = torch.zeros(len(blocks), dtype=torch.int64, device=packed.device)
+    for part, count, length in ((packed[:split], full, BLOCK), (packed[split:], 1, tail)):
+        if count and length:
+            blocks, eighth = part.view(count, -1), -(-length // 8)
+            codes = torch.zeros(count, dtype=torch.int64, device=packed.device)
             for width, shift in planes(bits):
                 codes |= (blocks[:, eighth * shift].long() & (1 << width) - 1) << shift
             if bool((codes == 2 * most + 1).any()):

@@ -15,6 +15,13 @@ from hvd_qgenx.exchange.slices import SLICE_BYTES, cut
 from hvd_qgenx.exchange.transfer import PLAIN, ExchangeOptions, Transfer
 from hvd_qgenx.transport import Transport
 
+_CARRIERS: dict[Reduction, str] = {
+    "gather": "allgather or two-phase",
+    "average": "allreduce",
+    "sum": "integer-sum",
+}
+"""Exchanges for compressors of each reduction."""
+
 
 class Exchange(ABC):
     """Computes means of flat vectors over ranks, through compressors. All ranks get the same bits.
@@ -78,9 +85,8 @@ class ConcreteExchange(Exchange):
     @classmethod
     def check(cls, compressor: Compressor) -> None:
         if cls.reduction not in ("gather", compressor.reduction):
-            use = {"gather": "allgather or two-phase", "average": "allreduce", "sum": "integer-sum"}
-            kind = "integers" if cls.reduction == "sum" else "averages"
-            raise ConfigurationError(f"payloads of {compressor.name} are no {kind}; use {use[compressor.reduction]}")
+            fault = "are no integers" if cls.reduction == "sum" else "cannot be averaged"
+            raise ConfigurationError(f"payloads of {compressor.name} {fault}; use {_CARRIERS[compressor.reduction]}")
 
     @classmethod
     def suits(cls, compressor: Compressor) -> bool:

@@ -15,7 +15,7 @@ from hvd_qgenx.runs import MetricsLog, RunFolder, checkpoint
 from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.training import stopping
 from hvd_qgenx.training.schedule import milestones
-from hvd_qgenx.training.trainer import Trainer
+from hvd_qgenx.training.trainer import INTEGER_FACTS, Trainer
 
 EXCHANGE = ("encode", "wire", "decode")
 """The parts of an exchange's time, while training does something else or waits."""
@@ -121,6 +121,7 @@ class Run:
             *(f"loss/{name}" for name in task.loss_names),
             *task.measures,
             *("traffic/megabytes_per_update", "traffic/megabytes", "traffic/relative_error"),
+            *(INTEGER_FACTS if self.trainer.integers else ()),
             *("seconds/elapsed", "seconds/update"),
             *(f"seconds/{phase}" for phase in (*self.trainer.phases, *EXCHANGE)),
         )
@@ -175,6 +176,7 @@ class Run:
             "traffic/megabytes_per_update": recent.bytes_sent / updates / 1e6,
             "traffic/megabytes": megabytes,
             "traffic/relative_error": recent.relative_error,
+            **self.trainer.integer_facts(),
             "seconds/elapsed": seconds["total"],
             "seconds/update": spent.pop("total"),
             **{f"seconds/{name}": value for name, value in spent.items()},

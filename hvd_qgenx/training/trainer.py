@@ -9,12 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compressors import LevelUpdate
+from compressors import IntegerCompressor, IntegerCounts, LevelUpdate
 from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.optim import DistributedOptimizer
 from hvd_qgenx.runs.folder import write_atomically
 from hvd_qgenx.training.task import Task
+
+INTEGER_FACTS = ("integers/scale", "integers/largest", "integers/largest_sum", "integers/clipped")
+"""Scale of the next exchange (the largest of all tensors'; 0: it is not compressed), largest integer sent and largest
+sum since the last row, share of coordinates that were clipped."""
 
 DATA, WAITING, OPTIMIZER = "data", "waiting", "optimizer"
 
@@ -96,6 +100,24 @@ class Trainer:
             for scheduler in self.schedulers:
                 scheduler.step()
         self.task.after_move()
+
+    @property
+    def integers(self) -> list[IntegerCompressor]:
+        """The optimizers' compressors that send integers."""
+        parts = (optimizer.compression.inner for optimizer in self.optimizers)
+        return [part for part in parts if isinstance(part, IntegerCompressor)]
+
+    def integer_facts(self) -> dict[str, float]:
+        """Returns facts about the integers that this rank has sent since the last call; empty if it sends none."""
+        if not self.integers:
+            return {}
+        counts = IntegerCounts()
+        for compressor in self.integers:
+            counts.add(compressor.counts)
+            compressor.counts = IntegerCounts()
+        shares = counts.clipped / max(counts.coordinates, 1)
+        scale = max(self.integers[0].scales or (0.0,))
+        return dict(zip(INTEGER_FACTS, (scale, counts.largest, counts.largest_sum, shares), strict=True))
 
     def replica_hash(self) -> str:
         """Returns the SHA-256 of the parameters of all players. Collective.

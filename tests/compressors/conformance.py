@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 import compressors
-from compressors import Compressor, parameters
+from compressors import Compressor, IntegerCompressor, parameters
 
 DRAWS = 4000
 LENGTH = 64
 """Coordinates of every distribution; also the bucket size, so that each has a bucket of its own."""
 
-TOGETHER = {"levels": {"bits", "level_set"}}
+TOGETHER = {"levels": {"bits", "level_set"}, "intsgd": {"scale_from", "alpha", "first_scale"}}
 """Parameters that cannot vary alone."""
 
 SHARING = {"variable"}
@@ -45,8 +45,13 @@ def label(configuration: tuple[str, dict[str, int | float | str]]) -> str:
 
 
 def make(configuration: tuple[str, dict[str, int | float | str]], **more: int) -> Compressor:
-    """The compressor, with the smallest buckets that hold LENGTH unless the configuration says otherwise."""
+    """The compressor, with the smallest buckets that hold LENGTH unless the configuration says otherwise.
+
+    Integers get a scale at once, without which they would not be.
+    """
     name, values = configuration
+    if name == "intsgd":
+        values = {"first_scale": 1.0, **values}
     for field in parameters.fields(compressors.get(name)):
         if field.name == "bucket_size":
             values = {"bucket_size": min(field.metadata["choices"] or [LENGTH]), **values}
@@ -89,10 +94,14 @@ def draw(compressor: Compressor, vector: Tensor, draws: int = DRAWS) -> Tensor:
 def draw_all(compressor: Compressor) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Name, vector and draws of every distribution.
 
-    Compressed together, each in buckets of its own; one by one where buckets share something.
+    Compressed together, each in buckets of its own; one by one where buckets share something, as integers their scale.
     """
     vectors = distributions()
-    if compressor.name in SHARING:
+    if isinstance(compressor, IntegerCompressor):
+        for name, vector in vectors.items():
+            compressor.set_scales([compressor.most / (float(vector.abs().max()) or 1.0)])
+            yield name, vector, draw(compressor, vector, DRAWS // 16)
+    elif compressor.name in SHARING:
         for name, vector in vectors.items():
             yield name, vector, draw(compressor, vector, DRAWS // 16)
     else:

@@ -21,7 +21,9 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 STOCHASTIC = [
     (name, values)
     for name, values in CONFIGURATIONS
-    if name not in ("none", "fp16") and values.get("bucket_size") != 1  # a coordinate that is its own norm is exact
+    if name not in ("none", "fp16")
+    and values.get("bucket_size") != 1  # a coordinate that is its own norm is exact
+    and values.get("rounding") != "nearest"
 ]
 every = pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=conformance.label)
 
@@ -168,7 +170,7 @@ class Broken(Compressor):
     def encode(self, vector, payload, key, start=0):
         return self.inner.encode(vector, payload, key, start)
 
-    def decode(self, payload, vector, add=False):
+    def decode(self, payload, vector, add=False, start=0):
         self.inner.decode(payload, vector, add)
         vector.copy_(self.spoil(vector.clone()))
 

@@ -25,7 +25,16 @@ assert NAMES == registry.NAMES
 print(*NAMES, "torch" in sys.modules, "numpy" in sys.modules)
 """
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert printed.split() == ["auto", "allreduce", "allgather", "two-phase", "hierarchical", "False", "False"]
+    assert printed.split() == [
+        "auto",
+        "allreduce",
+        "allgather",
+        "two-phase",
+        "integer-sum",
+        "hierarchical",
+        "False",
+        "False",
+    ]
 
 
 @pytest.mark.parametrize("name", exchange.NAMES)
@@ -63,17 +72,21 @@ def test_every_exchange_states_its_formula(name):
 @pytest.mark.parametrize("compressor", COMPRESSORS)
 def test_every_compressor_has_candidates_that_can_carry_it(compressor):
     candidates = {name for name, found in CONCRETE.items() if found.suits(COMPRESSORS[compressor])}
-    if COMPRESSORS[compressor].reduction == "average":
-        assert candidates == {"allreduce"}
-    else:
-        assert candidates == {"allgather", "two-phase", "hierarchical"}
+    adding = {"average": {"allreduce"}, "sum": {"integer-sum"}}
+    assert candidates == adding.get(COMPRESSORS[compressor].reduction, {"allgather", "two-phase", "hierarchical"})
     for name in candidates:
         CONCRETE[name].check(COMPRESSORS[compressor])
 
 
 def test_what_cannot_be_added_is_refused():
-    with pytest.raises(ConfigurationError, match="payloads of minmax cannot be added; use allgather or two-phase"):
-        exchange.get("allreduce").check(COMPRESSORS["minmax"])
+    for name, compressor, message in (
+        ("allreduce", "minmax", "payloads of minmax cannot be averaged; use allgather or two-phase"),
+        ("integer-sum", "minmax", "payloads of minmax are no integers; use allgather or two-phase"),
+        ("integer-sum", "none", "payloads of none are no integers; use allreduce"),
+        ("allreduce", "intsgd", "payloads of intsgd cannot be averaged; use integer-sum"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            exchange.get(name).check(COMPRESSORS[compressor])
     for compressor in COMPRESSORS.values():
         exchange.get("auto").check(compressor)
 

@@ -283,11 +283,11 @@ def test_kernels_that_do_not_agree_are_found():
     class Broken(compressors.MinMax):
         __repr__ = compressors.MinMax.__repr__
 
-        def decode(self, payload, vector, add=False):
+        def decode(self, payload, vector, add=False, start=0):
             super().decode(payload, vector, add)
             vector[-1] = torch.nextafter(vector[-1], torch.tensor(-torch.inf))
 
-        def for_rank(self, rank, seed=None):
+        def for_rank(self, rank, seed=None, ranks=1):
             return self
 
     Broken.__qualname__ = "MinMax"
