@@ -207,6 +207,10 @@ class IntegerCompressor(Compressor):
         rounded = tuple(float(np.float32(scale)) if 2.0**-120 < scale < 2.0**120 else 0.0 for scale in scales)
         self.scales = rounded if all(rounded) else None
 
+    def fit(self, vector: Tensor) -> None:
+        """Sets the scale of a vector that is the mean gradient of all ranks, for measurements without exchanges."""
+        self.set_scales([root_mean_square_scale(vector.numel(), self.ranks, squared_norm(vector), 0.0)])
+
     def _deliver(
         self, packed: Tensor, width: int, offset: int, count: int, vector: Tensor, add: bool, start: int
     ) -> None:

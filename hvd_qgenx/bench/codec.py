@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compressors import Compressor, kernels, parameters
+from compressors import Compressor, IntegerCompressor, kernels, parameters
 from compressors.kernels import reference
 from compressors.random import generator
 from hvd_qgenx.bench.timing import Times, interleaved
@@ -90,7 +90,7 @@ def measure(case: Case, place: Place, size: int, repeats: int) -> dict[str, Any]
     """
     vector = place.vector(size)
     compressor = case.compressor
-    compressor.lay_out([size])
+    _prepare(compressor, vector)
     payload = _payload(compressor, vector)
     used = _encode(compressor, vector, payload)
     sent = payload[:used]
@@ -144,13 +144,19 @@ def _copy(size: int, place: Place) -> Callable[[], Any]:
 
 def _roundtrip(compressor: Compressor, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the payload, the decoded vector, and the sum of the vector and the decoded one."""
-    compressor.lay_out([len(vector)])
+    _prepare(compressor, vector)
     payload = _payload(compressor, vector)
     sent = payload[: _encode(compressor, vector, payload)]
     decoded, total = torch.empty_like(vector), vector.clone()
     compressor.decode(sent, decoded)
     compressor.decode(sent, total, add=True)
     return sent, decoded, total
+
+
+def _prepare(compressor: Compressor, vector: Tensor) -> None:
+    compressor.lay_out([len(vector)])
+    if isinstance(compressor, IntegerCompressor):
+        compressor.fit(vector)
 
 
 def _payload(compressor: Compressor, vector: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 import compressors
-from compressors import Compressor
+from compressors import Compressor, IntegerCompressor
 from compressors.random import generator
 from compressors.spec import Spec
 from hvd_qgenx.exchange.registry import concrete
@@ -43,6 +43,8 @@ class Candidate:
         vector = torch.randn(PROBE, generator=generator(0))
         compressor = self.compressor.for_rank(0)
         compressor.lay_out([PROBE])
+        if isinstance(compressor, IntegerCompressor):
+            compressor.fit(vector)
         decoded = compressor.decompress(*compressor.compress(vector))
         return float((decoded - vector).double().square().sum() / vector.double().square().sum())
 

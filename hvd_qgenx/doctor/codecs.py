@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from compressors import Compressor
+from compressors import Compressor, IntegerCompressor
 from compressors.random import generator
 from hvd_qgenx.bench.timing import interleaved
 from hvd_qgenx.exchange.cost import FLOAT_BYTES, CodecSpeed
@@ -36,6 +36,8 @@ def slowest(codecs: list[CodecSpeed]) -> CodecSpeed:
 
 def _speeds(compressor: Compressor, vector: torch.Tensor, transport: Transport) -> CodecSpeed:
     compressor.lay_out([NUMEL])
+    if isinstance(compressor, IntegerCompressor):
+        compressor.fit(vector)
     payload = torch.empty(compressor.payload_bytes(NUMEL), dtype=torch.uint8)
     used = compressor.encode(vector, payload, 1)
     total = torch.zeros_like(vector)

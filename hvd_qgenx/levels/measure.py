@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compressors import BucketQuantizer, Coded, Compressor
+from compressors import BucketQuantizer, Coded, Compressor, IntegerCompressor
 from compressors.coding import expected
 
 
@@ -42,6 +42,8 @@ def measure(compressor: Compressor, tensors: Sequence[Tensor], draws: int = 3) -
     compressor.lay_out([tensor.numel() for tensor in tensors])
     if compressor.learner is not None:
         compressor.learner.apply(compressor.learner.fit([compressor.learner.observe(vector)]))
+    if isinstance(compressor, IntegerCompressor):
+        compressor.fit(vector)
     errors = []
     for _ in range(draws):
         payload, context = compressor.compress(vector)

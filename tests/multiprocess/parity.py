@@ -20,11 +20,12 @@ def digests(transport: Transport) -> dict[str, list[object]]:
     """SHA-256 of the mean by every decoded-payload exchange, for sizes that leave chunks empty too."""
     found = {}
     made = {name: compressors.make(name, seed=3) for name in compressors.names()}
+    made["intsgd"] = compressors.make("intsgd", seed=3, first_scale=20.0)
     made["coded"] = compressors.Coded(made["alq"])
     for name, common in made.items():
-        for how in ("allgather", "two-phase"):
+        for how in ("allgather", "two-phase", *(("integer-sum",) if common.reduction == "sum" else ())):
             for numel in (1, 5, 3000, 10000):
-                compressor = common.for_rank(transport.rank)
+                compressor = common.for_rank(transport.rank, ranks=transport.size)
                 vector = torch.randn(numel, generator=torch.Generator().manual_seed(10 * numel + transport.rank))
                 label = f"{name} {how} {numel}"
                 method, codec = (
