@@ -158,7 +158,7 @@ class _Distributed(Wrapper):
         slices = [chosen.slices(buffer.codec) for chosen, buffer in zip(self._exchanges, self._buffers, strict=True)]
         layout = f"{self._name}.layout"
         check_agreement(names, self.compression, self._buffers, slices, self.exchange.transport, layout)
-        self._scales = ScaleFeed(self._buffers, self.param_groups)
+        self._scales = ScaleFeed(self._buffers, self.param_groups, hasattr(self._base, "extrapolation"))
         for parameter in names:
             self._hooks.add(parameter, names[parameter])
         exchanged = {*names, *self._sparse}

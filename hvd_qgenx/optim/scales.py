@@ -41,21 +41,25 @@ class ScaleFeed:
     Args:
         buffers: hold gradients, with the compressors of their segments.
         groups: the optimizer's parameter groups, for step sizes.
+        extrapolates: whether the optimizer makes two moves a step, of which the second starts from where the first did.
 
     Raises:
         ConfigurationError: a compressor serves gradients of several dtypes or devices, whose scales would differ; or it
-            follows updates and a group has no step size.
+            follows updates of an optimizer that has no step size or extrapolates.
     """
 
-    def __init__(self, buffers: Iterable[FlatGradients], groups: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, buffers: Iterable[FlatGradients], groups: Sequence[dict[str, Any]], extrapolates: bool) -> None:
         self._group_of = {p: group for group in groups for p in group["params"]}
         self._followers = list(_followers(buffers))
         self._before: dict[Tensor, Tensor] = {}
         made = [id(each.compressor) for each in self._followers]
         if len(set(made)) < len(made):
             raise ConfigurationError("intsgd compresses gradients of one dtype and device; this model has several")
-        if self._of("update") and any("lr" not in group for group in groups):
-            raise ConfigurationError("intsgd: the optimizer has no step size lr; use scale_from=gradient")
+        if self._of("update") and (extrapolates or any("lr" not in group for group in groups)):
+            fault = "extrapolates" if extrapolates else "has no step size lr"
+            raise ConfigurationError(
+                f"intsgd: scales cannot follow updates, the optimizer {fault}; use scale_from=gradient"
+            )
 
     def before_exchange(self) -> None:
         """Sets the scales that follow updates, by the step sizes of the coming move."""
