@@ -1,6 +1,7 @@
 """The default: an exchange chosen by compressor, ranks and hosts."""
 
 from compressors import Compressor, Reduction
+from hvd_qgenx.exchange.allgather import AllGather
 from hvd_qgenx.exchange.allreduce import AllReduce
 from hvd_qgenx.exchange.base import ConcreteExchange, Exchange
 from hvd_qgenx.exchange.codec import Codec
@@ -18,7 +19,8 @@ class Auto(Exchange):
     """All-reduce where payloads are averaged, integer-sum where they are integers; else hierarchical if there are
     several hosts with ``LEAST_PER_HOST`` ranks or more on each; else all-gather up to two ranks, two-phase beyond.
 
-    Where this rank's own vector is to be kept, as Q-GenX needs it, hierarchical is never chosen.
+    Where this rank's own vector is to be kept, as Q-GenX needs it, hierarchical is never chosen; where vectors must be
+    compressed once, as feedback needs it, neither is two-phase.
     """
 
     def __init__(self, transport: Transport, slice_bytes: int = SLICE_BYTES) -> None:
@@ -36,7 +38,9 @@ class Auto(Exchange):
     def check(cls, compressor: Compressor) -> None:
         """Accepts every compressor."""
 
-    def resolve(self, codec: Codec, keep_own: bool = False) -> ConcreteExchange:
+    def resolve(self, codec: Codec, keep_own: bool = False, once: bool = False) -> ConcreteExchange:
         if codec.alone is not None and codec.alone.reduction in self._adding:
             return self._adding[codec.alone.reduction]
-        return self._single_level if self._two_levels is None or keep_own else self._two_levels
+        if once and not self._single_level.compresses_once:
+            return AllGather(self.transport, self.slice_bytes)
+        return self._single_level if self._two_levels is None or keep_own or once else self._two_levels

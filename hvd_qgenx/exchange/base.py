@@ -11,6 +11,7 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.cost import FP32, CodecSpeed, Machine, Ranks, SliceCost
 from hvd_qgenx.exchange.pipeline import IN_FLIGHT, Pipeline, Steps
+from hvd_qgenx.exchange.registry import concrete
 from hvd_qgenx.exchange.slices import SLICE_BYTES, cut
 from hvd_qgenx.exchange.transfer import PLAIN, ExchangeOptions, Transfer
 from hvd_qgenx.transport import Transport
@@ -45,12 +46,16 @@ class Exchange(ABC):
         """Raises ConfigurationError unless this exchange can carry the compressor's payloads."""
 
     @abstractmethod
-    def resolve(self, codec: Codec, keep_own: bool = False) -> "ConcreteExchange":
+    def resolve(self, codec: Codec, keep_own: bool = False, once: bool = False) -> "ConcreteExchange":
         """Returns the exchange that serves vectors of a codec; to be asked once for every buffer.
 
         Args:
             codec: encodes and decodes the vectors.
             keep_own: whether the vectors' transfers are to keep this rank's own vector (``ExchangeOptions.keep_own``).
+            once: whether vectors must be compressed once only, as memories need it (``feedback``).
+
+        Raises:
+            ConfigurationError: this exchange cannot do so.
         """
 
     def mean(self, vector: Tensor, compressor: Compressor, name: str) -> Tensor:
@@ -77,6 +82,8 @@ class ConcreteExchange(Exchange):
     """What is done with payloads; see ``Compressor.reduction``."""
     needs_hosts: ClassVar[bool] = False
     """Does it need several hosts with several ranks on each?"""
+    compresses_once: ClassVar[bool] = True
+    """Is the mean that of the ranks' vectors as ``Transfer.own`` has them?"""
     negotiates: ClassVar[bool] = False
     """Does Horovod negotiate the start of its collectives, which otherwise go over MPI directly?"""
     slice_factor: ClassVar[int] = 1
@@ -93,7 +100,13 @@ class ConcreteExchange(Exchange):
         """Tells if it is a candidate for the compressor: payloads that can be added are best added."""
         return cls.reduction == compressor.reduction
 
-    def resolve(self, codec: Codec, keep_own: bool = False) -> "ConcreteExchange":
+    def resolve(self, codec: Codec, keep_own: bool = False, once: bool = False) -> "ConcreteExchange":
+        if once and not self.compresses_once:
+            name = next(name for name, found in concrete().items() if found is type(self))
+            raise ConfigurationError(
+                f"{name} compresses means again, so that feedback could not know what it has lost; "
+                "use allgather or, for integers, integer-sum"
+            )
         return self
 
     def slices(self, codec: Codec) -> list[int]:

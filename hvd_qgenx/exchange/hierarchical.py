@@ -47,6 +47,7 @@ class Hierarchical(ConcreteExchange):
     """
 
     needs_hosts = True
+    compresses_once = False
 
     def __init__(self, transport: Transport, slice_bytes: int = SLICE_BYTES) -> None:
         super().__init__(transport, slice_bytes)

@@ -18,6 +18,7 @@ class IntegerSum(TwoPhase):
     """
 
     reduction = "sum"
+    compresses_once = True
 
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
         compressor = transfer.integers

@@ -110,7 +110,7 @@ class Pipeline:
             before.result()  # raises what the slice before has met
         while len(self._in_flight) >= self._depth:
             self._advance_oldest()
-        each.transfer.scale(each.start, each.stop)
+        each.transfer.prepare(each.start, each.stop)
         self._advance(each, each.steps(), None)
 
     def _drain(self) -> None:

@@ -1,8 +1,11 @@
 """One vector that is being exchanged."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,6 +13,9 @@ from torch import Tensor
 from compressors import IntegerCompressor
 from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.report import Report
+
+if TYPE_CHECKING:
+    from hvd_qgenx.exchange.feedback import Memory
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,26 @@ class Transfer:
         """Coordinates at which this rank's vector held Inf or NaN."""
         self.finite = True
         """False if the mean holds Inf or NaN; the same on all ranks."""
+        self.memory: Memory | None = None
+        """Changes what is sent by what was sent before."""
         self._keys = codec.next_keys()
 
-    def scale(self, start: int, stop: int) -> None:
-        """Applies the scale of the options to a range."""
+    def prepare(self, start: int, stop: int) -> None:
+        """Applies the scale of the options, and the memory, to a range."""
         if self.options.scale != 1:
             self.vector[start:stop].mul_(self.options.scale)
+        if self.memory is not None:
+            self.memory.before(self.vector[start:stop], start, stop)
+
+    def known_own(self) -> Tensor:
+        """Returns this rank's vector as the other ranks know it."""
+        assert self.own is not None
+        return self.own if self.memory is None else self.memory.own(self)
+
+    def remember(self) -> None:
+        """Lets the memory complete the mean, once all ranges are exchanged."""
+        if self.memory is not None:
+            self.memory.after(self)
 
     def encode(self, bounds: Sequence[int]) -> tuple[Tensor, list[int]]:
         """Returns the payloads of this rank's vector between the bounds, end to end, and their numbers of bytes."""

@@ -17,6 +17,8 @@ class TwoPhase(PayloadExchange):
     Alistarh et al. (QSGD) and Markov et al. (CGX), there called scatter-reduce-all-gather.
     """
 
+    compresses_once = False
+
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
         channel, codec = self.channel, transfer.codec
         bounds = codec.cut(start, stop, channel.size)

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from compressors import Compressor, LevelUpdate
 from hvd_qgenx import exchange as exchanges
+from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import Exchange, ExchangeOptions, Pipeline, Report
 from hvd_qgenx.optim import grad_scaler
 from hvd_qgenx.optim.agreement import check_agreement
@@ -19,11 +20,12 @@ from hvd_qgenx.optim.buffers import FlatGradients, flatten
 from hvd_qgenx.optim.hooks import BackwardHooks
 from hvd_qgenx.optim.level_updates import update_levels
 from hvd_qgenx.optim.lone_step import LoneStep
+from hvd_qgenx.optim.memories import Memories
 from hvd_qgenx.optim.not_finite import listing, raise_not_finite
 from hvd_qgenx.optim.parameters import given_names, in_backward_order, name_parameters
 from hvd_qgenx.optim.scales import ScaleFeed
 from hvd_qgenx.optim.sparse import mean_of_rows
-from hvd_qgenx.optim.state import join, separate
+from hvd_qgenx.optim.state import join, ranks_of, separate
 from hvd_qgenx.optim.stock import as_compressor, check_groups, check_passes, is_sum, transport_of
 from hvd_qgenx.optim.worker_sums import WorkerSum
 from hvd_qgenx.optim.workers import WorkerAware
@@ -45,6 +47,8 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
     *,
     exchange: str | Exchange = "auto",
     transport: Transport | None = None,
+    feedback: str = "none",
+    shift_rate: float = 1.0,
 ) -> Any:
     """Makes ``optimizer`` average its gradients over all ranks before it moves.
 
@@ -72,9 +76,11 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
         groups: likewise.
         sparse_as_dense: exchange sparse gradients as dense ones; by default their rows are exchanged.
         process_set: Horovod's; the ranks that take part. On the others the optimizer works alone.
-        exchange: ``auto``, ``allreduce``, ``allgather``, ``two-phase``, ``hierarchical``, or an ``Exchange`` that
-            serves no other optimizer.
+        exchange: ``auto``, ``allreduce``, ``allgather``, ``two-phase``, ``integer-sum``, ``hierarchical``, or an
+            ``Exchange`` that serves no other optimizer.
         transport: for an exchange given by name; default: Horovod, which is initialized if need be.
+        feedback: ``error`` for error feedback, ``shift`` for DIANA's shifts, or ``none``; see ``exchange.feedback``.
+        shift_rate: rate at which shifts follow; for a compressor of relative variance w at most 1 / (1 + w).
 
     Raises:
         ConfigurationError: names do not fit, ranks disagree on parameters or compression, the optimizer is
@@ -87,7 +93,8 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
         exchange = exchanges.make(exchange, transport or transport_of(process_set))
     step = _Distributed.exchange_and_step
     wrapped = wrap(optimizer, _Distributed, *exchange.transport.optimizer_bases(), step=step)
-    wrapped._distribute(given_names(named_parameters), compressor, passes, exchange, total, sparse_as_dense)
+    memories = Memories(feedback, shift_rate)
+    wrapped._distribute(given_names(named_parameters), compressor, passes, exchange, total, sparse_as_dense, memories)
     return wrapped
 
 
@@ -106,6 +113,7 @@ class _Distributed(Wrapper):
         exchange: Exchange,
         total: bool,
         sparse_as_dense: bool,
+        memories: Memories,
     ) -> None:
         transport = exchange.transport
         self.exchange = exchange
@@ -127,6 +135,13 @@ class _Distributed(Wrapper):
         """Exchanges of all gradients so far."""
         self.sparse_as_dense = sparse_as_dense
         """Exchange sparse gradients as dense ones."""
+        self._memories = memories
+        if memories.kind != "none" and (isinstance(self, WorkerAware) or hasattr(self._base, "extrapolation")):
+            warnings.warn(
+                f"feedback {memories.kind!r} with {self._base.__name__}: its theory covers one gradient a step, "
+                "not extra-gradient steps or sums over workers",
+                stacklevel=4,
+            )
         self._name = transport.unique("optimizer")
         self._parameter_names = name_parameters(self.param_groups, given)
         self._scale = float(transport.size) if total else 1.0
@@ -152,8 +167,10 @@ class _Distributed(Wrapper):
         names = {parameter: self._parameter_names[parameter] for parameter in taken if parameter not in self._sparse}
         self._buffers = flatten(names, self.compression)
         self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
+        self._memories.lay_out(self._buffers)
         self._exchanges = [
-            self.exchange.resolve(buffer.codec, isinstance(self, WorkerAware)) for buffer in self._buffers
+            self.exchange.resolve(buffer.codec, self._keeps_own(buffer), self._memories.of(buffer) is not None)
+            for buffer in self._buffers
         ]
         slices = [chosen.slices(buffer.codec) for chosen, buffer in zip(self._exchanges, self._buffers, strict=True)]
         layout = f"{self._name}.layout"
@@ -192,14 +209,20 @@ class _Distributed(Wrapper):
     def _begin(self, background: Executor | None) -> Pipeline:
         """Prepares the exchange of all flat buffers; none is sent yet."""
         self._scales.before_exchange()
-        options = ExchangeOptions(self._scale, self.measure_error, isinstance(self, WorkerAware))
         pipeline = Pipeline(background)
         for number, (buffer, exchange) in enumerate(zip(self._buffers, self._exchanges, strict=True)):
             buffer.unwatch()
-            out = None if background is None else buffer.other
+            options = ExchangeOptions(self._scale, self.measure_error, self._keeps_own(buffer))
+            memory = self._memories.of(buffer)
+            out = buffer.other if background or memory else None
             transfer = exchange.begin(buffer.unwatched, buffer.codec, f"{self._name}.{number}", options, out)
+            transfer.memory = memory
             pipeline.add(transfer, exchange.slices(buffer.codec), exchange.reduce, buffer.spans)
         return pipeline
+
+    def _keeps_own(self, buffer: FlatGradients) -> bool:
+        """Tells if this rank's own gradients, as the others decode them, are wanted."""
+        return isinstance(self, WorkerAware) or self._memories.of(buffer) is not None
 
     def synchronize(self) -> None:
         """Replaces the gradients by their means over all ranks, the same bits on each.
@@ -217,11 +240,12 @@ class _Distributed(Wrapper):
             pipeline, self._pipeline = self._pipeline or self._begin(None), None
             pipeline.start_all()
             for buffer, transfer in zip(self._buffers, pipeline.transfers, strict=True):
-                if transfer.own is not None:
-                    self._own.update(buffer.split(transfer.own))
+                if isinstance(self, WorkerAware):
+                    self._own.update(buffer.split(transfer.known_own()))
             self._start_sum()
             pipeline.finish()
             for buffer, transfer in zip(self._buffers, pipeline.transfers, strict=True):
+                transfer.remember()
                 buffer.replace(transfer.out)
             self._scales.after_exchange()
             self._not_finite = self._find_not_finite(pipeline)
@@ -299,6 +323,8 @@ class _Distributed(Wrapper):
         everyone = self.exchange.transport.all_gather_object(mine, f"{self._name}.first")
         self._lone_step.settle(taken for taken, _ in everyone)
         sparse = {name for _, names in everyone for name in names}
+        if sparse and self._memories.kind != "none":
+            raise ConfigurationError("sparse gradients have no feedback; exchange them with sparse_as_dense=True")
         if sparse:
             self._sparse = {parameter: name for parameter, name in self._parameter_names.items() if name in sparse}
             self._lay_out()
@@ -429,7 +455,10 @@ class _Distributed(Wrapper):
     def state_dict(self) -> dict[str, Any]:
         """Returns the optimizer's state, with the state of this rank alone under ``local``."""
         worker_state = self.worker_state if isinstance(self, WorkerAware) else None
-        return separate(self._base.state_dict(self), self.compression, worker_state)
+        state = separate(self._base.state_dict(self), self.compression, worker_state)
+        if self._memories.kind != "none":
+            state["local"]["memory"] = self._memories.state(self._parameter_names)
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Loads ``state_dict``, or the state of the wrapped optimizer alone, which keeps the compressor's state.
@@ -440,5 +469,8 @@ class _Distributed(Wrapper):
             ConfigurationError: the state is that of another compressor.
         """
         super().load_state_dict(join(state_dict, self.compression))
+        if local := state_dict.get("local"):
+            own = ranks_of(local["compression"]) == {self.compression.stream.rank}
+            self._memories.load(local.get("memory") if own else None, self._parameter_names)
         self._hooks.reset()
         self._forget_exchange()

@@ -13,6 +13,7 @@ from compressors.naming import unknown
 from compressors.random import derive
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.exchange.registry import FEEDBACKS
 from hvd_qgenx.optim.registry import METHODS, Method
 from hvd_qgenx.training.schedule import Schedule, milestones
 from hvd_qgenx.training.settings import Role, declared, known, setting
@@ -102,6 +103,21 @@ class Config:
     )
     exchange: str = setting(
         "auto", "auto chooses by the number of ranks and hosts.", COMPRESSION, choices=exchanges.NAMES, role=STUDIED
+    )
+    feedback: str = setting(
+        "none",
+        "error adds to the next gradient what compression took from this one; shift sends differences to what all "
+        "ranks know (DIANA).",
+        COMPRESSION,
+        choices=FEEDBACKS,
+        role=STUDIED,
+    )
+    shift_rate: float = setting(
+        1.0,
+        "Rate of --feedback shift; at most 1 / (1 + w) for a compressor of relative variance w, 1 for integers.",
+        COMPRESSION,
+        limits="(0, 1]",
+        role=STUDIED,
     )
     device: str = setting(
         "cpu", "Where to compute; auto takes a GPU if there is one.", MACHINE, choices=DEVICES, otherwise="auto"

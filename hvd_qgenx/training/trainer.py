@@ -190,6 +190,8 @@ class Trainer:
             backward_passes_per_step=self.task.backward_passes,
             exchange=self.config.exchange,
             transport=self.transport,
+            feedback=self.config.feedback,
+            shift_rate=self.config.shift_rate,
         )
         optimizer.raise_on_divergence = True
         return optimizer
