@@ -14,6 +14,7 @@ from compressors.base import Compressor, Shape, numel
 from compressors.deferred import Deferred
 from compressors.identity import Identity
 from compressors.kernels.layout import packed_bytes
+from compressors.random import derive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +86,11 @@ class IntegerCompressor(Compressor):
         """Are coordinates rounded at random, rather than to the nearest integer?"""
 
     @property
+    def correlated(self) -> bool:
+        """Are the random numbers of ranks correlated, so that their errors cancel?"""
+        return False
+
+    @property
     def most(self) -> int:
         """The largest magnitude of an integer, exact in float32."""
         most = min((1 << self.width - 1) - 1, ((1 << 31) - 1) // self.ranks)
@@ -115,8 +121,11 @@ class IntegerCompressor(Compressor):
         if len(self.scales) > 1:
             vector, scale = self._multiply(vector.float(), start, self.scales), 1.0
         rounding = key if self.stochastic else None
+        strata = None
+        if self.correlated and self.ranks > 1:
+            strata = integers.Strata(derive(self.stream.shared_key(), start), self.stream.rank, self.ranks)
         kernel = kernels.for_device(vector.device)
-        rounded = kernel.encode_integers(vector, scale, self.width, self.most, rounding, payload[:size])
+        rounded = kernel.encode_integers(vector, scale, self.width, self.most, rounding, payload[:size], strata)
         self.counts.add(IntegerCounts(len(vector), rounded.clipped, rounded.largest))
         return size
 

@@ -30,7 +30,11 @@ class IntSGD(IntegerCompressor):
     """
 
     bits: int = parameter(8, "Bits per coordinate.", choices=WIDTHS)
-    rounding: str = parameter("random", "Rounding to integers.", choices=("random", "nearest"))
+    rounding: str = parameter(
+        "correlated",
+        "Rounding to integers; if correlated, the random errors of ranks cancel in the mean.",
+        choices=("correlated", "random", "nearest"),
+    )
     scale_from: str = parameter("gradient", "What the scale follows.", choices=("gradient", "update", "constant"))
     scale_per: str = parameter("vector", "What has a scale of its own.", choices=("vector", "tensor"))
     beta: float = parameter(0.9, "Share of the past in the squared norm that the scale follows.", low=0.0, high=0.999)
@@ -53,7 +57,11 @@ class IntSGD(IntegerCompressor):
 
     @property
     def stochastic(self) -> bool:
-        return self.rounding == "random"
+        return self.rounding != "nearest"
+
+    @property
+    def correlated(self) -> bool:
+        return self.rounding == "correlated"
 
     def follow(self, squares: Sequence[float]) -> None:
         """Averages in the squared norms of the last mean gradient or update, one for all or one for each tensor.

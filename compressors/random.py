@@ -51,6 +51,10 @@ class Stream:
         self.step += 1
         return key
 
+    def shared_key(self) -> int:
+        """Returns a key that is the same on all ranks of one seed that have drawn as many keys."""
+        return derive(self.seed, self.step)
+
     def state_dict(self) -> dict[str, int]:
         return asdict(self)
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from compressors.kernels.integers import Rounded
+    from compressors.kernels.integers import Rounded, Strata
 else:
     np, torch = Deferred("numpy"), Deferred("torch")
 
@@ -84,7 +84,14 @@ class Kernel(Protocol):
     def pack(self, codes: Tensor, layout: Layout) -> Tensor: ...
 
     def encode_integers(
-        self, vector: Tensor, scale: float, bits: int, most: int, key: int | None, packed: Tensor
+        self,
+        vector: Tensor,
+        scale: float,
+        bits: int,
+        most: int,
+        key: int | None,
+        packed: Tensor,
+        strata: Strata | None = None,
     ) -> Rounded: ...
 
     def add_integers(self, packed: Tensor, bits: int, most: int, sums: Tensor) -> bool: ...

@@ -256,4 +256,70 @@ def test_clipping_is_counted():
 def test_rounding_is_unbiased_at_the_scale_of_training():
     one = make(4, ranks=3, first_scale=1.5)
     vector = normal(1024).clamp(-4, 4)
-    conformance.check_unbiased(conformance.draw(one, vector), vector)
+    conformance.check_unbiased(conformance.draw(one, vector, 1000), vector)
+
+
+class TestCorrelatedRounding:
+    """Mean squared errors of the mean of ranks, independent rounding over correlated."""
+
+    @staticmethod
+    def error(rounding: str, vectors: torch.Tensor, scale: float = 1.0, draws: int = 3) -> float:
+        ranks, numel = vectors.shape
+        everyone = [make(16, ranks, rank, rounding=rounding) for rank in range(ranks)]
+        total = 0.0
+        for one in everyone:
+            one.set_scales([scale])
+        for _ in range(draws):
+            mean = sum(one.decompress(*one.compress(v)) for one, v in zip(everyone, vectors, strict=True)) / ranks
+            total += float((mean - vectors.mean(0)).double().square().sum())
+        return total / draws / numel
+
+    def gain(self, vectors: torch.Tensor, scale: float = 1.0) -> float:
+        return self.error("random", vectors, scale) / self.error("correlated", vectors, scale)
+
+    @pytest.mark.parametrize(("ranks", "gain"), [(2, 2.00), (3, 2.98), (4, 4.0), (8, 8.0), (16, 15.9)])
+    def test_of_equal_vectors(self, ranks, gain):
+        vectors = normal(40_000, size=3.0).expand(ranks, -1)
+        assert self.gain(vectors) == pytest.approx(gain, rel=0.05)
+
+    @pytest.mark.parametrize(("ranks", "gain"), [(2, 1.60), (3, 1.80), (4, 1.87), (8, 1.97), (16, 2.0)])
+    def test_of_independent_vectors(self, ranks, gain):
+        vectors = torch.stack([normal(40_000, rank, 3.0) for rank in range(ranks)])
+        assert self.gain(vectors) == pytest.approx(gain, rel=0.05)
+
+    def test_of_opposite_vectors(self):
+        """Rounding is oriented by value, so opposite signs gain too."""
+        vectors = torch.stack([normal(40_000, size=3.0), -normal(40_000, size=3.0)])
+        assert self.gain(vectors) > 1.5
+
+    @pytest.mark.parametrize(("ranks", "error"), [(3, 0.185), (4, 0.177), (8, 0.169), (16, 0.167)])
+    def test_relative_error_at_the_scale_of_training(self, ranks, error):
+        """.333 with independent rounding."""
+        vectors = torch.stack([normal(40_000, rank) for rank in range(ranks)])
+        mean = vectors.mean(0)
+        one = make(ranks=ranks)
+        one.fit(mean)
+        relative = float(mean.double().square().mean())
+        assert self.error("correlated", vectors, one.scales[0]) / relative == pytest.approx(error, rel=0.05)
+        assert self.error("random", vectors, one.scales[0]) / relative == pytest.approx(0.333, rel=0.05)
+
+    @pytest.mark.parametrize("ranks", [2, 3, 7])
+    def test_every_rank_stays_unbiased(self, ranks):
+        vector = normal(1024).clamp(-4, 4)
+        for rank in range(ranks):
+            one = make(4, ranks, rank)
+            one.set_scales([1.5])
+            conformance.check_unbiased(conformance.draw(one, vector, 1000), vector)
+
+    @pytest.mark.parametrize("ranks", [2, 3, 5, 1000])
+    def test_the_kernel_agrees_with_the_reference(self, ranks):
+        for numel in SIZES:
+            vector = normal(numel, size=2.0)
+            for rank in (0, ranks - 1):
+                packed, other = (torch.empty(packed_bytes(4, 1024, numel), dtype=torch.uint8) for _ in range(2))
+                arguments = vector, SCALE, 4, 7, KEY
+                strata = integers.Strata(KEY ^ 99, rank, ranks)
+                assert cpu.encode_integers(*arguments, other, strata) == integers.encode_integers(
+                    *arguments, packed, strata
+                )
+                assert torch.equal(packed, other)

@@ -19,7 +19,7 @@ from compressors.kernels.cpu.rotation import encode_rotated as encode_rotated
 from compressors.kernels.cpu.rotation import encode_variable as encode_variable
 from compressors.kernels.cpu.rotation import energies as energies
 from compressors.kernels.cpu.rows import parts
-from compressors.kernels.integers import BLOCK, Rounded
+from compressors.kernels.integers import BLOCK, Rounded, Strata
 from compressors.kernels.layout import Layout
 from compressors.kernels.threads import share
 
@@ -73,9 +73,13 @@ def pack(codes: Tensor, layout: Layout) -> Tensor:
     return packed
 
 
-def encode_integers(vector: Tensor, scale: float, bits: int, most: int, key: int | None, packed: Tensor) -> Rounded:
-    random, number = key is not None, np.uint64(key or 0)
-    arguments = *parts(vector), np.float32(scale), bits, most, number, random, packed.numpy()
+def encode_integers(
+    vector: Tensor, scale: float, bits: int, most: int, key: int | None, packed: Tensor, strata: Strata | None = None
+) -> Rounded:
+    shared, rank, ranks = strata or Strata(0, 0, 1)
+    together = np.uint64(shared), np.float32(rank), np.float32(ranks), np.float32(1 / ranks), strata is not None
+    random = np.uint64(key or 0), key is not None, *together
+    arguments = *parts(vector), np.float32(scale), bits, most, *random, packed.numpy()
     found = []
 
     def work(first: int, last: int) -> None:

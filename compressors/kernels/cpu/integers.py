@@ -31,7 +31,28 @@ BLOCK = 1024
 
 
 @kernel
-def encode(floats, halves, brain, scale, width, limit, key, random, packed, row, words, codes, facts, first, last):
+def encode(
+    floats,
+    halves,
+    brain,
+    scale,
+    width,
+    limit,
+    key,
+    random,
+    shared,
+    rank,
+    ranks,
+    share,
+    together,
+    packed,
+    row,
+    words,
+    codes,
+    facts,
+    first,
+    last,
+):
     """Writes the blocks from ``first`` to before ``last``; ``facts``: largest magnitude, number that were clipped."""
     floats, halves, packed = borrow(floats), borrow(halves), borrow(packed)
     row, words, codes = borrow(row), borrow(words), borrow(codes)
@@ -43,8 +64,9 @@ def encode(floats, halves, brain, scale, width, limit, key, random, packed, row,
         if len(halves) or n % WIDTH:
             read(floats, halves, brain, start, n, False, row)
             source, at = row, start - start
-        k1, k2 = bucket_keys(key, index)
-        finite, largest, clipped = _round(source, at, n, scale, limit, k1, k2, random, words)
+        keys = (*bucket_keys(key, index), *bucket_keys(shared, index))
+        strata = (rank, ranks, share, together)
+        finite, largest, clipped = _round(source, at, n, scale, limit, random, keys, strata, words)
         if finite:
             facts[0] = max(facts[0], largest)
             facts[1] += clipped
@@ -54,19 +76,24 @@ def encode(floats, halves, brain, scale, width, limit, key, random, packed, row,
 
 
 @inline
-def _round(row, at, n, scale, limit, k1, k2, random, words):
+def _round(row, at, n, scale, limit, random, keys, strata, words):
     """Writes the codes of a block; returns whether it is finite, the largest magnitude and the number clipped."""
     scales, top, bottom = fill(scale), fill(np.float32(limit)), fill(np.float32(-limit))
     offset, zero, one = fill(uint32(limit)), fill(uint32(0)), fill(uint32(1))
     magnitude, infinite = fill(uint32(0x7FFFFFFF)), fill(uint32(0x7F7FFFFF))
-    counter, k2s = places() + fill(k1), fill(k2)
+    counter, k2s, shared, shared_k2s = places() + fill(keys[0]), fill(keys[1]), places() + fill(keys[2]), fill(keys[3])
+    rank, ranks, share = fill(strata[0]), fill(strata[1]), fill(strata[2])
     beyond, greatest_seen, not_finite = zero, zero, zero
     for i in range(0, n, WIDTH):
         x = load(row, at + i)
         t = x * scales
         if random:
-            below = floor(t)
-            integer = below + choose(chances(counter, k2s) < t - below, fill(np.float32(1)), fill(np.float32(0)))
+            below, chance = floor(t), chances(counter, k2s)
+            if strata[3]:
+                part = floor(chances(shared, shared_k2s) * ranks) + rank
+                chance = (choose(part < ranks, part, part - ranks) + chance) * share
+                shared = shared + fill(uint32(WIDTH))
+            integer = below + choose(chance < t - below, fill(np.float32(1)), fill(np.float32(0)))
             counter = counter + fill(uint32(WIDTH))
         else:
             integer = nearest(t)
