@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import zlib
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ def fingerprint(compressor: Compressor, dtype: torch.dtype, device: torch.device
     noise = (places * 2654435761 % 2**32 - 2**31).to(torch.float32)  # exact: every host starts from the same bits
     vector = (noise * 2.0 ** -(31 + places % 12).float()).to(dtype).to(device)
     if isinstance(compressor, IntegerCompressor):
-        compressor = copy.deepcopy(compressor)
+        compressor = compressor.for_rank(0, 0, compressor.ranks)  # whose random numbers are all ranks'
         compressor.set_scales([3.0])
     payload = torch.empty(compressor.payload_bytes(LENGTH, dtype), dtype=torch.uint8, device=device)
     payload = payload[: compressor.encode(vector, payload, key=1)]

@@ -107,6 +107,8 @@ class IntegerCompressor(Compressor):
 
     def lay_out(self, sizes: Sequence[int]) -> None:
         self._stops = list(accumulate(sizes))
+        if self.scales is not None and len(self.scales) not in (1, len(sizes)):
+            self.scales = None
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         if self.scales is None:

@@ -66,11 +66,11 @@ class IntSGD(IntegerCompressor):
     def follow(self, squares: Sequence[float]) -> None:
         """Averages in the squared norms of the last mean gradient or update, one for all or one for each tensor.
 
-        Norms that are not finite are left out.
+        Norms that are not finite are left out; those of other tensors than before begin anew.
         """
         if not all(map(math.isfinite, squares)):
             return
-        past = squares if self._squares is None else self._squares
+        past = squares if self._squares is None or len(self._squares) != len(squares) else self._squares
         self._squares = tuple(self.beta * old + (1 - self.beta) * new for old, new in zip(past, squares, strict=True))
 
     def rescale(self, sizes: Sequence[int], step_sizes: Sequence[float]) -> None:
@@ -82,7 +82,7 @@ class IntSGD(IntegerCompressor):
             sizes: numbers of coordinates, one for each number that ``follow`` got.
             step_sizes: the step size of the coming update of each; 1 for gradients.
         """
-        if self._squares is None:
+        if self._squares is None or len(self._squares) != len(sizes):
             return
         squares = [
             square / step**2 if step > 0 else math.nan for square, step in zip(self._squares, step_sizes, strict=True)

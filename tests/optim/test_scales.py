@@ -132,6 +132,23 @@ def test_gradients_of_zero_are_followed_by_an_exact_step(source):
     torch.testing.assert_close(flat(alone), last, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("source", ["gradient", "update"])
+def test_parameters_that_are_thawed_get_scales_of_their_own(source):
+    def work(transport):
+        net = network()
+        net[0].requires_grad_(False)
+        optimizer = optimizer_of(net, transport, scale_per="tensor", scale_from=source)
+        train(net, optimizer, transport.rank, range(2))
+        before = len(optimizer.compression.scales)
+        net[0].requires_grad_(True)
+        train(net, optimizer, transport.rank, range(2, 6))
+        return before, len(optimizer.compression.scales), flat(net)
+
+    results = inprocess.run(K, work)
+    assert all((before, after) == (2, 4) for before, after, _ in results)
+    assert all(torch.equal(parameters, results[0][2]) for _, _, parameters in results)
+
+
 class TestBadInput:
     @pytest.mark.parametrize(("base", "fault"), [(ExtraSGD, "extrapolates"), (QGenX, "extrapolates|no step size")])
     def test_updates_that_are_no_gradients(self, base, fault):
