@@ -1,6 +1,7 @@
 """What tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,19 @@ def data_dir() -> Path:
     if "HVD_QGENX_DATA" not in os.environ:
         pytest.skip("HVD_QGENX_DATA names no folder of data sets")
     return Path(os.environ["HVD_QGENX_DATA"])
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread for torch and for kernels, as ranks have: sums in another order would have other bits."""
+    from compressors.kernels.threads import set_threads, threads
+
+    before = torch.get_num_threads(), threads()
+    torch.set_num_threads(1)
+    set_threads(1)
+    yield
+    torch.set_num_threads(before[0])
+    set_threads(before[1])
 
 
 @pytest.fixture(autouse=True)

@@ -59,11 +59,16 @@ def untagged(text: str) -> str:
     return re.sub(r"\[(?:1,)?\d+\]<std(?:out|err)>:", "", text)
 
 
-def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs to the end, with one thread a rank, and captures output."""
+def environment(**more: str) -> dict[str, str]:
+    """The environment of this process, with one thread a rank."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "HVD_QGENX_THREADS": "1", **more}
+
+
+def run(command: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs to the end, with one thread a rank and these variables, and captures output."""
     return subprocess.run(
         command,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HVD_QGENX_THREADS": "1", **environment},
+        env=environment(**variables),
         capture_output=True,
         text=True,
         timeout=TIMEOUT,

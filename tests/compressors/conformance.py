@@ -10,6 +10,8 @@ import compressors
 from compressors import Compressor, IntegerCompressor, parameters
 
 DRAWS = 4000
+COPIES = 40
+"""Draws that one compression makes, in buckets of their own; the others have other keys."""
 LENGTH = 64
 """Coordinates of every distribution; also the bucket size, so that each has a bucket of its own."""
 
@@ -106,10 +108,11 @@ def draw_all(compressor: Compressor) -> Iterator[tuple[str, Tensor, Tensor]]:
             yield name, vector, draw(compressor, vector, DRAWS // 16)
     else:
         slot = max(LENGTH, compressor.alignment)
-        spread = torch.cat([torch.nn.functional.pad(vector, (0, slot - LENGTH)) for vector in vectors.values()])
-        decoded = draw(compressor, spread).split(slot, dim=1)
-        for (name, vector), draws in zip(vectors.items(), decoded, strict=True):
-            yield name, vector, draws[:, :LENGTH]
+        spread = torch.stack([torch.nn.functional.pad(vector, (0, slot - LENGTH)) for vector in vectors.values()])
+        decoded = draw(compressor, spread.repeat(COPIES, 1).flatten(), DRAWS // COPIES)
+        places = decoded.view(DRAWS, len(vectors), slot)[..., :LENGTH].unbind(1)
+        for (name, vector), draws in zip(vectors.items(), places, strict=True):
+            yield name, vector, draws
 
 
 def check_unbiased(decoded: Tensor, vector: Tensor) -> None:

@@ -1,7 +1,6 @@
 """One rank of: every collective on the default, the ordered and the two-level transports.
 
 Rank 0 writes what all ranks found as JSON. Ranks 2k and 2k + 1 count as one host.
-Started by Python alone it does the same with threads as ranks: python collectives.py FILE RANKS.
 """
 
 import json
@@ -11,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hvd_qgenx.transport import Transport, inprocess, launched, launcher_rank
+from hvd_qgenx.transport import Transport, launched
 
 
 def collectives(transport: Transport) -> dict[str, Any]:
@@ -66,14 +65,10 @@ def work(transport: Transport) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    if launcher_rank() is None:
-        results = inprocess.run(int(sys.argv[2]), work, hosts=int(sys.argv[2]) // 2)
-        rank = 0
-    else:
-        transport = launched()
-        rank = transport.rank
-        transport.host = lambda: str(rank // 2)  # type: ignore[method-assign]
-        transport.local_rank, transport.local_size = rank % 2, 2
-        results = transport.all_gather_object(work(transport), "results")
+    transport = launched()
+    rank = transport.rank
+    transport.host = lambda: str(rank // 2)  # type: ignore[method-assign]
+    transport.local_rank, transport.local_size = rank % 2, 2
+    results = transport.all_gather_object(work(transport), "results")
     if rank == 0:
         Path(sys.argv[1]).write_text(json.dumps(results))

@@ -1,7 +1,4 @@
-"""One rank of: every exchange with every compressor. Rank 0 writes a digest of each mean as JSON.
-
-Started by Python alone it does the same with threads as ranks: python parity.py FILE RANKS.
-"""
+"""One rank of: every exchange with every compressor. Rank 0 writes a digest of each mean as JSON."""
 
 import hashlib
 import json
@@ -13,7 +10,7 @@ import torch
 import compressors
 from hvd_qgenx import exchange
 from hvd_qgenx.exchange import Codec
-from hvd_qgenx.transport import Transport, inprocess, launched, launcher_rank
+from hvd_qgenx.transport import Transport, launched
 
 
 def digests(transport: Transport) -> dict[str, list[object]]:
@@ -41,11 +38,7 @@ def digests(transport: Transport) -> dict[str, list[object]]:
 
 
 if __name__ == "__main__":
-    if launcher_rank() is None:
-        results = inprocess.run(int(sys.argv[2]), digests)
-        rank = 0
-    else:
-        transport = launched()
-        results, rank = [digests(transport)], transport.rank
-    if rank == 0:
-        Path(sys.argv[1]).write_text(json.dumps(results[0]))
+    transport = launched()
+    found = digests(transport)
+    if transport.rank == 0:
+        Path(sys.argv[1]).write_text(json.dumps(found))

@@ -82,9 +82,13 @@ class TestScenarios:
         assert all(each == [1, 2] for each in found["process_set", compressor])
 
 
-def ends(ranks: int, compressor: str, steps: str, end: str, module: str = "horovod.torch") -> tuple[int, str]:
-    code = SCRIPT.format(compressor=compressor, steps=steps, end=end, module=module)
-    done = launch.run(launch.horovodrun(ranks, sys.executable, "-c", code))
+def script(compressor: str, steps: str, end: str, module: str = "horovod.torch") -> str:
+    return SCRIPT.format(compressor=compressor, steps=steps, end=end, module=module)
+
+
+def ends(code: str) -> tuple[int, str]:
+    """The exit code of two ranks, and what they print as errors."""
+    done = launch.run(launch.horovodrun(2, sys.executable, "-c", code))
     return done.returncode, launch.untagged(done.stderr)
 
 
@@ -92,7 +96,7 @@ def ends(ranks: int, compressor: str, steps: str, end: str, module: str = "horov
     ("compressor", "module"), [("none", "horovod.torch"), ("minmax", "horovod.torch"), ("minmax", "hvd_qgenx.torch")]
 )
 def test_a_rank_that_ends_early_is_named(compressor, module):
-    code, errors = ends(2, compressor, "5 + 3 * hvd.rank()", "", module)
+    code, errors = ends(script(compressor, "5 + 3 * hvd.rank()", "", module))
     assert code == 1
     assert "rank 0 on host " in errors
     assert "has ended, so the others cannot go on" in errors
@@ -101,20 +105,21 @@ def test_a_rank_that_ends_early_is_named(compressor, module):
 
 
 def test_a_rank_that_joins_is_named():
-    code, errors = ends(2, "minmax", "5 + 3 * hvd.rank()", "hvd.join()")
+    code, errors = ends(script("minmax", "5 + 3 * hvd.rank()", "hvd.join()"))
     assert code == 1
     assert "has called hvd.join(), which compressed exchanges do not support; give all ranks as many batches" in errors
 
 
 def test_ranks_may_join_without_compression_or_together():
-    assert ends(2, "none", "5 + 3 * hvd.rank()", "hvd.join()")[0] == 0
-    assert ends(2, "minmax", "5", "hvd.join()\noptimizer.synchronize()", "hvd_qgenx.torch")[0] == 0
+    alone = script("none", "5 + 3 * hvd.rank()", "hvd.join()")
+    together = script("minmax", "5", "hvd.join()\noptimizer.synchronize()", "hvd_qgenx.torch")
+    code, errors = ends(alone + together)
+    assert code == 0, errors
 
 
 def test_ranks_that_a_launcher_started_but_horovod_leaves_alone_are_refused():
     world = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "3"}
-    code = SCRIPT.format(compressor="none", steps="1", end="", module="horovod.torch")
-    done = launch.run([sys.executable, "-c", code], **world)
+    done = launch.run([sys.executable, "-c", script("none", "1", "")], **world)
     assert done.returncode == 1
     assert "the launcher started 3 ranks but Horovod sees 1: each would do all the work alone" in done.stderr
 

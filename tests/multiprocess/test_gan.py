@@ -7,14 +7,17 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from hvd_qgenx.tasks.gan.settings import GanConfig
 from tests import launch
+from tests.multiprocess import threads
 
-QUICK = ["--filters", "8", "--batch-size", "12", "--log-every", "5", "--sample-every", "1000", "--seed", "3"]
+SETTINGS = {"filters": 8, "batch_size": 12, "log_every": 1, "sample_every": 1000, "seed": 3}
+UPDATES = 60
+LEARNING = {"compressor": "alq", "coding": "huffman", "levels_at": "0,20", "updates": 40}
 
 
 pytestmark = pytest.mark.horovod
@@ -25,6 +28,13 @@ def _horovod() -> None:
     launch.require_horovod()
 
 
+def words(**settings: object) -> list[str]:
+    return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+QUICK = words(**SETTINGS)
+
+
 def gan(*arguments: object, ranks: int = 3) -> list[str]:
     return launch.horovodrun(ranks, launch.COMMAND, "gan", *(str(argument) for argument in arguments))
 
@@ -33,11 +43,8 @@ def summary(out: Path) -> dict:
     return json.loads((out / "summary.json").read_text())
 
 
-def train(out: Path, *arguments: object) -> dict:
-    result = launch.run(gan("--out", out, *QUICK, *arguments))
-    assert result.returncode == 0, result.stderr
-    assert ("all ranks are on one host" in result.stderr) == ("--compressor none" not in " ".join(map(str, arguments)))
-    return summary(out)
+def by_threads(out: Path, **changes: object) -> dict:
+    return threads.train(3, GanConfig(**{**SETTINGS, **changes}), out)
 
 
 def ranks_of(out: Path) -> list[int]:
@@ -45,85 +52,94 @@ def ranks_of(out: Path) -> list[int]:
     return sorted(pid for pid, words in launch.command_lines() if launch.runs_command(words) and str(out) in words)
 
 
+def train(out: Path, *arguments: object) -> dict:
+    result = launch.run(gan("--out", out, *arguments))
+    assert result.returncode == 0, result.stderr
+    assert "all ranks are on one host" in result.stderr
+    return summary(out)
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     launch.require_horovod()
-    return train(tmp_path_factory.mktemp("gan") / "run", "--updates", 60)
-
-
-def test_the_same_seed_gives_the_same_run(tmp_path, uninterrupted):
-    again = train(tmp_path / "run", "--updates", 60)
-    for key in ("replica_hash", "losses", "bytes_sent", "relative_error"):
-        assert again[key] == uninterrupted[key]
+    return train(tmp_path_factory.mktemp("gan") / "run", *QUICK, "--updates", UPDATES)
 
 
 def test_bytes_shrink_with_bits(tmp_path, uninterrupted):
     """Against fp32, less the overhead of headers and of the tensors sent uncompressed."""
-    full = train(tmp_path / "none", "--updates", 2, "--compressor", "none")["bytes_per_update"]
-    eight = train(tmp_path / "eight", "--updates", 2, "--bits", 8)["bytes_per_update"]
+    full, eight, four = (
+        by_threads(tmp_path / str(number), **changes, updates=2)["bytes_per_update"]
+        for number, changes in enumerate(({"compressor": "none"}, {"compressor_parameters": {"bits": 8}}, {}))
+    )
     assert 3 < full / eight < 4
-    assert 5 < full / uninterrupted["bytes_per_update"] < 8
+    assert 5 < full / four < 8
+    assert uninterrupted["bytes_per_update"] == four
 
 
-def kill_and_resume(
-    out: Path, victim: int, stop_after: int, *arguments: object, killed: Callable[[], None] = lambda: None
-) -> dict:
-    """Kills one rank after an update, resumes from the last checkpoint, and returns the summary.
+def logged(out: Path) -> int:
+    """Updates in the run's table."""
+    metrics = out / "metrics.csv"
+    return max(0, metrics.read_text().count("\n") - 1) if metrics.exists() else 0
 
-    ``killed`` is called in between.
-    """
+
+def kill(out: Path, victim: int, after: int, *arguments: object) -> None:
+    """Begins or resumes a run, and kills one of its ranks once so many updates are logged."""
     job = subprocess.Popen(
-        gan("--out", out, *QUICK, *arguments, "--checkpoint-every", 3.5, "--log-every", 1),
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        gan(*arguments),
+        env=launch.environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    metrics = out / "metrics.csv"
-    launch.until(lambda: metrics.exists() and metrics.read_text().count("\n") > stop_after, 120, "updates")
+    launch.until(lambda: logged(out) >= after, 120, "updates")
     os.kill(ranks_of(out)[victim], signal.SIGKILL)
     job.communicate(timeout=60)
     assert job.returncode != 0
     launch.until(lambda: not ranks_of(out), 10, "all ranks to end")
     assert not (out / "summary.json").exists()
-    killed()
 
+
+def resume(out: Path) -> dict:
+    """Goes on from the last checkpoint to the end."""
     done = launch.run(gan("--resume", out))
     assert done.returncode == 0, done.stderr
     return summary(out)
 
 
-@pytest.mark.parametrize("victim", [0, 1, 2])
-def test_killed_at_a_random_update_and_resumed_it_ends_the_same(tmp_path, uninterrupted, victim):
-    stop_after = random.Random(victim).randint(5, 40)
-    resumed = kill_and_resume(tmp_path / "run", victim, stop_after, "--updates", 60)
-    assert resumed["replica_hash"] == uninterrupted["replica_hash"]
+def scored(out: Path) -> list[str]:
+    """Updates that have been scored."""
+    return [line.split(",")[0] for line in (out / "scores.csv").read_text().splitlines()[1:]]
 
 
-def test_killed_while_scoring_and_resumed_it_ends_the_same(tmp_path, uninterrupted):
-    """An update's metrics are written before it is scored; nothing is scored in the run that it is held against."""
-    out = tmp_path / "run"
-    scored = ("--updates", 60, "--score-every", 20, "--score-samples", 20000)
-    resumed = kill_and_resume(out, 1, 20, *scored, killed=lambda: check_scored(out, []))
-    assert resumed["replica_hash"] == uninterrupted["replica_hash"]
-    check_scored(out, ["20", "40", "60"])
+def test_killed_again_and_again_it_ends_as_if_it_had_not_been(tmp_path, uninterrupted):
+    """Every rank in turn: the first while update 20 is scored, after its metrics were written; then at random updates.
 
-
-def check_scored(out: Path, updates: list[str]) -> None:
-    lines = (out / "scores.csv").read_text().splitlines()[1:]
-    assert [line.split(",")[0] for line in lines] == updates
+    The runs are the same one though only one of them is scored.
+    """
+    out, chance = tmp_path / "run", random.Random(0)
+    begin = ("--out", out, *QUICK, "--updates", UPDATES, "--checkpoint-every", 3.5)
+    kill(out, 1, 20, *begin, "--score-every", 20, "--score-samples", 20000)
+    assert scored(out) == []
+    for victim in (0, 2):
+        kill(out, victim, logged(out) + chance.randint(1, 12), "--resume", out)
+    resumed = resume(out)
+    for key in ("replica_hash", "losses", "bytes_sent", "relative_error"):
+        assert resumed[key] == uninterrupted[key]
+    assert scored(out) == ["20", "40", "60"]
 
 
 def test_levels_move_and_survive_a_kill(tmp_path):
     """Adaptive levels in Huffman's code; the second level update, before update 20, comes after the kill."""
-    learning = ("--compressor", "alq", "--bits", 3, "--coding", "huffman", "--levels-at", "0,20", "--updates", 40)
+    out = tmp_path / "run"
+    learning = (*QUICK, *words(**LEARNING), "--bits", 3)
     whole = train(tmp_path / "whole", *learning)
-    resumed = kill_and_resume(tmp_path / "run", 1, 10, *learning)
+    kill(out, 1, 10, "--out", out, *learning, "--checkpoint-every", 3.5)
+    resumed = resume(out)
     for key in ("replica_hash", "bytes_sent", "losses"):
         assert resumed[key] == whole[key]
-    tables = [(tmp_path / name / "levels.csv").read_text() for name in ("whole", "run")]
+    tables = [(folder / "levels.csv").read_text() for folder in (tmp_path / "whole", out)]
     assert tables[0] == tables[1]
     assert [line.split(",")[:2] for line in tables[0].splitlines()[1:]] == [["1", "1"], ["21", "2"]]
-    plain = train(tmp_path / "plain", *learning, "--coding", "none")
+    plain = by_threads(tmp_path / "plain", **{**LEARNING, "coding": "none"}, compressor_parameters={"bits": 3})
     assert whole["bytes_sent"] < plain["bytes_sent"]
 
 
@@ -143,13 +159,13 @@ def test_ranks_that_disagree_stop_before_training(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--expect-ranks", 4], "expected 4 ranks but there are 3"),
-        (["--batch-size", 2], "a batch of 2 cannot be split over 3 ranks"),
+        (["--expect-ranks", 4], "expected 4 ranks but there are 2"),
+        (["--batch-size", 1], "a batch of 1 cannot be split over 2 ranks"),
         (["--bits", 9], "bits must be from 1 to 8, not 9"),
     ],
 )
 def test_bad_input_is_said_once(tmp_path, arguments, sentence):
-    result = launch.run(gan("--out", tmp_path / "run", *QUICK, *arguments))
+    result = launch.run(gan("--out", tmp_path / "run", *QUICK, *arguments, ranks=2))
     assert result.returncode != 0
     assert result.stderr.count(sentence) == 1
     assert "Exit code:    2" in result.stderr

@@ -6,15 +6,21 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from hvd_qgenx.cli import main
+from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.training.stopping import Agreement
 from hvd_qgenx.transport.inprocess import InProcess, run
 from tests import launch
+from tests.multiprocess import threads
 
-QUICK = ("--filters", "8", "--batch-size", "12", "--log-every", "1", "--sample-every", "1000", "--seed", "3")
+SETTINGS = {"filters": 8, "batch_size": 12, "log_every": 1, "sample_every": 1000, "seed": 3}
+QUICK = [word for name, value in SETTINGS.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 TWICE = """
 import os, signal, sys, threading
 from hvd_qgenx.training import stopping
@@ -47,8 +53,7 @@ def test_the_second_signal_ends_at_once(first, second):
 def stop(command: list[str], out: Path, log: Path, number: signal.Signals, *, rank: int) -> int:
     """Starts a run, sends a signal to one of its ranks after some updates, and returns the exit code."""
     with log.open("wb") as output:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HVD_QGENX_THREADS": "1"}
-        job = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+        job = subprocess.Popen(command, env=launch.environment(), stdout=output, stderr=output, start_new_session=True)
     metrics = out / "metrics.csv"
     launch.until(
         lambda: job.poll() is not None or (metrics.exists() and metrics.read_text().count("\n") > 5), 120, "updates"
@@ -58,35 +63,44 @@ def stop(command: list[str], out: Path, log: Path, number: signal.Signals, *, ra
     return job.wait(timeout=60)
 
 
-def check(out: Path, log: Path, name: str, resume: list[str], whole: list[str]) -> None:
-    """A run was stopped, says so once, and ends as one that was not."""
+def check(out: Path, log: Path, name: str, ranks: int, resume: Callable[[list[str]], None]) -> None:
+    """A run was stopped, says so once, and ends as one that was not, whose ranks are threads."""
     text = log.read_text()
     (update,) = re.findall(rf"Stopped by {name} after update (\d+); go on with: hvd-qgenx gan --resume {out}\n", text)
     assert "Traceback" not in text
     rows = (out / "metrics.csv").read_text().splitlines()
     assert rows[-1].startswith(f"{update},")
     assert not list(out.glob("*.draft"))
-    updates = ["--updates", str(int(update) + 3)]
-    for command in (resume, whole):
-        done = launch.run([*command, *updates])
-        assert done.returncode == 0, done.stderr
-    summaries = [json.loads((folder / "summary.json").read_text()) for folder in (out, out.with_name("whole"))]
-    assert summaries[0]["replica_hash"] == summaries[1]["replica_hash"]
-    assert summaries[0]["bytes_sent"] == summaries[1]["bytes_sent"]
+    updates = int(update) + 3
+    resume(["gan", "--resume", str(out), "--updates", str(updates)])
+    found = json.loads((out / "summary.json").read_text())
+    whole = threads.train(ranks, GanConfig(**SETTINGS, updates=updates), out.with_name("whole"))
+    assert found["replica_hash"] == whole["replica_hash"]
+    assert found["bytes_sent"] == whole["bytes_sent"]
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_one_process_stops_and_goes_on(tmp_path, number):
-    gan, out, log = [launch.COMMAND, "gan"], tmp_path / "run", tmp_path / "log"
-    command = [*gan, *QUICK, "--updates", "100000", "--out", str(out)]
+    def resume(words: list[str]) -> None:
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 0, result.output
+
+    out, log = tmp_path / "run", tmp_path / "log"
+    command = [launch.COMMAND, "gan", *QUICK, "--updates", "100000", "--out", str(out)]
     assert stop(command, out, log, number, rank=0) == 128 + number
-    check(out, log, number.name, [*gan, "--resume", str(out)], [*gan, *QUICK, "--out", str(tmp_path / "whole")])
+    check(out, log, number.name, 1, resume)
 
 
 @pytest.mark.horovod
+@pytest.mark.usefixtures("one_thread")
 def test_a_signal_to_one_of_three_ranks_stops_all_of_them(tmp_path):
+    def resume(words: list[str]) -> None:
+        done = launch.run(launch.horovodrun(3, launch.COMMAND, *words))
+        assert done.returncode == 0, done.stderr
+
     launch.require_horovod()
-    gan, out, log = launch.horovodrun(3, launch.COMMAND, "gan"), tmp_path / "run", tmp_path / "log"
-    command = [*gan, *QUICK, "--updates", "100000", "--out", str(out)]
+    out, log = tmp_path / "run", tmp_path / "log"
+    command = launch.horovodrun(3, launch.COMMAND, "gan", *QUICK, "--updates", "100000", "--out", str(out))
     assert stop(command, out, log, signal.SIGTERM, rank=1) == 143
-    check(out, log, "SIGTERM", [*gan, "--resume", str(out)], [*gan, *QUICK, "--out", str(tmp_path / "whole")])
+    check(out, log, "SIGTERM", 3, resume)
