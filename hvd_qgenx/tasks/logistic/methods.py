@@ -1,0 +1,40 @@
+"""Methods: an estimator of gradients, an averaging, and a step size."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hvd_qgenx.tasks.logistic.averaging import Averaging, Exact
+from hvd_qgenx.tasks.logistic.estimators import LSVRG, Estimator, Full, Minibatch, Sampling
+from hvd_qgenx.tasks.logistic.problem import Problem
+from hvd_qgenx.tasks.logistic.workers import Workers
+
+
+@dataclass(frozen=True)
+class Method:
+    """x_{k+1} = x_k - lr mean_i g_i(x_k): how workers estimate g_i, and how the estimates are averaged."""
+
+    estimator: Callable[[Problem, Sequence[int], Sampling, int], Estimator]
+    """Takes the problem, this rank's workers, the sampling and the seed."""
+    averaging: Callable[[Workers, int, int], Averaging]
+    """Takes the workers, the dimension and the seed."""
+    lr: Callable[[Problem, Sampling], float]
+    """Returns the step size that theory allows."""
+
+
+def full_step(problem: Problem, _: Sampling) -> float:
+    """Returns 1 / L, the step of gradient descent."""
+    return 1 / problem.smoothness
+
+
+def sampled_step(problem: Problem, sampling: Sampling) -> float:
+    """Returns 1 / (2 (L + 3 Lb / (2 n) + 3 Lb / (16 n))), IntDIANA's step with L-SVRG under strong convexity.
+
+    Lb is the expected smoothness of a minibatch and n the number of workers (Mishchenko et al., "IntSGD", 2021).
+    """
+    noise = problem.expected_smoothness(sampling.batch_size) / problem.workers
+    return 1 / (2 * (problem.smoothness + 3 / 2 * noise + 3 / 16 * noise))
+
+
+GD = Method(Full, Exact, full_step)
+SGD = Method(Minibatch, Exact, sampled_step)
+L_SVRG = Method(LSVRG, Exact, sampled_step)
