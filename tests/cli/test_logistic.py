@@ -33,7 +33,9 @@ def test_without_options(tmp_path):
     """L-SVRG gets to the optimum of scikit-learn's data with twelve workers."""
     result = call("--out", tmp_path / "run", "--iterations", 200)
     assert result.exit_code == 0, result.output
-    assert "breast-cancer: 564 of 569 samples, 30 features; 12 workers with 47 samples, batch size 2" in result.stdout
+    assert (
+        "breast-cancer: 564 of 569 samples, 30 features; 12 workers with 47 samples each, batch size 2" in result.stdout
+    )
     assert "so f* is exact to" in result.stdout
     assert all(name in result.stdout for name in ("gd", "sgd", "l-svrg", str(tmp_path / "run")))
 
@@ -67,7 +69,7 @@ def test_settings_arrive(tmp_path, small):
 
 
 def test_the_papers_regularizer_is_used(tmp_path, monkeypatch):
-    monkeypatch.setitem(vars(sample_sources), "HEART", sample_sources.BREAST_CANCER)
+    monkeypatch.setattr(sample_sources, "HEART", sample_sources.BREAST_CANCER)
     _, summary = rows(tmp_path / "run", "--data", "heart", "--iterations", 1)
     assert summary["l2"] == 3e-2
 

@@ -24,7 +24,7 @@ class Sampling:
 
     @classmethod
     def usual(cls, samples: int, workers: int, batch_size: int | None = None) -> "Sampling":
-        """Returns a twentieth of a worker's share as batch size unless one is given, and a reference a pass."""
+        """Returns a batch size, by default a twentieth of a worker's share, and one new reference a pass on average."""
         batch_size = batch_size or max(1, samples // (20 * workers))
         return cls(batch_size, min(1.0, batch_size * workers / samples))
 

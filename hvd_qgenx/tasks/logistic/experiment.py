@@ -77,7 +77,7 @@ class Experiment:
         share = f"{least}" if least == largest else f"{least} to {largest}"
         return (
             f"{facts['data']}: {facts['used']} of {facts['samples']} samples, {facts['features']} features; "
-            f"{facts['workers']} workers with {share} samples, batch size {facts['batch_size']}, "
+            f"{facts['workers']} workers with {share} samples each, batch size {facts['batch_size']}, "
             f"p = {facts['probability']:.5g}\n"
             f"l2 = {facts['l2']:g}, L = {facts['smoothness']:.7g}, L/l2 = {facts['condition']:.5g}, "
             f"expected smoothness {facts['expected_smoothness']:.7g}\n"

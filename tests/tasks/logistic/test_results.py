@@ -91,6 +91,6 @@ def test_step_sizes_are_those_of_theory_unless_one_is_given():
 
 def test_the_description_has_the_certificate():
     text = EXPERIMENT.description()
-    assert "random: 40 of 43 samples, 6 features; 4 workers with 10 samples, batch size 2, p = 0.2" in text
+    assert "random: 40 of 43 samples, 6 features; 4 workers with 10 samples each, batch size 2, p = 0.2" in text
     assert f"f* = {EXPERIMENT.optimum.value:.10g}" in text
     assert f"exact to {EXPERIMENT.optimum.value_error:.2g}" in text
