@@ -65,7 +65,7 @@ OUTSIDE = ("out", "as_json", "expect_ranks", "expect_hosts", "data_dir", "downlo
     "methods",
     multiple=True,
     default=tuple(METHODS),
-    show_default=True,
+    show_default="all",
     help=f"One of {', '.join(METHODS)}; repeatable.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="First seed; decides the split, too.")

@@ -44,3 +44,5 @@ class RandomStream(IntEnum):
     """Samples that a worker of a logistic regression draws; worker, block."""
     COIN = 16
     """Coins of L-SVRG, which all workers share; block."""
+    ROUNDING = 17
+    """Random rounding of a worker's vector in a logistic regression; worker, iteration."""

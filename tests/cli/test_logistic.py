@@ -9,6 +9,7 @@ from PIL import Image
 
 from hvd_qgenx.cli import main
 from hvd_qgenx.data import sample_sources
+from hvd_qgenx.tasks.logistic.registry import METHODS
 
 
 def call(*arguments: object):
@@ -37,7 +38,7 @@ def test_without_options(tmp_path):
         "breast-cancer: 564 of 569 samples, 30 features; 12 workers with 47 samples each, batch size 2" in result.stdout
     )
     assert "so f* is exact to" in result.stdout
-    assert all(name in result.stdout for name in ("gd", "sgd", "l-svrg", str(tmp_path / "run")))
+    assert all(name in result.stdout for name in (*METHODS, str(tmp_path / "run")))
 
 
 def test_files_agree(tmp_path, small):
@@ -47,9 +48,9 @@ def test_files_agree(tmp_path, small):
     assert [[float(row[name]) for name in ("k", "gap", "squared_distance")] for row in written] == [
         [row[name] for name in ("k", "gap", "squared_distance")] for row in table
     ]
-    assert len(table) == 3 * 2 * 41
-    assert {(row["method"], row["seed"]) for row in table} == {(m, s) for m in ("gd", "sgd", "l-svrg") for s in (0, 1)}
-    assert [method["method"] for method in summary["methods"]] == ["gd", "sgd", "l-svrg"]
+    assert len(table) == len(METHODS) * 2 * 41
+    assert {(row["method"], row["seed"]) for row in table} == {(m, s) for m in METHODS for s in (0, 1)}
+    assert [method["method"] for method in summary["methods"]] == list(METHODS)
     assert Image.open(tmp_path / "run" / "logistic.png").size[0] > 1000
     assert json.loads((tmp_path / "run" / "config.json").read_text())["workers"] == 3
 

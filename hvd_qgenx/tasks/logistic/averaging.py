@@ -17,8 +17,8 @@ class Iteration:
     """k, from 0."""
     lr: float
     """Step size of this iteration."""
-    last_step: Tensor | None
-    """x_k - x_{k-1}, (d,); None at k = 0."""
+    last_step: Tensor
+    """x_k - x_{k-1}, (d,); 0 at k = 0."""
 
 
 class Averaged(NamedTuple):
@@ -31,7 +31,7 @@ class Averaged(NamedTuple):
     bytes_sent: int
     """Bytes that one worker sends, were each worker a rank."""
     largest_integer: int = 0
-    """Largest absolute integer that an own worker sends; 0 where none are sent."""
+    """Largest absolute integer that a worker sends; 0 where none are sent."""
     largest_sum: int = 0
     """Largest absolute sum, over workers, of their integers."""
 

@@ -86,12 +86,12 @@ def descend(
     estimator = method.estimator(problem, workers.own, sampling, seed)
     averaging = method.averaging(workers, problem.dimension, seed)
     point = torch.zeros(problem.dimension, dtype=torch.float64)
-    last_step, sent, every = None, _Sent(), max(1, iterations // RECORDS)
+    last_step, sent, every = torch.zeros_like(point), _Sent(), max(1, iterations // RECORDS)
 
     def moment(k: int) -> Moment:
-        integer, total = workers.largest([sent.largest_integer, sent.largest_sum])
         gap, away = problem.value(point) - optimum.value, point - optimum.point
-        return Moment(k, gap, float(away @ away), estimator.passes, sent.bytes_sent / 1e6, integer, total)
+        integers = sent.largest_integer, sent.largest_sum
+        return Moment(k, gap, float(away @ away), estimator.passes, sent.bytes_sent / 1e6, *integers)
 
     moments = [moment(0)]
     for k in range(iterations):

@@ -12,11 +12,16 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 AGAINST = {"k": "iteration", "passes": "passes over a worker's samples", "megabytes": "MB sent by one worker"}
-SHOWN = {"gap": "f - f*", "squared_distance": "|x - x*|^2", "largest_integer": "largest integer of a worker"}
+SHOWN = {
+    "gap": "f - f*",
+    "squared_distance": "|x - x*|^2",
+    "largest_integer": "largest integer of a worker",
+    "largest_sum": "largest sum of integers",
+}
 
 
 def draw(results: Results, path: Path) -> None:
-    """Writes a PNG: a row of panels for each error, and one for the largest integers where some are sent."""
+    """Writes a PNG: a row of panels for each error, and rows for the largest integers and sums where some are sent."""
     rows = [name for name in SHOWN if any(curves.largest(name) > 0 or name in RESOLUTION for curves in results.curves)]
     columns = [name for name in AGAINST if any(curves.axis(name)[-1] > 0 for curves in results.curves)]
     size = (4.2 * len(columns) + 2, 3.4 * len(rows))

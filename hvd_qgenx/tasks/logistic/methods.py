@@ -5,8 +5,13 @@ from dataclasses import dataclass
 
 from hvd_qgenx.tasks.logistic.averaging import Averaging, Exact
 from hvd_qgenx.tasks.logistic.estimators import LSVRG, Estimator, Full, Minibatch, Sampling
+from hvd_qgenx.tasks.logistic.feedback import Shifted
 from hvd_qgenx.tasks.logistic.problem import Problem
+from hvd_qgenx.tasks.logistic.rounding import Adaptive
 from hvd_qgenx.tasks.logistic.workers import Workers
+
+Averagings = Callable[[Workers, int, int], Averaging]
+"""Makes an averaging from the workers, the dimension and the seed."""
 
 
 @dataclass(frozen=True)
@@ -15,8 +20,7 @@ class Method:
 
     estimator: Callable[[Problem, Sequence[int], Sampling, int], Estimator]
     """Takes the problem, this rank's workers, the sampling and the seed."""
-    averaging: Callable[[Workers, int, int], Averaging]
-    """Takes the workers, the dimension and the seed."""
+    averaging: Averagings
     lr: Callable[[Problem, Sampling], float]
     """Returns the step size that theory allows."""
 
@@ -35,6 +39,15 @@ def sampled_step(problem: Problem, sampling: Sampling) -> float:
     return 1 / (2 * (problem.smoothness + 3 / 2 * noise + 3 / 16 * noise))
 
 
+def shifted(averaging: Averagings, rate: float = 1.0) -> Averagings:
+    """Makes an averaging of the differences to shifts (DIANA)."""
+    return lambda workers, dimension, seed: Shifted(averaging(workers, dimension, seed), rate)
+
+
 GD = Method(Full, Exact, full_step)
 SGD = Method(Minibatch, Exact, sampled_step)
 L_SVRG = Method(LSVRG, Exact, sampled_step)
+INT_GD = Method(Full, Adaptive, sampled_step)
+INT_SGD = Method(Minibatch, Adaptive, sampled_step)
+INT_DIANA = Method(Full, shifted(Adaptive), sampled_step)
+VR_INT_DIANA = Method(LSVRG, shifted(Adaptive), sampled_step)

@@ -15,6 +15,10 @@ METHODS: Registry[Method] = Registry(
         "gd": "hvd_qgenx.tasks.logistic.methods:GD",
         "sgd": "hvd_qgenx.tasks.logistic.methods:SGD",
         "l-svrg": "hvd_qgenx.tasks.logistic.methods:L_SVRG",
+        "int-gd": "hvd_qgenx.tasks.logistic.methods:INT_GD",
+        "int-sgd": "hvd_qgenx.tasks.logistic.methods:INT_SGD",
+        "int-diana": "hvd_qgenx.tasks.logistic.methods:INT_DIANA",
+        "vr-int-diana": "hvd_qgenx.tasks.logistic.methods:VR_INT_DIANA",
     },
 )
 SPLITS = ("contiguous", "shuffled", "sorted", "dirichlet")

@@ -46,9 +46,10 @@ class Workers:
         total = sum_in_order([rows[worker % size][worker // size] for worker in range(self.count)])
         return cat(self.transport.all_gather(total, [len(part) for part in slices], "gather").wait())
 
-    def largest(self, values: Sequence[int]) -> list[int]:
-        """Returns the largest of every value over all ranks. Collective."""
-        return [max(each) for each in zip(*self.transport.all_gather_object(list(values), "largest"), strict=True)]
+    def largest(self, vectors: Tensor) -> float:
+        """Returns the largest magnitude in the vectors of all workers; a rank gives its own workers'. Collective."""
+        own = vectors.abs().amax().reshape(1)
+        return float(cat(self.transport.all_gather(own, [1] * self.transport.size, "largest").wait()).max())
 
     def ring_bytes(self, buffer: int) -> int:
         """Returns the bytes that a worker sends to sum buffers of so many bytes, were each worker a rank of a ring."""

@@ -36,9 +36,13 @@ def test_workers_are_dealt_in_turn():
     assert inprocess.run(3, lambda transport: list(Workers(7, transport).own)) == [[0, 3, 6], [1, 4], [2, 5]]
 
 
-def test_the_largest_of_all_ranks():
-    found = inprocess.run(3, lambda transport: Workers(7, transport).largest([transport.rank, -transport.rank]))
-    assert found == [[2, 0]] * 3
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_the_largest_magnitude_of_all_workers(ranks):
+    def largest(transport):
+        workers = Workers(7, transport)
+        return workers.largest(VECTORS[list(workers.own)])
+
+    assert inprocess.run(ranks, largest) == [float(VECTORS.abs().max())] * ranks
 
 
 def test_more_ranks_than_workers_are_refused():
@@ -47,7 +51,7 @@ def test_more_ranks_than_workers_are_refused():
 
 
 def test_the_exact_mean():
-    averaged = Exact(Workers(7, inprocess.InProcess()), 11, 0).mean(VECTORS, Iteration(0, 1.0, None))
+    averaged = Exact(Workers(7, inprocess.InProcess()), 11, 0).mean(VECTORS, Iteration(0, 1.0, torch.zeros(11)))
     assert torch.equal(averaged.mean, in_order(VECTORS) / 7)
     assert torch.equal(averaged.sent, VECTORS)
     assert averaged.bytes_sent == 2 * 6 * 88 // 7
