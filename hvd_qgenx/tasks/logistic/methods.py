@@ -7,7 +7,7 @@ from hvd_qgenx.tasks.logistic.averaging import Averaging, Exact
 from hvd_qgenx.tasks.logistic.estimators import LSVRG, Estimator, Full, Minibatch, Sampling
 from hvd_qgenx.tasks.logistic.feedback import Shifted
 from hvd_qgenx.tasks.logistic.problem import Problem
-from hvd_qgenx.tasks.logistic.rounding import Adaptive
+from hvd_qgenx.tasks.logistic.rounding import NATURAL_VARIANCE, Adaptive, Heuristic, Natural
 from hvd_qgenx.tasks.logistic.workers import Workers
 
 Averagings = Callable[[Workers, int, int], Averaging]
@@ -39,6 +39,11 @@ def sampled_step(problem: Problem, sampling: Sampling) -> float:
     return 1 / (2 * (problem.smoothness + 3 / 2 * noise + 3 / 16 * noise))
 
 
+def natural_step(problem: Problem, _: Sampling) -> float:
+    """Returns 1 / (L (1 + 36 (1 + omega) / n)), DIANA's step with L-SVRG and natural compression."""
+    return 1 / (problem.smoothness * (1 + 36 * (1 + NATURAL_VARIANCE) / problem.workers))
+
+
 def shifted(averaging: Averagings, rate: float = 1.0) -> Averagings:
     """Makes an averaging of the differences to shifts (DIANA)."""
     return lambda workers, dimension, seed: Shifted(averaging(workers, dimension, seed), rate)
@@ -51,3 +56,5 @@ INT_GD = Method(Full, Adaptive, sampled_step)
 INT_SGD = Method(Minibatch, Adaptive, sampled_step)
 INT_DIANA = Method(Full, shifted(Adaptive), sampled_step)
 VR_INT_DIANA = Method(LSVRG, shifted(Adaptive), sampled_step)
+VR_HINT_DIANA = Method(LSVRG, shifted(Heuristic), sampled_step)
+VR_NAT_DIANA = Method(LSVRG, shifted(Natural, 1 / (1 + NATURAL_VARIANCE)), natural_step)

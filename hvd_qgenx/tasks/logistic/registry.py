@@ -19,6 +19,8 @@ METHODS: Registry[Method] = Registry(
         "int-sgd": "hvd_qgenx.tasks.logistic.methods:INT_SGD",
         "int-diana": "hvd_qgenx.tasks.logistic.methods:INT_DIANA",
         "vr-int-diana": "hvd_qgenx.tasks.logistic.methods:VR_INT_DIANA",
+        "vr-hint-diana": "hvd_qgenx.tasks.logistic.methods:VR_HINT_DIANA",
+        "vr-nat-diana": "hvd_qgenx.tasks.logistic.methods:VR_NAT_DIANA",
     },
 )
 SPLITS = ("contiguous", "shuffled", "sorted", "dirichlet")

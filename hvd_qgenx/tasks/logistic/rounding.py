@@ -12,6 +12,13 @@ from hvd_qgenx.tasks.logistic.averaging import Averaged, Averaging, Exact, Itera
 
 EPSILON = 2.0**-52
 """Keeps the adaptive scale finite when a step has length 0."""
+LARGEST = 2.0**8
+"""Largest integer of the heuristic scale."""
+TINY = 1e-300
+"""Keeps the heuristic scale finite when all vectors are 0."""
+
+NATURAL_VARIANCE = 1 / 8
+"""omega: natural compression adds a variance of at most omega |v|^2."""
 
 
 class Rounding(Averaging):
@@ -27,9 +34,6 @@ class Rounding(Averaging):
 class Integers(Rounding):
     """The mean of integers: each vector times a scale that all workers share, rounded up or down at random."""
 
-    scale_bytes = 0
-    """Bytes that a worker sends to agree on the scale."""
-
     @abstractmethod
     def scale(self, vectors: Tensor, iteration: Iteration) -> float:
         """Returns the scale of this iteration. Collective."""
@@ -43,7 +47,7 @@ class Integers(Rounding):
         bits = width(largest) + width(largest_sum)
         bytes_sent = (self.workers.count - 1) * self.dimension * bits // (8 * self.workers.count)
         mean = total / (self.workers.count * scale)
-        return Averaged(mean, integers / scale, bytes_sent + self.scale_bytes, largest, largest_sum)
+        return Averaged(mean, integers / scale, bytes_sent, largest, largest_sum)
 
 
 class Adaptive(Integers):
@@ -60,6 +64,35 @@ class Adaptive(Integers):
         if iteration.number == 0:
             return Exact(self.workers, self.dimension, self.seed).mean(vectors, iteration)
         return super().mean(vectors, iteration)
+
+
+class Heuristic(Integers):
+    """Scales so that the largest magnitude in any worker's vector becomes 2^8, which costs one float to agree on."""
+
+    def scale(self, vectors: Tensor, iteration: Iteration) -> float:
+        return LARGEST / max(self.workers.largest(vectors), TINY)
+
+    def mean(self, vectors: Tensor, iteration: Iteration) -> Averaged:
+        averaged = super().mean(vectors, iteration)
+        return averaged._replace(bytes_sent=averaged.bytes_sent + self.workers.ring_bytes(vectors.itemsize))
+
+
+class Natural(Rounding):
+    """Rounds magnitudes at random to a power of two beside them, which 9 bits hold; the first vectors are exact.
+
+    Every worker receives the others' (Horvath et al., "Natural compression for distributed deep learning", 2019).
+    """
+
+    def mean(self, vectors: Tensor, iteration: Iteration) -> Averaged:
+        if iteration.number == 0:
+            return Exact(self.workers, self.dimension, self.seed).mean(vectors, iteration)
+        mantissas, exponents = torch.frexp(vectors.abs())
+        upper = (self.uniform(iteration) < 2 * mantissas - 1).int()
+        # Magnitudes below 2^-126 count as 0: a sign and 8 bits have no place for their exponents.
+        signs = torch.where(exponents > -126, vectors.sign(), 0)
+        sent = torch.ldexp(signs, exponents - 1 + upper)
+        bytes_sent = (self.workers.count - 1) * math.ceil(9 * self.dimension / 8)
+        return Averaged(self.workers.sum(sent) / self.workers.count, sent, bytes_sent)
 
 
 def width(largest: int) -> int:
