@@ -1,13 +1,15 @@
 """Methods: an estimator of gradients, an averaging, and a step size."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hvd_qgenx.tasks.logistic.averaging import Averaging, Exact
 from hvd_qgenx.tasks.logistic.estimators import LSVRG, Estimator, Full, Minibatch, Sampling
-from hvd_qgenx.tasks.logistic.feedback import Shifted
+from hvd_qgenx.tasks.logistic.feedback import Memory, Shifted
 from hvd_qgenx.tasks.logistic.problem import Problem
 from hvd_qgenx.tasks.logistic.rounding import NATURAL_VARIANCE, Adaptive, Heuristic, Natural
+from hvd_qgenx.tasks.logistic.top_k import TopK, kept_of
 from hvd_qgenx.tasks.logistic.workers import Workers
 
 Averagings = Callable[[Workers, int, int], Averaging]
@@ -44,9 +46,21 @@ def natural_step(problem: Problem, _: Sampling) -> float:
     return 1 / (problem.smoothness * (1 + 36 * (1 + NATURAL_VARIANCE) / problem.workers))
 
 
+def top_k_step(problem: Problem, _: Sampling) -> float:
+    """Returns 1 / (L + max_i L_i sqrt(1 - a) / (1 - sqrt(1 - a))), EF21's step with top-k, which keeps a part a."""
+    left = math.sqrt(1 - kept_of(problem.dimension) / problem.dimension)
+    largest = problem.expected_smoothness(problem.samples)  # a batch of everything: max_i L_i
+    return 1 / (problem.smoothness + largest * left / (1 - left))
+
+
 def shifted(averaging: Averagings, rate: float = 1.0) -> Averagings:
     """Makes an averaging of the differences to shifts (DIANA)."""
     return lambda workers, dimension, seed: Shifted(averaging(workers, dimension, seed), rate)
+
+
+def with_memory(averaging: Averagings) -> Averagings:
+    """Makes an averaging of vectors to which the earlier errors of compression are added."""
+    return lambda workers, dimension, seed: Memory(averaging(workers, dimension, seed))
 
 
 GD = Method(Full, Exact, full_step)
@@ -58,3 +72,5 @@ INT_DIANA = Method(Full, shifted(Adaptive), sampled_step)
 VR_INT_DIANA = Method(LSVRG, shifted(Adaptive), sampled_step)
 VR_HINT_DIANA = Method(LSVRG, shifted(Heuristic), sampled_step)
 VR_NAT_DIANA = Method(LSVRG, shifted(Natural, 1 / (1 + NATURAL_VARIANCE)), natural_step)
+EF21 = Method(Full, shifted(TopK), top_k_step)
+EF_TOPK = Method(Full, with_memory(TopK), top_k_step)

@@ -21,6 +21,8 @@ METHODS: Registry[Method] = Registry(
         "vr-int-diana": "hvd_qgenx.tasks.logistic.methods:VR_INT_DIANA",
         "vr-hint-diana": "hvd_qgenx.tasks.logistic.methods:VR_HINT_DIANA",
         "vr-nat-diana": "hvd_qgenx.tasks.logistic.methods:VR_NAT_DIANA",
+        "ef21": "hvd_qgenx.tasks.logistic.methods:EF21",
+        "ef-topk": "hvd_qgenx.tasks.logistic.methods:EF_TOPK",
     },
 )
 SPLITS = ("contiguous", "shuffled", "sorted", "dirichlet")

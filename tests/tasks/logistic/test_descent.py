@@ -99,6 +99,15 @@ def test_shifts_keep_integers_small():
     assert plain[-1].largest_sum < 100
 
 
+def test_ef21_converges_where_error_feedback_does_not():
+    """With different samples on all workers and a constant step."""
+    found = problem(split="sorted", l2=0.02)
+    optimum = find_optimum(found)
+    ef21, memory = (run(METHODS[name], 1500, found=found, optimum=optimum).moments for name in ("ef21", "ef-topk"))
+    assert ef21[-1].squared_distance < 1e-20
+    assert 1e-5 < memory[-1].squared_distance < 0.1 * memory[0].squared_distance
+
+
 @cache
 def a5a(folder):
     found = samples.load("a5a", folder, False, inprocess.InProcess())
