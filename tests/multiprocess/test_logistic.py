@@ -6,7 +6,7 @@ from tests import launch
 
 pytestmark = pytest.mark.horovod
 
-OPTIONS = ["--workers", "5", "--seeds", "2", "--iterations", "20", "--split", "sorted"]
+OPTIONS = ["--workers", "5", "--seeds", "2", "--iterations", "20", "--split", "sorted", "--json"]
 
 
 def test_processes_and_ranks_find_the_same_numbers(tmp_path):
