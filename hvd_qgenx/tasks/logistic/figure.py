@@ -18,6 +18,10 @@ SHOWN = {
     "largest_integer": "largest integer of a worker",
     "largest_sum": "largest sum of integers",
 }
+COLORS = 10
+"""Colors of matplotlib's cycle."""
+STYLES = ("-", "--", ":")
+"""Lines of the first, second and third cycle of colors."""
 
 
 def draw(results: Results, path: Path) -> None:
@@ -29,7 +33,7 @@ def draw(results: Results, path: Path) -> None:
     for name, line in zip(rows, grid, strict=True):
         for against, axes in zip(columns, line, strict=True):
             for number, curves in enumerate(results.curves):
-                _draw(axes, curves, name, against, f"C{number}")
+                _draw(axes, curves, name, against, f"C{number}", STYLES[number // COLORS % len(STYLES)])
             axes.set(xlabel=AGAINST[against], ylabel=SHOWN[name], yscale="log")
             axes.grid(alpha=0.3)
     legend = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": 8, "frameon": False}
@@ -40,13 +44,13 @@ def draw(results: Results, path: Path) -> None:
     plt.close(figure)
 
 
-def _draw(axes: Axes, curves: Curves, name: str, against: str, color: str) -> None:
+def _draw(axes: Axes, curves: Curves, name: str, against: str, color: str, style: str) -> None:
     """An error as mean over seeds of the logarithm, within one standard deviation; an integer as the largest."""
     x = curves.axis(against)
     if name not in RESOLUTION:
         largest = curves.columns[name].max(0)
-        axes.plot(x, np.where(largest > 0, largest, np.nan), color=color)
+        axes.plot(x, np.where(largest > 0, largest, np.nan), style, color=color)
         return
     mean, deviation = curves.logarithms(name)
-    axes.plot(x, 10**mean, color=color, label=f"{curves.method}, step {curves.lr:.3g}")
+    axes.plot(x, 10**mean, style, color=color, label=f"{curves.method}, step {curves.lr:.3g}")
     axes.fill_between(x, 10 ** (mean - deviation), 10 ** (mean + deviation), color=color, alpha=0.15, linewidth=0)
