@@ -1,10 +1,11 @@
-"""Names of data sets, splits over ranks and augmentations; listing them imports nothing further."""
+"""Names of data sets, sets of samples, splits over ranks and augmentations; listing them imports nothing further."""
 
 from typing import TYPE_CHECKING
 
 from hvd_qgenx.registry import Registry
 
 if TYPE_CHECKING:
+    from hvd_qgenx.data.sample_sources import SampleSource
     from hvd_qgenx.data.sources import Source
 
 DATASETS: "Registry[Source]" = Registry(
@@ -20,6 +21,22 @@ DATASETS: "Registry[Source]" = Registry(
         "folder": "hvd_qgenx.data.sources:FOLDER",
     },
 )
+
+SAMPLES: "Registry[SampleSource]" = Registry(
+    "data set",
+    {
+        "breast-cancer": "hvd_qgenx.data.sample_sources:BREAST_CANCER",
+        "a5a": "hvd_qgenx.data.sample_sources:A5A",
+        "covtype": "hvd_qgenx.data.sample_sources:COVTYPE",
+        "gisette": "hvd_qgenx.data.sample_sources:GISETTE",
+        "heart": "hvd_qgenx.data.sample_sources:HEART",
+        "mushrooms": "hvd_qgenx.data.sample_sources:MUSHROOMS",
+        "rcv1": "hvd_qgenx.data.sample_sources:RCV1",
+        "real-sim": "hvd_qgenx.data.sample_sources:REAL_SIM",
+        "w8a": "hvd_qgenx.data.sample_sources:W8A",
+    },
+)
+"""Sets of samples with two labels; all but the first are LIBSVM's."""
 
 SPLITS = ("reshuffled", "fixed", "sorted", "dirichlet")
 """Ways to divide samples among ranks; ``splits.make_split`` makes them."""

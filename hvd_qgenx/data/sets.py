@@ -1,7 +1,9 @@
 """Loads data sets by name, on all ranks."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hvd_qgenx.data.images import ImageSet
 from hvd_qgenx.data.registry import DATASETS
@@ -37,12 +39,20 @@ def load(
         return found.scaled(side) if side else found
 
     if download and DATASETS[name].downloads:
-        fetches = transport.local_rank == 0
-        fetch = partial(read, name, data_dir, part, download=True) if fetches else lambda: None
-        on_all_ranks(transport, "download", lambda: with_keep_alive(transport, "downloading", fetch))
+        fetch_once_per_host(transport, partial(read, name, data_dir, part, download=True))
     images = on_all_ranks(transport, "data", find)
     require_same(transport, {f"what {name} holds": f"{len(images)} images ({images.fingerprint()[:12]})"})
     return images
+
+
+def fetch_once_per_host(transport: Transport, fetch: Callable[[], Any]) -> None:
+    """Calls ``fetch`` on one rank of every host while the others wait, however long it takes. Collective.
+
+    Raises:
+        ConfigurationError: on all ranks, if ``fetch`` raised one on some rank.
+    """
+    call = fetch if transport.local_rank == 0 else lambda: None
+    on_all_ranks(transport, "download", lambda: with_keep_alive(transport, "downloading", call))
 
 
 def read(name: str, data_dir: Path, part: Part = "all", *, download: bool = False) -> ImageSet:

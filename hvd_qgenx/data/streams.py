@@ -40,3 +40,9 @@ class RandomStream(IntEnum):
     """Images that a classifier's batch norm statistics are estimated from."""
     CLASSIFIER = 14
     """Initial weights of a classifier."""
+    MINIBATCH = 15
+    """Samples that a worker of a logistic regression draws; worker, block."""
+    COIN = 16
+    """Coins of L-SVRG, which all workers share; block."""
+    ROUNDING = 17
+    """Random rounding of a worker's vector in a logistic regression; worker, iteration."""

@@ -17,6 +17,7 @@ from hvd_qgenx.games.base import Game
 from hvd_qgenx.games.noise import Noise
 from hvd_qgenx.games.play import Record, play
 from hvd_qgenx.transport import Transport, inprocess
+from hvd_qgenx.transport.cores import one_thread
 
 WORTH_A_PROCESS = 20_000
 """Iterations, over all workers, that take about as long as to start processes."""
@@ -74,7 +75,7 @@ def compare(plays: Sequence[Play], jobs: int | None = None) -> Iterator[Record]:
     jobs = min(jobs, len(plays))
     if jobs == 1:
         for each in plays:
-            with _one_thread(), _one_core():
+            with one_thread(), _one_core():
                 record = each.alone()
             yield record
         return
@@ -92,7 +93,7 @@ def compare(plays: Sequence[Play], jobs: int | None = None) -> Iterator[Record]:
 def compare_over(transport: Transport, plays: Sequence[Play]) -> Iterator[Record]:
     """Yields the records of all plays, whose workers are the ranks of a launcher; every rank must call it alike."""
     for each in plays:
-        with _one_thread():
+        with one_thread():
             record = each.over(transport)
         yield record
 
@@ -105,17 +106,6 @@ def _settle(cores: Any) -> None:
     """Prepares a process of the pool: one thread, on a core of its own."""
     torch.set_num_threads(1)
     _stay_on({cores.get()})
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keeps torch to one thread, so that no sum depends on the number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

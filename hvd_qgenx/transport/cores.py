@@ -1,6 +1,8 @@
 """Threads of ranks that share a host."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -16,3 +18,14 @@ def share_cores(transport: Transport) -> None:
         torch.set_num_threads(share)
     if KERNEL_THREADS not in os.environ:
         set_threads(share)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keeps torch to one thread, so that no sum depends on the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -13,6 +13,7 @@ COMMANDS = (
     ["gan", "--updates", "1"],
     ["bilinear", "--iterations", "1"],
     ["game", "matrix", "--iterations", "1"],
+    ["logistic", "--iterations", "1"],
     ["bench", "exchange", "--numel", "100"],
     ["evaluate", "nowhere"],
 )

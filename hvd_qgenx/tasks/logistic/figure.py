@@ -1,0 +1,56 @@
+"""The picture of an experiment: errors against iterations, gradient passes and bytes."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+
+from hvd_qgenx.tasks.logistic.results import RESOLUTION, Curves, Results
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+AGAINST = {"k": "iteration", "passes": "passes over a worker's samples", "megabytes": "MB sent by one worker"}
+SHOWN = {
+    "gap": "f - f*",
+    "squared_distance": "|x - x*|^2",
+    "largest_integer": "largest integer of a worker",
+    "largest_sum": "largest sum of integers",
+}
+COLORS = 10
+"""Colors of matplotlib's cycle."""
+STYLES = ("-", "--", ":")
+"""Lines of the first, second and third cycle of colors."""
+
+
+def draw(results: Results, path: Path) -> None:
+    """Writes a PNG: a row of panels for each error, and rows for the largest integers and sums where some are sent."""
+    rows = [name for name in SHOWN if any(curves.largest(name) > 0 or name in RESOLUTION for curves in results.curves)]
+    columns = [name for name in AGAINST if any(curves.axis(name)[-1] > 0 for curves in results.curves)]
+    size = (4.2 * len(columns) + 2, 3.4 * len(rows))
+    figure, grid = plt.subplots(len(rows), len(columns), figsize=size, layout="constrained", squeeze=False)
+    for name, line in zip(rows, grid, strict=True):
+        for against, axes in zip(columns, line, strict=True):
+            for number, curves in enumerate(results.curves):
+                _draw(axes, curves, name, against, f"C{number}", STYLES[number // COLORS % len(STYLES)])
+            axes.set(xlabel=AGAINST[against], ylabel=SHOWN[name], yscale="log")
+            axes.grid(alpha=0.3)
+    legend = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": 8, "frameon": False}
+    grid[0, -1].legend(*grid[0, 0].get_legend_handles_labels(), **legend)
+    problem = results.experiment.problem
+    figure.suptitle(f"{problem.name}, {problem.workers} workers, l2 = {problem.l2:g}")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _draw(axes: Axes, curves: Curves, name: str, against: str, color: str, style: str) -> None:
+    """An error as mean over seeds of the logarithm, within one standard deviation; an integer as the largest."""
+    x = curves.axis(against)
+    if name not in RESOLUTION:
+        largest = curves.columns[name].max(0)
+        axes.plot(x, np.where(largest > 0, largest, np.nan), style, color=color)
+        return
+    mean, deviation = curves.logarithms(name)
+    axes.plot(x, 10**mean, style, color=color, label=f"{curves.method}, step {curves.lr:.3g}")
+    axes.fill_between(x, 10 ** (mean - deviation), 10 ** (mean + deviation), color=color, alpha=0.15, linewidth=0)
