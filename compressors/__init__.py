@@ -23,6 +23,7 @@ from compressors.intsgd import IntSGD
 from compressors.learning import Learner, LevelUpdate
 from compressors.leveled import Exponential, LevelQuantizer, Levels, Ternary
 from compressors.minmax import MinMax
+from compressors.natural import Natural
 from compressors.quantizer import BucketQuantizer
 from compressors.registry import get, make, names, register
 from compressors.rotated import Rotated, RotatedDither
@@ -53,6 +54,7 @@ __all__ = [
     "Levels",
     "MinMax",
     "Multiplier",
+    "Natural",
     "Reduction",
     "Rotated",
     "RotatedDither",

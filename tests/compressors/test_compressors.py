@@ -15,7 +15,7 @@ from tests.compressors import conformance
 
 def test_names():
     assert compressors.names() == [
-        *("alq", "alq-gd", "amq", "dither", "fp16", "levels", "minmax", "none", "nuqsgd"),
+        *("alq", "alq-gd", "amq", "dither", "fp16", "intsgd", "levels", "minmax", "natural", "none", "nuqsgd"),
         *("rotated", "rotated-dither", "terngrad", "uniform", "variable"),
     ]
 
