@@ -19,6 +19,9 @@ TOGETHER = {"levels": {"bits", "level_set"}, "intsgd": {"scale_from", "alpha", "
 SHARING = {"variable"}
 """Compressors whose buckets share a budget."""
 
+DETERMINISTIC = {"none", "fp16", "topk", "sign"}
+"""Compressors without random numbers."""
+
 LEAST = {"natural": 2.0**-100}
 """Vectors of smaller numbers are left out: such become another number more rarely than the draws can show."""
 

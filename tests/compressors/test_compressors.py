@@ -16,7 +16,7 @@ from tests.compressors import conformance
 def test_names():
     assert compressors.names() == [
         *("alq", "alq-gd", "amq", "dither", "fp16", "intsgd", "levels", "minmax", "natural", "none", "nuqsgd"),
-        *("rotated", "rotated-dither", "terngrad", "uniform", "variable"),
+        *("randomk", "rotated", "rotated-dither", "sign", "terngrad", "topk", "uniform", "variable"),
     ]
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors.kernels import reference
-from compressors.kernels.cpu import buckets, integers, natural
+from compressors.kernels.cpu import buckets, integers, natural, shuffling
 from compressors.kernels.cpu.allocation import water_level
 from compressors.kernels.cpu.lanes import WIDTH
 from compressors.kernels.cpu.plan import aligned, plan, scratch_for
@@ -39,6 +39,7 @@ __all__ = [
     "energies",
     "pack",
     "pack_integers",
+    "shuffle",
     "unpack",
     "water_level",
 ]
@@ -132,6 +133,17 @@ def decode_natural(packed: Tensor, bits: int, vector: Tensor, add: bool = False)
         natural.decode(*arguments, aligned(BLOCK, np.float32), *_codes_and_signs(), first, last)
 
     share(-(-len(vector) // BLOCK), len(vector), work)
+
+
+def shuffle(swaps: Tensor, length: int) -> Tensor:
+    positions = torch.empty_like(swaps)
+    arguments = swaps.numpy(), positions.numpy()
+
+    def work(first: int, last: int) -> None:
+        shuffling.shuffle(arguments[0], np.empty(length, np.int32), arguments[1], first, last)
+
+    share(len(swaps), length * len(swaps), work)
+    return positions
 
 
 def _codes_and_signs() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -12,7 +12,7 @@ What could change a bit, and what prevents it:
 NaN is the exception: where a vector decodes to NaN, its sign and payload are the device's own.
 
 Nothing here waits for the device. Buckets of more than ``LONGEST`` coordinates, which do not fit into registers, are
-left to the reference, as are integers and powers of two. Headers may begin at any byte. A key may be a
+left to the reference, as are integers, powers of two and random subsets. Headers may begin at any byte. A key may be a
 tensor, so that a decoder need not fetch it from the device. Triton's interpreter runs the same programs on CPU tensors
 if the environment variable TRITON_INTERPRET is 1 before this module is imported.
 """
@@ -36,6 +36,7 @@ from compressors.kernels.layout import Layout
 from compressors.kernels.natural import decode_natural as decode_natural
 from compressors.kernels.natural import encode_natural as encode_natural
 from compressors.kernels.reference import water_level as water_level
+from compressors.kernels.shuffling import shuffle as shuffle
 
 Key = int | Tensor
 """A tensor is the 8 bytes of a key on the device, as a payload holds it."""
