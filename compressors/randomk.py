@@ -77,7 +77,7 @@ class RandomK(Sparsifier):
         key = KEY.unpack(bytes(payload[: KEY.size].tolist()))[0]
         stop = KEY.size
         for rows, part in self.split_rows(vector):
-            values = read_floats(payload[stop:], rows.sent).view(rows.count, rows.kept)
+            values = read_floats(payload[stop:], rows.sent).view(rows.buckets, rows.kept)
             self.put(rows, values, positions(rows, key, vector.device), part, add)
             stop += 4 * rows.sent
 
@@ -92,7 +92,7 @@ def positions(rows: Rows, key: int, device: torch.device) -> Tensor:
 
     They are the front of a shuffle by Fisher and Yates: at every step i, one of the places from i on takes place i.
     """
-    words = common.random_words(torch.Size((rows.count, rows.kept)), key, rows.first, device)
+    words = common.random_words(torch.Size((rows.buckets, rows.kept)), key, rows.first, device)
     steps = torch.arange(rows.kept, device=device)
     swaps = steps + (words * (rows.length - steps) >> 32)
     return kernels.for_device(device).shuffle(swaps, rows.length)

@@ -24,14 +24,14 @@ class Rows(NamedTuple):
 
     first: int
     """Number of the first bucket."""
-    count: int
+    buckets: int
     length: int
     kept: int
     """Coordinates that each sends."""
 
     @property
     def sent(self) -> int:
-        return self.count * self.kept
+        return self.buckets * self.kept
 
 
 @dataclass(eq=False)
@@ -79,8 +79,8 @@ class Sparsifier(Compressor):
         """Yields buckets of one length, with their part of a vector as a matrix."""
         start = 0
         for rows in self._rows(len(vector)):
-            stop = start + rows.count * rows.length
-            yield rows, vector[start:stop].view(rows.count, rows.length)
+            stop = start + rows.buckets * rows.length
+            yield rows, vector[start:stop].view(rows.buckets, rows.length)
             start = stop
 
     def put(self, rows: Rows, values: Tensor, positions: Tensor, part: Tensor, add: bool) -> None:

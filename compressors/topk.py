@@ -66,9 +66,9 @@ class TopK(Sparsifier):
         values, positions = read_floats(payload, sent), self._positions(payload[4 * sent :], len(vector), sent)
         at, found = 0, []
         for rows, part in self.split_rows(vector):
-            chosen = positions[at : at + rows.sent].view(rows.count, rows.kept)
+            chosen = positions[at : at + rows.sent].view(rows.buckets, rows.kept)
             self._check(chosen, rows)
-            found.append((rows, values[at : at + rows.sent].view(rows.count, rows.kept), chosen, part))
+            found.append((rows, values[at : at + rows.sent].view(rows.buckets, rows.kept), chosen, part))
             at += rows.sent
         for each in found:
             self.put(*each, add)
