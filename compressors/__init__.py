@@ -23,10 +23,15 @@ from compressors.intsgd import IntSGD
 from compressors.learning import Learner, LevelUpdate
 from compressors.leveled import Exponential, LevelQuantizer, Levels, Ternary
 from compressors.minmax import MinMax
+from compressors.natural import Natural
 from compressors.quantizer import BucketQuantizer
+from compressors.randomk import RandomK
 from compressors.registry import get, make, names, register
 from compressors.rotated import Rotated, RotatedDither
+from compressors.sign import Sign
+from compressors.sparsifier import Sparsifier
 from compressors.text import parse
+from compressors.topk import TopK
 from compressors.uniform import Uniform
 from compressors.variable import Variable
 
@@ -53,10 +58,15 @@ __all__ = [
     "Levels",
     "MinMax",
     "Multiplier",
+    "Natural",
+    "RandomK",
     "Reduction",
     "Rotated",
     "RotatedDither",
+    "Sign",
+    "Sparsifier",
     "Ternary",
+    "TopK",
     "Uniform",
     "Variable",
     "fingerprint",

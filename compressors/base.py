@@ -59,6 +59,8 @@ class Compressor(ABC):
     """Is the expectation of the decoded tensor the tensor itself?"""
     residual_bias: ClassVar[float] = 0.0
     """Largest share of the squared error that is bias, for a compressor that is only nearly unbiased."""
+    shared_randomness: ClassVar[bool] = False
+    """Do ranks draw the same random numbers? Then their errors do not average out."""
     exact_size: ClassVar[bool] = True
     """Is ``payload_bytes`` exact? If not it is an upper bound, and payloads of ranks differ in length."""
 

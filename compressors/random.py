@@ -60,3 +60,13 @@ class Stream:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.seed, self.rank, self.step = state["seed"], state["rank"], state["step"]
+
+
+@dataclass
+class SharedStream(Stream):
+    """A stream whose keys are equal on all ranks with the same seed and step."""
+
+    def next_key(self) -> int:
+        key = derive(self.seed, self.step)
+        self.step += 1
+        return key

@@ -27,6 +27,10 @@ With ``add`` values are added to what the vector holds and rounded once to its d
 
 ``encode_integers``, ``add_integers``, ``pack_integers``, ``decode_integers``
     integers that are summed exactly; ``integers`` defines them.
+``encode_natural`` and ``decode_natural``
+    signed powers of two; ``natural`` defines them.
+``shuffle(swaps, length)``
+    random subsets; ``shuffling`` defines it.
 
 ``reference`` (plain torch, any device) defines them; the others must agree with it bit for bit.
 """
@@ -101,6 +105,12 @@ class Kernel(Protocol):
     def decode_integers(
         self, packed: Tensor, bits: int, offset: int, factor: float, vector: Tensor, add: bool = False
     ) -> None: ...
+
+    def encode_natural(self, vector: Tensor, bits: int, key: int, packed: Tensor) -> None: ...
+
+    def decode_natural(self, packed: Tensor, bits: int, vector: Tensor, add: bool = False) -> None: ...
+
+    def shuffle(self, swaps: Tensor, length: int) -> Tensor: ...
 
 
 _MODULES = {"cpu": ("compressors.kernels.cpu", "numba"), "cuda": ("compressors.kernels.gpu", "triton")}

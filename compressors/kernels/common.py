@@ -15,7 +15,12 @@ def deliver(values: Tensor, vector: Tensor, add: bool) -> None:
 
 
 def uniform(shape: torch.Size, key: int, first: int, device: torch.device) -> Tensor:
-    """Uniform float32 in [0, 1) for every position: multiples of 2^-24.
+    """Uniform float32 in [0, 1) for every position: multiples of 2^-24."""
+    return (random_words(shape, key, first, device) >> 8).float() * 2**-24
+
+
+def random_words(shape: torch.Size, key: int, first: int, device: torch.device) -> Tensor:
+    """32 random bits for every position, as int64; row i is the bucket of number ``first`` + i.
 
     Every bucket has a 64-bit key of its own; a coordinate hashes its place in the bucket with the
     finalizer "lowbias32" (Wellons, 2018), the second half of the key entering between its rounds.
@@ -27,8 +32,7 @@ def uniform(shape: torch.Size, key: int, first: int, device: torch.device) -> Te
     x = ((x ^ (x >> 16)) * 0x21F0AAAD) & MASK32
     x = x ^ k2
     x = ((x ^ (x >> 15)) * 0xD35A2D97) & MASK32
-    x = x ^ (x >> 15)
-    return (x >> 8).float() * 2**-24
+    return x ^ (x >> 15)
 
 
 def pack_rows(codes: Tensor, bits: int) -> Tensor:

@@ -15,6 +15,9 @@ from compressors.kernels.integers import decode_integers as decode_integers
 from compressors.kernels.integers import encode_integers as encode_integers
 from compressors.kernels.integers import pack_integers as pack_integers
 from compressors.kernels.layout import Layout
+from compressors.kernels.natural import decode_natural as decode_natural
+from compressors.kernels.natural import encode_natural as encode_natural
+from compressors.kernels.shuffling import shuffle as shuffle
 from compressors.random import derive
 
 Array = NDArray[np.float64]

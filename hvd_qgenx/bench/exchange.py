@@ -137,7 +137,8 @@ class Ours(System):
         """Bounds the sum of each rank's rounding error and, in a two-phase exchange, that of the mean."""
         sizes = [parameter.numel() for parameter in self.parameters]
         parts = [part.view_as(p) for part, p in zip(mean.split(sizes), self.parameters, strict=True)]
-        independent = len(everyones) if self.compressor.inner.unbiased else 1
+        inner = self.compressor.inner
+        independent = len(everyones) if inner.unbiased and not inner.shared_randomness else 1
         first = sum(self._bound(gradients) for gradients in everyones) / len(everyones) / independent
         return SLACK * (first + self._bound(parts)) + _rounding(2.0**-24, everyones)
 

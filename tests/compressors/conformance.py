@@ -21,6 +21,12 @@ TOGETHER = {"levels": {"bits", "level_set"}, "intsgd": {"scale_from", "alpha", "
 SHARING = {"variable"}
 """Compressors whose buckets share a budget."""
 
+DETERMINISTIC = {"none", "fp16", "topk", "sign"}
+"""Compressors without random numbers."""
+
+LEAST = {"natural": 2.0**-100}
+"""Vectors of smaller numbers are left out: such become another number more rarely than the draws can show."""
+
 
 def configurations() -> Iterator[tuple[str, dict[str, int | float | str]]]:
     """Every registered compressor, each parameter varied over its limits with the others at their default."""
@@ -98,7 +104,8 @@ def draw_all(compressor: Compressor) -> Iterator[tuple[str, Tensor, Tensor]]:
 
     Compressed together, each in buckets of its own; one by one where buckets share something, as integers their scale.
     """
-    vectors = distributions()
+    least = LEAST.get(compressor.name, 0.0)
+    vectors = {name: each for name, each in distributions().items() if not 0 < each.abs().max() < least}
     if isinstance(compressor, IntegerCompressor):
         for name, vector in vectors.items():
             compressor.set_scales([compressor.most / (float(vector.abs().max()) or 1.0)])

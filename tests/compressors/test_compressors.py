@@ -15,8 +15,8 @@ from tests.compressors import conformance
 
 def test_names():
     assert compressors.names() == [
-        *("alq", "alq-gd", "amq", "dither", "fp16", "levels", "minmax", "none", "nuqsgd"),
-        *("rotated", "rotated-dither", "terngrad", "uniform", "variable"),
+        *("alq", "alq-gd", "amq", "dither", "fp16", "intsgd", "levels", "minmax", "natural", "none", "nuqsgd"),
+        *("randomk", "rotated", "rotated-dither", "sign", "terngrad", "topk", "uniform", "variable"),
     ]
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors.kernels import reference
-from compressors.kernels.cpu import buckets, integers
+from compressors.kernels.cpu import buckets, integers, natural, shuffling
 from compressors.kernels.cpu.allocation import water_level
 from compressors.kernels.cpu.lanes import WIDTH
 from compressors.kernels.cpu.plan import aligned, plan, scratch_for
@@ -21,21 +21,25 @@ from compressors.kernels.cpu.rotation import energies as energies
 from compressors.kernels.cpu.rows import parts
 from compressors.kernels.integers import BLOCK, Rounded, Strata
 from compressors.kernels.layout import Layout
+from compressors.kernels.natural import Window
 from compressors.kernels.threads import share
 
 __all__ = [
     "add_integers",
     "decode",
     "decode_integers",
+    "decode_natural",
     "decode_rotated",
     "decode_variable",
     "encode",
     "encode_integers",
+    "encode_natural",
     "encode_rotated",
     "encode_variable",
     "energies",
     "pack",
     "pack_integers",
+    "shuffle",
     "unpack",
     "water_level",
 ]
@@ -115,6 +119,40 @@ def decode_integers(packed: Tensor, bits: int, offset: int, factor: float, vecto
         integers.decode(*arguments, aligned(BLOCK, np.float32), *_words_and_codes(), first, last)
 
     share(-(-len(vector) // BLOCK), len(vector), work)
+
+
+def encode_natural(vector: Tensor, bits: int, key: int, packed: Tensor) -> None:
+    arguments = *parts(vector), bits == 9, Window(bits).scale, np.uint64(key), packed.numpy()
+
+    def work(first: int, last: int) -> None:
+        natural.encode(*arguments, aligned(BLOCK, np.float32), *_codes_and_signs(), first, last)
+
+    share(-(-len(vector) // BLOCK), len(vector), work)
+
+
+def decode_natural(packed: Tensor, bits: int, vector: Tensor, add: bool = False) -> None:
+    arguments = packed.numpy(), bits == 9, 1 / Window(bits).scale, *parts(vector), add
+
+    def work(first: int, last: int) -> None:
+        natural.decode(*arguments, aligned(BLOCK, np.float32), *_codes_and_signs(), first, last)
+
+    share(-(-len(vector) // BLOCK), len(vector), work)
+
+
+def shuffle(swaps: Tensor, length: int) -> Tensor:
+    positions = torch.empty_like(swaps)
+    arguments = swaps.numpy(), positions.numpy()
+
+    def work(first: int, last: int) -> None:
+        shuffling.shuffle(arguments[0], np.empty(length, np.int32), arguments[1], first, last)
+
+    share(len(swaps), length * len(swaps), work)
+    return positions
+
+
+def _codes_and_signs() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Room for a block."""
+    return aligned(BLOCK + 4 * WIDTH, np.uint8), aligned(BLOCK + 4 * WIDTH, np.uint8)
 
 
 def _words_and_codes() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:

@@ -12,9 +12,9 @@ What could change a bit, and what prevents it:
 NaN is the exception: where a vector decodes to NaN, its sign and payload are the device's own.
 
 Nothing here waits for the device. Buckets of more than ``LONGEST`` coordinates, which do not fit into registers, are
-left to the reference, as integers are. Headers may begin at any byte. A key may be a tensor, so that a decoder need not
-fetch it from the device. Triton's interpreter runs the same programs on CPU tensors if the
-environment variable TRITON_INTERPRET is 1 before this module is imported.
+left to the reference, as are integers, powers of two and random subsets. Headers may begin at any byte. A key may be a
+tensor, so that a decoder need not fetch it from the device. Triton's interpreter runs the same programs on CPU tensors
+if the environment variable TRITON_INTERPRET is 1 before this module is imported.
 """
 
 import math
@@ -33,7 +33,10 @@ from compressors.kernels.integers import decode_integers as decode_integers
 from compressors.kernels.integers import encode_integers as encode_integers
 from compressors.kernels.integers import pack_integers as pack_integers
 from compressors.kernels.layout import Layout
+from compressors.kernels.natural import decode_natural as decode_natural
+from compressors.kernels.natural import encode_natural as encode_natural
 from compressors.kernels.reference import water_level as water_level
+from compressors.kernels.shuffling import shuffle as shuffle
 
 Key = int | Tensor
 """A tensor is the 8 bytes of a key on the device, as a payload holds it."""
