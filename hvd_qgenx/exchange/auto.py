@@ -20,7 +20,7 @@ class Auto(Exchange):
     several hosts with ``LEAST_PER_HOST`` ranks or more on each; else all-gather up to two ranks, two-phase beyond.
 
     Where this rank's own vector is to be kept, as Q-GenX needs it, hierarchical is never chosen; where vectors must be
-    compressed once, for feedback or because a compressor is biased, neither is two-phase.
+    compressed once, for feedback or because of the compressor, neither is two-phase.
     """
 
     def __init__(self, transport: Transport, slice_bytes: int = SLICE_BYTES) -> None:
@@ -41,7 +41,7 @@ class Auto(Exchange):
     def resolve(self, codec: Codec, keep_own: bool = False, once: bool = False) -> ConcreteExchange:
         if codec.alone is not None and codec.alone.reduction in self._adding:
             return self._adding[codec.alone.reduction]
-        once = once or not all(compressor.unbiased for compressor, _, _ in codec.segments)
+        once = once or any(not each.unbiased or each.shared_randomness for each, _, _ in codec.segments)
         if once and not self._single_level.compresses_once:
             return AllGather(self.transport, self.slice_bytes)
         return self._single_level if self._two_levels is None or keep_own or once else self._two_levels

@@ -94,11 +94,14 @@ class ConcreteExchange(Exchange):
         if cls.reduction not in ("gather", compressor.reduction):
             fault = "are no integers" if cls.reduction == "sum" else "cannot be averaged"
             raise ConfigurationError(f"payloads of {compressor.name} {fault}; use {_CARRIERS[compressor.reduction]}")
+        if compressor.shared_randomness and not cls.compresses_once:
+            raise ConfigurationError(f"{compressor.name} cannot compress a mean again; use allgather")
 
     @classmethod
     def suits(cls, compressor: Compressor) -> bool:
         """Tells if it is a candidate for the compressor: payloads that can be added are best added."""
-        return cls.reduction == compressor.reduction
+        again = not cls.compresses_once and (compressor.shared_randomness or not compressor.unbiased)
+        return cls.reduction == compressor.reduction and not again
 
     def resolve(self, codec: Codec, keep_own: bool = False, once: bool = False) -> "ConcreteExchange":
         if once and not self.compresses_once:

@@ -18,6 +18,7 @@ COMBINATIONS = [
     for exchange in EXCHANGES
     for compressor in compressors.names()
     if exchange != "allreduce" or compressors.get(compressor).reduction == "average"
+    if exchange != "two-phase" or not compressors.get(compressor).shared_randomness
 ]
 
 

@@ -72,8 +72,10 @@ def test_every_exchange_states_its_formula(name):
 @pytest.mark.parametrize("compressor", COMPRESSORS)
 def test_every_compressor_has_candidates_that_can_carry_it(compressor):
     candidates = {name for name, found in CONCRETE.items() if found.suits(COMPRESSORS[compressor])}
-    adding = {"average": {"allreduce"}, "sum": {"integer-sum"}}
-    assert candidates == adding.get(COMPRESSORS[compressor].reduction, {"allgather", "two-phase", "hierarchical"})
+    made = COMPRESSORS[compressor]
+    once = made.shared_randomness or not made.unbiased
+    gathering = {"allgather"} if once else {"allgather", "two-phase", "hierarchical"}
+    assert candidates == {"average": {"allreduce"}, "sum": {"integer-sum"}}.get(made.reduction, gathering)
     for name in candidates:
         CONCRETE[name].check(COMPRESSORS[compressor])
 
@@ -83,6 +85,7 @@ def test_what_cannot_be_added_is_refused():
         ("allreduce", "minmax", "payloads of minmax cannot be averaged; use allgather or two-phase"),
         ("integer-sum", "minmax", "payloads of minmax are no integers; use allgather or two-phase"),
         ("integer-sum", "none", "payloads of none are no integers; use allreduce"),
+        ("two-phase", "randomk", "randomk cannot compress a mean again; use allgather"),
         ("allreduce", "intsgd", "payloads of intsgd cannot be averaged; use integer-sum"),
     ):
         with pytest.raises(ConfigurationError, match=message):

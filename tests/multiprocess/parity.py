@@ -20,7 +20,8 @@ def digests(transport: Transport) -> dict[str, list[object]]:
     made["intsgd"] = compressors.make("intsgd", seed=3, first_scale=20.0)
     made["coded"] = compressors.Coded(made["alq"])
     for name, common in made.items():
-        for how in ("allgather", "two-phase", *(("integer-sum",) if common.reduction == "sum" else ())):
+        hows = ("allgather", *(() if common.shared_randomness else ("two-phase",)))
+        for how in (*hows, *(("integer-sum",) if common.reduction == "sum" else ())):
             for numel in (1, 5, 3000, 10000):
                 compressor = common.for_rank(transport.rank, ranks=transport.size)
                 vector = torch.randn(numel, generator=torch.Generator().manual_seed(10 * numel + transport.rank))
