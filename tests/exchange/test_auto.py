@@ -67,9 +67,9 @@ def test_an_optimizer_asks_once_for_every_buffer(make, keep_own):
     asked = []
 
     class Watched(Auto):
-        def resolve(self, codec, keep_own=False):
+        def resolve(self, codec, keep_own=False, once=False):
             asked.append((codec.dtype, keep_own))
-            return super().resolve(codec, keep_own)
+            return super().resolve(codec, keep_own, once)
 
     weight, bias = torch.ones(20, 30, requires_grad=True), torch.ones(30, requires_grad=True)
     double = torch.ones(3, dtype=torch.float64, requires_grad=True)
