@@ -8,6 +8,7 @@ import torch
 
 from hvd_qgenx.data import InMemory
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.tasks.classify.settings import ClassifyConfig
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.tasks.gan.task import GanTask
 from hvd_qgenx.tasks.registry import TASKS
@@ -161,6 +162,16 @@ def test_every_preset_trains(name):
 @pytest.mark.parametrize("name", presets.names(GanConfig))
 def test_every_preset_says_what_it_is(name):
     assert len(presets.describe(GanConfig, name)) > 20
+
+
+@pytest.mark.parametrize("name", presets.names(ClassifyConfig))
+def test_every_preset_of_classifiers_can_be_run(name):
+    found = configure(ClassifyConfig, presets.load(ClassifyConfig, name).merged())
+    found.check(ranks=16)
+    assert len(presets.describe(ClassifyConfig, name)) > 20
+    full = configure(ClassifyConfig, presets.load(ClassifyConfig, f"{name.partition('-')[0]}-full").merged())
+    same = {"compressor": "none", "compressor_parameters": {}, "feedback": "none"}
+    assert replace(found, **same) == replace(full, compressor_parameters={})
 
 
 def test_resolved_there_are_values_alone():
