@@ -12,13 +12,14 @@ torch.Size([3, 1000])
 from compressors.adaptive import AdaptiveLevels, CoordinateDescent, GradientDescent, Multiplier
 from compressors.base import Compressor, Context, Reduction
 from compressors.coded import Coded
+from compressors.coded_integers import CodedIntegers, with_coding
 from compressors.coding import CorruptPayloadError
 from compressors.dither import Dither
 from compressors.exempt import Exempt
 from compressors.fingerprint import fingerprint
 from compressors.half import Half
 from compressors.identity import Identity
-from compressors.integers import IntegerCompressor, IntegerCounts
+from compressors.integers import IntegerCompressor, IntegerCounts, SummedCompressor
 from compressors.intsgd import IntSGD
 from compressors.learning import Learner, LevelUpdate
 from compressors.leveled import Exponential, LevelQuantizer, Levels, Ternary
@@ -39,6 +40,7 @@ __all__ = [
     "AdaptiveLevels",
     "BucketQuantizer",
     "Coded",
+    "CodedIntegers",
     "Compressor",
     "Context",
     "CoordinateDescent",
@@ -65,6 +67,7 @@ __all__ = [
     "RotatedDither",
     "Sign",
     "Sparsifier",
+    "SummedCompressor",
     "Ternary",
     "TopK",
     "Uniform",
@@ -75,4 +78,5 @@ __all__ = [
     "names",
     "parse",
     "register",
+    "with_coding",
 ]

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from compressors import kernels
 from compressors.base import Compressor, Shape, numel
+from compressors.coding.frame import Symbols
 from compressors.deferred import Deferred
 from compressors.identity import Identity
-from compressors.kernels.layout import packed_bytes
+from compressors.kernels.layout import Layout, packed_bytes
 from compressors.random import derive
 
 if TYPE_CHECKING:
@@ -54,17 +55,44 @@ class IntegerCounts:
 
 
 @dataclass(eq=False)
-class IntegerCompressor(Compressor):
+class SummedCompressor(Compressor):
+    """The interface of compressors whose payloads an exchange adds as integers."""
+
+    reduction = "sum"
+
+    @property
+    @abstractmethod
+    def integers(self) -> IntegerCompressor:
+        """The compressor that makes the integers."""
+
+    @abstractmethod
+    def add_up(self, payloads: Iterable[Tensor], numel: int) -> Tensor:
+        """Returns a message with the exact sum of payloads of ``numel`` coordinates, whose length varies.
+
+        Raises:
+            ValueError: a payload is not one of such a vector.
+        """
+
+    @abstractmethod
+    def decode_mean(self, message: Tensor, vector: Tensor, start: int = 0) -> bool:
+        """Writes the mean over ranks of coordinates whose sum ``add_up`` made; returns False if it is NaN.
+
+        Raises:
+            ValueError: ``message`` is not such a sum.
+        """
+
+
+@dataclass(eq=False)
+class IntegerCompressor(SummedCompressor):
     """Rounds the products of coordinates with a scale, which all ranks know, to integers of ``bits`` bits.
 
     The sum over ranks of integers is exact, and has the same bits whatever the order of additions; over the number of
     ranks and the scale it is the mean. Integers are clipped, symmetrically, so that no sum needs more than 32 bits.
     As long as there is no scale, payloads hold the coordinates as they are.
 
-    Payload: the integers, packed, with nothing beside them.
+    Payload: the integers, packed, with nothing beside them. Sum: its width as a byte, then its integers, packed, at the
+    least width that holds it.
     """
-
-    reduction = "sum"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,6 +102,10 @@ class IntegerCompressor(Compressor):
         """Facts about all exchanges since the caller last assigned new counts."""
         self._uncompressed = Identity()
         self._stops: list[int] = []
+
+    @property
+    def integers(self) -> IntegerCompressor:
+        return self
 
     @property
     @abstractmethod
@@ -144,13 +176,6 @@ class IntegerCompressor(Compressor):
         return integers.hold_numbers(payload, self.width, self.most, numel)
 
     def add_up(self, payloads: Iterable[Tensor], numel: int) -> Tensor:
-        """Returns the payload of the exact sum of payloads of ``numel`` coordinates, at the least width that holds it.
-
-        Its length varies; it must be told apart from payloads by the caller.
-
-        Raises:
-            ValueError: a payload is not one of such a vector.
-        """
         sums, finite = None, True
         for payload in payloads:
             self._check_size(payload, self.payload_bytes(numel), numel)
@@ -171,12 +196,7 @@ class IntegerCompressor(Compressor):
         return message
 
     def decode_mean(self, message: Tensor, vector: Tensor, start: int = 0) -> bool:
-        """Writes the mean over ranks of coordinates whose sum ``add_up`` made; returns False if it is NaN.
-
-        Raises:
-            ValueError: ``message`` is not such a sum.
-        """
-        width = int(message[0]) if len(message) else 33
+        width = sum_width(message)
         if width == _NOT_FINITE:
             vector.fill_(torch.nan)
             return False
@@ -188,6 +208,11 @@ class IntegerCompressor(Compressor):
         else:
             vector.zero_()
         return True
+
+    def symbols(self, numel: int) -> Symbols:
+        """Returns the parts of the payload of ``numel`` coordinates, for an entropy code."""
+        layout = Layout(self.width, integers.BLOCK, 2 * self.most + 1, self.most, norm="none")
+        return Symbols(layout, 2 * self.most + 2, self.most, 0, numel)
 
     def variance_bound(self, tensor: Tensor) -> float:
         """A quarter of the squared grid step for every coordinate, and what clipping takes away.
@@ -259,6 +284,17 @@ class IntegerCompressor(Compressor):
     def _check_size(self, payload: Tensor, expected: int, size: int) -> None:
         if len(payload) != expected:
             raise ValueError(f"{self.name}: a payload of {len(payload)} bytes cannot hold {size} integers")
+
+
+def sum_width(message: Tensor) -> int:
+    """Returns the bits of the integers of a sum, or another byte that it begins with; 33 if it is empty."""
+    return int(message[0]) if len(message) else 33
+
+
+def sum_symbols(width: int, numel: int) -> Symbols:
+    """Returns the parts of a sum whose integers have this width, of 2 to 8 bits, for an entropy code."""
+    offset = _offset(width)
+    return Symbols(Layout(width, integers.BLOCK, 2 * offset, offset, norm="none"), 2 * offset + 1, offset, 1, numel)
 
 
 def _offset(width: int) -> int:

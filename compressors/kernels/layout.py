@@ -51,7 +51,8 @@ class Layout(NamedTuple):
     norm: str
     """The span of the values: ``l1``, ``l2`` or ``linf`` (symmetric about 0), ``range`` (low is sent),
     or ``projection``: the scale that makes the decoded bucket's inner product with the bucket its
-    squared norm; codes are then those of the nearest points to the bucket over its root mean square."""
+    squared norm; codes are then those of the nearest points to the bucket over its root mean square. ``none``: the
+    codes are integers, without a header."""
     points: tuple[float, ...] = ()
     """The values for a scale of 1, increasing, exact in float32; empty for an evenly spaced grid."""
     dithered: bool = False
@@ -59,7 +60,7 @@ class Layout(NamedTuple):
 
     @property
     def header_floats(self) -> int:
-        return 2 if self.norm == "range" else 1
+        return {"range": 2, "none": 0}.get(self.norm, 1)
 
     def buckets(self, numel: int) -> int:
         return -(-numel // self.bucket_size)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compressors import Compressor, IntegerCompressor, kernels, parameters
+from compressors import Compressor, SummedCompressor, kernels, parameters
 from compressors.kernels import reference
 from compressors.random import generator
 from hvd_qgenx.bench.timing import Times, interleaved
@@ -155,8 +155,8 @@ def _roundtrip(compressor: Compressor, vector: Tensor) -> tuple[Tensor, Tensor, 
 
 def _prepare(compressor: Compressor, vector: Tensor) -> None:
     compressor.lay_out([len(vector)])
-    if isinstance(compressor, IntegerCompressor):
-        compressor.fit(vector)
+    if isinstance(compressor, SummedCompressor):
+        compressor.integers.fit(vector)
 
 
 def _payload(compressor: Compressor, vector: Tensor) -> Tensor:

@@ -21,8 +21,7 @@ class IntegerSum(TwoPhase):
     compresses_once = True
 
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
-        compressor = transfer.integers
-        if compressor.scales is None:
+        if transfer.summed.integers.scales is None:
             yield from super().reduce(transfer, start, stop, name)
             return
         channel = self.channel
@@ -30,7 +29,8 @@ class IntegerSum(TwoPhase):
         first, last = bounds[channel.rank : channel.rank + 2]
 
         payload, sizes = transfer.encode(bounds)
-        payloads = yield channel.all_to_all(payload, sizes, f"{name}.scatter", [sizes[channel.rank]] * channel.size)
+        expected = [sizes[channel.rank]] * channel.size if transfer.codec.exact_size else None
+        payloads = yield channel.all_to_all(payload, sizes, f"{name}.scatter", expected)
 
         sums = yield channel.all_gather(transfer.add_up(payloads, first, last), None, f"{name}.gather")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from compressors import IntegerCompressor
+from compressors import SummedCompressor
 from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.report import Report
 
@@ -140,20 +140,20 @@ class Transfer:
         self.finite &= all(self.codec.is_finite(payload, start, stop) for payload in payloads)
 
     @property
-    def integers(self) -> IntegerCompressor:
+    def summed(self) -> SummedCompressor:
         """The compressor of the whole vector, whose payloads are added as integers."""
-        assert isinstance(self.codec.alone, IntegerCompressor)
+        assert isinstance(self.codec.alone, SummedCompressor)
         return self.codec.alone
 
     def add_up(self, payloads: Sequence[Tensor], start: int, stop: int) -> Tensor:
         """Returns the exact sum of payloads of a range."""
         with self.report.clock("decode"):
-            return self.integers.add_up(payloads, stop - start)
+            return self.summed.add_up(payloads, stop - start)
 
     def put_sum(self, message: Tensor, start: int, stop: int) -> None:
         """Puts a range's mean, decoded from the sum of its payloads, into ``out``."""
         with self.report.clock("decode"):
-            self.finite &= self.integers.decode_mean(message, self.out[start:stop], start)
+            self.finite &= self.summed.decode_mean(message, self.out[start:stop], start)
 
     def find_not_finite(self, start: int, stop: int) -> None:
         """Records the coordinates of a range at which this rank's vector holds Inf or NaN."""

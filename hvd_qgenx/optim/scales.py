@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from compressors import IntSGD
+from compressors import IntSGD, SummedCompressor
 from compressors.integers import squared_norm
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.optim.buffers import FlatGradients
@@ -96,6 +96,7 @@ class ScaleFeed:
 def _followers(buffers: Iterable[FlatGradients]) -> Iterator[_Follower]:
     for buffer in buffers:
         for compressor, start, stop in buffer.codec.segments:
-            if isinstance(compressor, IntSGD):
+            integers = compressor.integers if isinstance(compressor, SummedCompressor) else None
+            if isinstance(integers, IntSGD):
                 members = [p for p in buffer.parameters if start <= buffer.spans[p][0] < stop]
-                yield _Follower(compressor, buffer, members, start, stop)
+                yield _Follower(integers, buffer, members, start, stop)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import isfinite
 from types import UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 import compressors
 from compressors import parameters
@@ -19,7 +19,7 @@ from hvd_qgenx.training.schedule import Schedule, milestones
 from hvd_qgenx.training.settings import Role, declared, known, setting
 
 if TYPE_CHECKING:
-    from compressors import BucketQuantizer, Exempt
+    from compressors import Exempt
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
@@ -251,7 +251,7 @@ class Config:
         try:
             inner = compressors.make(self.compressor, seed=seed, **self.compressor_parameters)
             if self.coding != "none":
-                inner = compressors.Coded(cast("BucketQuantizer", inner), self.coding)  # which checks that it is one
+                inner = compressors.with_coding(inner, self.coding)
             return compressors.Exempt(inner, min_numel=self.compress_from)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compressors import IntegerCompressor, IntegerCounts, LevelUpdate
+from compressors import IntegerCompressor, IntegerCounts, LevelUpdate, SummedCompressor
 from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.optim import DistributedOptimizer
@@ -105,7 +105,7 @@ class Trainer:
     def integers(self) -> list[IntegerCompressor]:
         """The optimizers' compressors that send integers."""
         parts = (optimizer.compression.inner for optimizer in self.optimizers)
-        return [part for part in parts if isinstance(part, IntegerCompressor)]
+        return [part.integers for part in parts if isinstance(part, SummedCompressor)]
 
     def integer_facts(self) -> dict[str, float]:
         """Returns facts about the integers that this rank has sent since the last call; empty if it sends none."""

@@ -40,6 +40,20 @@ def exchanged(vectors: torch.Tensor, scale: float, slice_bytes: int = 1 << 20, n
     return inprocess.run(len(vectors), work)
 
 
+def coded(vectors: torch.Tensor, scale: float, code: str, **values):
+    """(bits sent a coordinate, mean) of every rank."""
+
+    def work(transport):
+        inner = scaled(transport.rank, transport.size, scale, **values)
+        codec = Codec([(compressors.with_coding(inner, code), vectors.shape[1])], vectors.dtype)
+        how = exchange.make("auto", transport).resolve(codec)
+        transfer = how.begin(vectors[transport.rank].clone(), codec, "x", ExchangeOptions(keep_own=True))
+        mean = how.compute_mean(transfer)
+        return 8 * transfer.report.bytes_sent / vectors.shape[1], mean, transfer.own, transfer.finite
+
+    return inprocess.run(len(vectors), work)
+
+
 def integers_of(own: torch.Tensor, compressor: compressors.IntSGD) -> torch.Tensor:
     return (own.double() * compressor.scales[0]).round().long()
 
@@ -115,3 +129,56 @@ def test_exchanges_of_payloads_carry_integers_too(name):
     for transfer, _, mean in found:
         assert transfer.finite
         assert (mean - vectors.mean(0)).abs().max() < 2.01 / 100
+
+
+class TestEntropyCoding:
+    @pytest.mark.parametrize("code", ["huffman", "elias"])
+    @pytest.mark.parametrize(("bits", "scale"), [(2, 1.0), (3, 1.0), (4, 2.0), (8, 30.0), (8, 1e6)])
+    def test_means_have_the_same_bits(self, bits, scale, code):
+        plain = exchanged(rows(3), scale, bits=bits)
+        for (transfer, _, mean), (_, found, own, finite) in zip(
+            plain, coded(rows(3), scale, code, bits=bits), strict=True
+        ):
+            assert torch.equal(mean, found)
+            assert torch.equal(transfer.own, own)
+            assert finite
+
+    @pytest.mark.parametrize(("ranks", "ideal"), [(3, 2.87), (8, 4.38), (16, 5.17)])
+    def test_bits_are_near_the_entropy_at_the_scale_of_training(self, ranks, ideal):
+        vectors = rows(ranks, 200_000)
+        compressor = scaled(0, ranks, 1.0)
+        compressor.fit(vectors.mean(0))
+        found = coded(vectors, compressor.scales[0], "huffman", bits=4, rounding="random")
+        assert sum(bits for bits, *_ in found) / ranks < 1.05 * ideal
+
+    def test_inf_is_found(self):
+        vectors = rows(3)
+        vectors[2, 77] = torch.inf
+        for _, mean, _, finite in coded(vectors, 1.0, "huffman", bits=4):
+            assert not finite
+            assert mean[77].isnan()
+
+    def test_wide_integers_have_none(self):
+        with pytest.raises(ValueError, match="intsgd: integers of 16 bits have no entropy code; take 8 at most"):
+            compressors.with_coding(compressors.make("intsgd", bits=16), "huffman")
+
+    def test_damage_is_found(self):
+        one = compressors.with_coding(scaled(0, 2, 1.0, bits=4), "huffman")
+        payload = one.compress(rows(1)[0])[0]
+        message = one.add_up([payload], NUMEL)
+        for broken in (message[:-1], message.clone()):
+            broken[len(broken) // 2] ^= 1
+            with pytest.raises(compressors.CorruptPayloadError):
+                one.decode_mean(broken, torch.empty(NUMEL))
+
+    def test_without_a_scale_nothing_is_coded(self):
+        vectors = rows(3)
+
+        def work(transport):
+            inner = compressors.make("intsgd", bits=4).for_rank(transport.rank, ranks=3)
+            return exchange.make("auto", transport).mean(
+                vectors[transport.rank], compressors.with_coding(inner, "huffman"), "x"
+            )
+
+        for mean in inprocess.run(3, work):
+            torch.testing.assert_close(mean, vectors.mean(0), rtol=1e-6, atol=1e-7)

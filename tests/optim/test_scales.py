@@ -89,6 +89,20 @@ def test_ranks_agree_and_the_loss_falls(values):
     assert compressor.counts.coordinates == (80 - exact) * 1153
 
 
+def test_an_entropy_code_changes_no_bit():
+    def work(transport, code):
+        net, compression = network(), compressors.make("intsgd", bits=4)
+        if code:
+            compression = compressors.with_coding(compression, code)
+        optimizer = optimizer_of(net, transport, compression)
+        train(net, optimizer, transport.rank, range(6))
+        return flat(net), optimizer.report.bytes_sent
+
+    plain, coded = (inprocess.run(K, lambda transport, c=code: work(transport, c)) for code in (None, "huffman"))
+    assert all(torch.equal(plain[0][0], parameters) for parameters, _ in coded)
+    assert plain[0][1] != coded[0][1]
+
+
 @pytest.mark.parametrize(
     "values", [{}, {"scale_from": "update"}, {"scale_per": "tensor", "rounding": "nearest"}], ids=str
 )

@@ -1,0 +1,132 @@
+"""Entropy-coded integers, on the way out and as sums on the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from compressors import coding, parameters
+from compressors.base import Compressor, Shape
+from compressors.coded import Coded, read_coded, write_coded
+from compressors.coding.frame import OVERHEAD, Symbols
+from compressors.integers import IntegerCompressor, SummedCompressor, sum_symbols, sum_width
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from compressors.quantizer import BucketQuantizer
+
+
+@dataclass(eq=False)
+class CodedIntegers(SummedCompressor):
+    """Combinator: sends integers, and their sums, in an entropy code, or packed where that is shorter.
+
+    Means have the same bits as those of ``inner`` alone. Sums of more than 8 bits stay packed. Payloads that hold
+    coordinates as they are, since there is no scale yet, have no frame.
+
+    Raises:
+        ValueError: integers have more than 8 bits.
+    """
+
+    inner: IntegerCompressor
+    code: str = parameters.parameter("huffman", "Entropy code; elias is Elias's omega.", choices=coding.CODES)
+
+    name = "coded"
+    exact_size = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.inner.width > 8:
+            raise ValueError(
+                f"{self.inner.name}: integers of {self.inner.width} bits have no entropy code; take 8 at most"
+            )
+        self.stream = self.inner.stream
+
+    @property
+    def integers(self) -> IntegerCompressor:
+        return self.inner
+
+    @property
+    def unbiased(self) -> bool:  # type: ignore[override]
+        return self.inner.unbiased
+
+    @property
+    def alignment(self) -> int:
+        return self.inner.alignment
+
+    def lay_out(self, sizes: Sequence[int]) -> None:
+        self.inner.lay_out(sizes)
+
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+        if self.inner.scales is None:
+            return self.inner.encode(vector, payload, key, start)
+        fixed = payload.new_empty(self.inner.payload_bytes(len(vector), vector.dtype))
+        self.inner.encode(vector, fixed, key, start)
+        return write_coded(fixed, self.inner.symbols(len(vector)), self.code, payload)
+
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+        """Decodes to, or adds to, ``vector``.
+
+        Raises:
+            CorruptPayloadError: the payload was cut short, added to or changed.
+        """
+        self.inner.decode(self._fixed(payload, len(vector)), vector, add, start)
+
+    def is_finite(self, payload: Tensor, numel: int) -> bool:
+        return self.inner.is_finite(self._fixed(payload, numel), numel)
+
+    def add_up(self, payloads: Iterable[Tensor], numel: int) -> Tensor:
+        message = self.inner.add_up((self._fixed(payload, numel) for payload in payloads), numel)
+        symbols = self._sum_symbols(sum_width(message), numel)
+        if symbols is None:
+            return message
+        coded = message.new_empty(1 + OVERHEAD + len(message))
+        coded[0] = message[0]
+        return coded[: 1 + write_coded(message, symbols, self.code, coded[1:])]
+
+    def decode_mean(self, message: Tensor, vector: Tensor, start: int = 0) -> bool:
+        symbols = self._sum_symbols(sum_width(message), len(vector))
+        fixed = message if symbols is None else read_coded(message[1:], symbols, self.code)
+        return self.inner.decode_mean(fixed, vector, start)
+
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
+        """Returns an upper bound: the size without entropy coding."""
+        return OVERHEAD + self.inner.payload_bytes(shape, dtype)
+
+    def variance_bound(self, tensor: Tensor) -> float:
+        return self.inner.variance_bound(tensor)
+
+    def for_rank(self, rank: int, seed: int | None = None, ranks: int = 1) -> Self:
+        other = super().for_rank(rank, seed, ranks)
+        other.inner = self.inner.for_rank(rank, seed, ranks)
+        other.stream = other.inner.stream
+        return other
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.inner.load_state_dict(state)
+
+    def _fixed(self, payload: Tensor, numel: int) -> Tensor:
+        if self.inner.scales is None:
+            return payload
+        return read_coded(payload, self.inner.symbols(numel), self.code)
+
+    @staticmethod
+    def _sum_symbols(width: int, numel: int) -> Symbols | None:
+        """Returns the parts of a sum; None if its integers are not coded."""
+        return sum_symbols(width, numel) if 2 <= width <= 8 and numel else None
+
+
+def with_coding(inner: Compressor, code: str) -> Compressor:
+    """Returns the combinator that sends the symbols of a compressor in an entropy code.
+
+    Raises:
+        ValueError: it has no symbols.
+    """
+    if isinstance(inner, IntegerCompressor):
+        return CodedIntegers(inner, code)
+    return Coded(cast("BucketQuantizer", inner), code)  # which checks that it is one
