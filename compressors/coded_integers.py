@@ -24,7 +24,7 @@ class CodedIntegers(SummedCompressor):
     """Combinator: sends integers, and their sums, in an entropy code, or packed where that is shorter.
 
     Means have the same bits as those of ``inner`` alone. Sums of more than 8 bits stay packed. Payloads that hold
-    coordinates as they are, since there is no scale yet, have no frame.
+    coordinates as they are, since there is no scale yet, and those of no coordinates have no frame.
 
     Raises:
         ValueError: integers have more than 8 bits.
@@ -60,7 +60,7 @@ class CodedIntegers(SummedCompressor):
         self.inner.lay_out(sizes)
 
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
-        if self.inner.scales is None:
+        if self.inner.scales is None or not len(vector):
             return self.inner.encode(vector, payload, key, start)
         fixed = payload.new_empty(self.inner.payload_bytes(len(vector), vector.dtype))
         self.inner.encode(vector, fixed, key, start)
@@ -111,7 +111,7 @@ class CodedIntegers(SummedCompressor):
         self.inner.load_state_dict(state)
 
     def _fixed(self, payload: Tensor, numel: int) -> Tensor:
-        if self.inner.scales is None:
+        if self.inner.scales is None or not numel:
             return payload
         return read_coded(payload, self.inner.symbols(numel), self.code)
 
