@@ -119,7 +119,7 @@ def test_table_for_people(tmp_path):
         (["--bits", 4], "none of the compressors takes bits"),
         (["--workers", 0], "0 is not in the range"),
         (["--expect-ranks", 2], "expected 2 ranks but there are 1"),
-        (["--exchange", "allreduce", "--compressor", "minmax"], "payloads of minmax cannot be added"),
+        (["--exchange", "allreduce", "--compressor", "minmax"], "payloads of minmax cannot be averaged"),
     ],
 )
 def test_bad_input(tmp_path, arguments, sentence):

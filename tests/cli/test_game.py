@@ -143,7 +143,7 @@ def matrices(tmp_path):
         (["bilinear", "--compressor", "uniform:bits=few"], "bits must be a whole number, not 'few'"),
         (["bilinear", "--compressor", "uniform:bits"], "not of the form name:parameter=value"),
         (["bilinear", "--noise", "absolut"], "did you mean 'absolute'?"),
-        (["bilinear", "--exchange", "allreduce", "--compressor", "uniform"], "cannot be added"),
+        (["bilinear", "--exchange", "allreduce", "--compressor", "uniform"], "cannot be averaged"),
         (["bilinear", "--matrix", "square.npy", "--dimension", 10], "square.npy is 3 x 3 but --dimension is 10"),
         (["bilinear", "--matrix", "square.npy", "--singular-values", 1, 2], "leave out --singular-values"),
         (["quadratic", "--matrix", "oblong.npy"], "must be square, this one is 2 x 3"),

@@ -235,7 +235,7 @@ def test_names_that_do_not_fit():
     solo = inprocess.InProcess()
     with pytest.raises(ConfigurationError, match="unknown exchange 'allgathr'; did you mean 'allgather'"):
         exchange.make("allgathr", solo)
-    with pytest.raises(ValueError, match="payloads of minmax cannot be added"):
+    with pytest.raises(ValueError, match="payloads of minmax cannot be averaged"):
         exchange.make("allreduce", solo).mean(torch.zeros(3), compressors.make("minmax"), "x")
 
 

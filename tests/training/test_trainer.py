@@ -319,7 +319,7 @@ def test_sampling_and_scoring_do_not_disturb_training():
         ({"discriminator_norm": "batch"}, 1, "the gradient penalty is defined for single images"),
         ({"beta1": 1.0}, 1, "beta1 must be at least 0 and below 1, not 1.0"),
         ({"penalty": -1.0}, 1, "penalty must be positive, not -1.0"),
-        ({"exchange": "allreduce"}, 1, "payloads of minmax cannot be added"),
+        ({"exchange": "allreduce"}, 1, "payloads of minmax cannot be averaged"),
         ({"exchange": "ring"}, 1, "unknown exchange 'ring'"),
         ({"compressor_parameters": {"bits": 9}}, 1, "bits must be from 1 to 8"),
         ({"compressor": "uniform", "compressor_parameters": {"bits": 1}}, 1, "bits must be from 2 to 8"),
