@@ -10,9 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from hvd_qgenx.cli import main
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.training.stopping import Agreement
 from hvd_qgenx.transport.inprocess import InProcess, run
@@ -63,8 +61,14 @@ def stop(command: list[str], out: Path, log: Path, number: signal.Signals, *, ra
     return job.wait(timeout=60)
 
 
-def check(out: Path, log: Path, name: str, ranks: int, resume: Callable[[list[str]], None]) -> None:
-    """A run was stopped, says so once, and ends as one that was not, whose ranks are threads."""
+def summary(out: Path) -> dict:
+    return json.loads((out / "summary.json").read_text())
+
+
+def check(
+    out: Path, log: Path, name: str, resume: Callable[[list[str]], None], train: Callable[[int, Path], dict]
+) -> None:
+    """A run was stopped, says so once, and ends as one of so many updates that ``train`` makes without a stop."""
     text = log.read_text()
     (update,) = re.findall(rf"Stopped by {name} after update (\d+); go on with: hvd-qgenx gan --resume {out}\n", text)
     assert "Traceback" not in text
@@ -73,23 +77,25 @@ def check(out: Path, log: Path, name: str, ranks: int, resume: Callable[[list[st
     assert not list(out.glob("*.draft"))
     updates = int(update) + 3
     resume(["gan", "--resume", str(out), "--updates", str(updates)])
-    found = json.loads((out / "summary.json").read_text())
-    whole = threads.train(ranks, GanConfig(**SETTINGS, updates=updates), out.with_name("whole"))
-    assert found["replica_hash"] == whole["replica_hash"]
-    assert found["bytes_sent"] == whole["bytes_sent"]
+    whole = train(updates, out.with_name("whole"))
+    assert summary(out)["replica_hash"] == whole["replica_hash"]
+    assert summary(out)["bytes_sent"] == whole["bytes_sent"]
 
 
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_one_process_stops_and_goes_on(tmp_path, number):
     def resume(words: list[str]) -> None:
-        result = CliRunner().invoke(main, words)
-        assert result.exit_code == 0, result.output
+        done = launch.run([launch.COMMAND, *words])
+        assert done.returncode == 0, done.stderr
+
+    def train(updates: int, whole: Path) -> dict:
+        resume(["gan", *QUICK, "--updates", str(updates), "--out", str(whole)])
+        return summary(whole)
 
     out, log = tmp_path / "run", tmp_path / "log"
     command = [launch.COMMAND, "gan", *QUICK, "--updates", "100000", "--out", str(out)]
     assert stop(command, out, log, number, rank=0) == 128 + number
-    check(out, log, number.name, 1, resume)
+    check(out, log, number.name, resume, train)
 
 
 @pytest.mark.horovod
@@ -99,8 +105,11 @@ def test_a_signal_to_one_of_three_ranks_stops_all_of_them(tmp_path):
         done = launch.run(launch.horovodrun(3, launch.COMMAND, *words))
         assert done.returncode == 0, done.stderr
 
+    def train(updates: int, whole: Path) -> dict:
+        return threads.train(3, GanConfig(**SETTINGS, updates=updates), whole)
+
     launch.require_horovod()
     out, log = tmp_path / "run", tmp_path / "log"
     command = launch.horovodrun(3, launch.COMMAND, "gan", *QUICK, "--updates", "100000", "--out", str(out))
     assert stop(command, out, log, signal.SIGTERM, rank=1) == 143
-    check(out, log, "SIGTERM", 3, resume)
+    check(out, log, "SIGTERM", resume, train)
