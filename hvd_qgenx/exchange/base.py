@@ -1,5 +1,6 @@
 """The interface of exchanges."""
 
+import re
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -11,7 +12,6 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.cost import FP32, CodecSpeed, Machine, Ranks, SliceCost
 from hvd_qgenx.exchange.pipeline import IN_FLIGHT, Pipeline, Steps
-from hvd_qgenx.exchange.registry import concrete
 from hvd_qgenx.exchange.slices import SLICE_BYTES, cut
 from hvd_qgenx.exchange.transfer import PLAIN, ExchangeOptions, Transfer
 from hvd_qgenx.transport import Transport
@@ -105,7 +105,7 @@ class ConcreteExchange(Exchange):
 
     def resolve(self, codec: Codec, keep_own: bool = False, once: bool = False) -> "ConcreteExchange":
         if once and not self.compresses_once:
-            name = next(name for name, found in concrete().items() if found is type(self))
+            name = re.sub("(?<=[a-z])(?=[A-Z])", "-", type(self).__name__).lower()
             raise ConfigurationError(
                 f"{name} compresses means again, so that feedback could not know what it has lost; "
                 "use allgather or, for integers, integer-sum"

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange.codec import Codec
-from hvd_qgenx.exchange.registry import FEEDBACKS
-from hvd_qgenx.exchange.transfer import Transfer
 
 
 class Memory(ABC):
@@ -38,22 +36,26 @@ class Memory(ABC):
         for lo, hi in self._pieces(start, stop):
             self._change(part[lo - start : hi - start], lo, hi)
 
-    def own(self, transfer: Transfer) -> Tensor:
-        """Returns this rank's vector as the others know it."""
-        assert transfer.own is not None
-        return transfer.own
+    def known(self, sent: Tensor) -> Tensor:
+        """Returns this rank's vector as the others know it, from what it has sent, decoded."""
+        return sent
 
-    def after(self, transfer: Transfer) -> None:
-        """Completes the mean and remembers, once all is exchanged; an exchange of Inf or NaN leaves no trace."""
-        if transfer.finite:
-            for lo, hi in self._compressed:
-                self._remember(transfer, lo, hi)
+    def after(self, vector: Tensor, sent: Tensor, mean: Tensor) -> None:
+        """Completes the mean and remembers, once all is exchanged.
+
+        Args:
+            vector: what was to be sent, as ``before`` has made it.
+            sent: the same as it was decoded.
+            mean: that of all ranks.
+        """
+        for lo, hi in self._compressed:
+            self._remember(vector[lo:hi], sent[lo:hi], mean[lo:hi], lo, hi)
 
     @abstractmethod
     def _change(self, part: Tensor, start: int, stop: int) -> None: ...
 
     @abstractmethod
-    def _remember(self, transfer: Transfer, start: int, stop: int) -> None: ...
+    def _remember(self, vector: Tensor, sent: Tensor, mean: Tensor, start: int, stop: int) -> None: ...
 
     def _pieces(self, start: int, stop: int) -> list[tuple[int, int]]:
         bounds = [(max(lo, start), min(hi, stop)) for lo, hi in self._compressed]
@@ -73,9 +75,8 @@ class ErrorFeedback(Memory):
     def _change(self, part: Tensor, start: int, stop: int) -> None:
         part += self.vectors[0][start:stop]
 
-    def _remember(self, transfer: Transfer, start: int, stop: int) -> None:
-        assert transfer.own is not None
-        torch.sub(transfer.vector[start:stop], transfer.own[start:stop], out=self.vectors[0][start:stop])
+    def _remember(self, vector: Tensor, sent: Tensor, mean: Tensor, start: int, stop: int) -> None:
+        torch.sub(vector, sent, out=self.vectors[0][start:stop])
 
 
 class Shift(Memory):
@@ -95,23 +96,22 @@ class Shift(Memory):
     def _change(self, part: Tensor, start: int, stop: int) -> None:
         part -= self.vectors[0][start:stop]
 
-    def own(self, transfer: Transfer) -> Tensor:
-        known = super().own(transfer).clone()
+    def known(self, sent: Tensor) -> Tensor:
+        known = sent.clone()
         for lo, hi in self._compressed:
             known[lo:hi] += self.vectors[0][lo:hi]
         return known
 
-    def _remember(self, transfer: Transfer, start: int, stop: int) -> None:
-        assert transfer.own is not None
-        mine, common = (vector[start:stop] for vector in self.vectors)
-        mean = transfer.out[start:stop]
-        mine.add_(transfer.own[start:stop], alpha=self.rate)
+    def _remember(self, vector: Tensor, sent: Tensor, mean: Tensor, start: int, stop: int) -> None:
+        mine, common = (each[start:stop] for each in self.vectors)
+        mine.add_(sent, alpha=self.rate)
         before = common.clone()
         common.add_(mean, alpha=self.rate)
         mean += before
 
 
 _KINDS: dict[str, type[Memory]] = {found.kind: found for found in (ErrorFeedback, Shift)}
+NAMES = ("none", *_KINDS)
 
 
 def make(name: str, rate: float, vector: Tensor, codec: Codec) -> Memory | None:
@@ -120,8 +120,8 @@ def make(name: str, rate: float, vector: Tensor, codec: Codec) -> Memory | None:
     Raises:
         ConfigurationError: there is no such memory.
     """
-    if name not in FEEDBACKS:
-        raise ConfigurationError(f"unknown feedback {name!r}; it is one of {', '.join(FEEDBACKS)}")
+    if name not in NAMES:
+        raise ConfigurationError(f"unknown feedback {name!r}; it is one of {', '.join(NAMES)}")
     if name == "none" or all(compressor.name == "none" for compressor, _, _ in codec.segments):
         return None
     memory = _KINDS[name](vector, codec)

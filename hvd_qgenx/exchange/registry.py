@@ -23,8 +23,6 @@ EXCHANGES: Registry[type[Exchange]] = Registry(
     },
 )
 NAMES = tuple(EXCHANGES)
-FEEDBACKS = ("none", "error", "shift")
-"""Memories on the way of a vector, by name; see ``feedback``."""
 
 
 def get(name: str) -> type[Exchange]:

@@ -71,12 +71,13 @@ class Transfer:
     def known_own(self) -> Tensor:
         """Returns this rank's vector as the other ranks know it."""
         assert self.own is not None
-        return self.own if self.memory is None else self.memory.own(self)
+        return self.own if self.memory is None else self.memory.known(self.own)
 
     def remember(self) -> None:
-        """Lets the memory complete the mean, once all ranges are exchanged."""
-        if self.memory is not None:
-            self.memory.after(self)
+        """Lets the memory complete the mean, once all ranges are exchanged; Inf or NaN leaves no trace in it."""
+        if self.memory is not None and self.finite:
+            assert self.own is not None
+            self.memory.after(self.vector, self.own, self.out)
 
     def encode(self, bounds: Sequence[int]) -> tuple[Tensor, list[int]]:
         """Returns the payloads of this rank's vector between the bounds, end to end, and their numbers of bytes."""

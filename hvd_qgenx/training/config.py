@@ -13,7 +13,6 @@ from compressors.naming import unknown
 from compressors.random import derive
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.exchange.registry import FEEDBACKS
 from hvd_qgenx.optim.registry import METHODS, Method
 from hvd_qgenx.training.schedule import Schedule, milestones
 from hvd_qgenx.training.settings import Role, declared, known, setting
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
 CODINGS = ("none", *CODES)
+FEEDBACKS = ("none", "error", "shift")
 WEIGHTS = ("raw", "ema", "uniform", "ergodic")
 """The weights that a model can be evaluated with: the last ones, or an average (``averages.Averages``)."""
 

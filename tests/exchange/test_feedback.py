@@ -7,6 +7,8 @@ from torch import nn
 import compressors
 from hvd_qgenx import DistributedOptimizer, ExtraSGD
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.exchange.feedback import NAMES
+from hvd_qgenx.training.config import FEEDBACKS
 from hvd_qgenx.training.resize import resized
 from hvd_qgenx.transport import inprocess
 
@@ -177,6 +179,9 @@ class TestBadInput:
                 optimizer_of([nn.Parameter(torch.zeros(NUMEL))], transport, COMPRESSORS[2], "error", exchange)
 
         inprocess.run(K, work)
+
+    def test_runs_know_the_same_names(self):
+        assert FEEDBACKS == NAMES
 
     def test_an_unknown_one(self):
         def work(transport):
