@@ -55,6 +55,10 @@ class ElasticJob(Job):
         rows = csv.DictReader(path.read_text().splitlines()) if path.exists() else []
         return [{name: float(value) for name, value in row.items()} for row in rows]
 
+    def train_on(self, updates: int) -> None:
+        """Waits for so many more updates."""
+        self.until_update(self.updates() + updates)
+
     def reach_ranks(self, ranks: int) -> None:
         """Waits until so many ranks train."""
         self.reach(lambda: self.formations()[-1]["ranks"] == ranks, PATIENCE, f"training with {ranks} ranks")

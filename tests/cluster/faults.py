@@ -80,13 +80,13 @@ class Outcome:
     """Files of the run that cannot be read."""
     updates: float
     """Of the last checkpoint; 0 if there was none yet."""
-    same: bool = False
+    same: bool
     """Whether the run, resumed if need be, ended in the replicas of one that nothing happened to."""
 
 
 def kill_at_random(job: Job, chance: random.Random) -> None:
     """Some rank, at some update."""
-    job.train_on(chance.randrange(UPDATES - 5))
+    job.until_update(chance.randrange(UPDATES - 5))
     job.send(signal.SIGKILL, chance.choice(list(job.hosts)))
 
 
@@ -100,7 +100,7 @@ def kill_while_starting(job: Job, chance: random.Random) -> None:
 
 def kill_while_checkpointing(job: Job, chance: random.Random) -> None:
     """The rank that writes, while there is a file that it has not finished."""
-    job.train_on(chance.randrange(10, 40))
+    job.until_update(chance.randrange(10, 40))
     rank, draft = job.rank(job.hosts.a), job.run / "checkpoint.pt.draft"
     assert rank is not None
     deadline = time.monotonic() + PATIENCE
@@ -120,7 +120,7 @@ def freeze(name: str, seconds: float | None) -> Blow:
     """Stops the rank on a host; for so long, or for good."""
 
     def blow(job: Job, chance: random.Random) -> None:
-        job.train_on(chance.randrange(10, 30))
+        job.until_update(chance.randrange(10, 30))
         host = getattr(job.hosts, name)
         job.send(signal.SIGSTOP, host)
         if seconds:
@@ -134,7 +134,7 @@ def cut(name: str, seconds: float | None) -> Blow:
     """Takes a host off the network; for so long, or for good."""
 
     def blow(job: Job, chance: random.Random) -> None:
-        job.train_on(chance.randrange(10, 30))
+        job.until_update(chance.randrange(10, 30))
         host = getattr(job.hosts, name)
         host.set_link("down")
         if seconds:
@@ -148,7 +148,7 @@ def signal_rank(number: signal.Signals, name: str) -> Blow:
     """Sends a signal to the rank on a host."""
 
     def blow(job: Job, chance: random.Random) -> None:
-        job.train_on(chance.randrange(10, 30))
+        job.until_update(chance.randrange(10, 30))
         job.send(number, getattr(job.hosts, name))
 
     return blow
@@ -158,7 +158,7 @@ def signal_launcher(number: signal.Signals, *, to: str = "horovodrun") -> Blow:
     """Sends a signal to horovodrun, to its process group as Ctrl-C does, or to mpirun."""
 
     def blow(job: Job, chance: random.Random) -> None:
-        job.train_on(chance.randrange(10, 30))
+        job.until_update(chance.randrange(10, 30))
         if to == "group":
             os.killpg(job.launcher.pid, number)
         else:
@@ -197,22 +197,28 @@ FAULTS = (
 )
 
 
-def suffer(hosts: Hosts, fault: Fault, run: Path, log: Path, chance: random.Random) -> Outcome:
-    """Lets a fault happen to a run, which begins, or goes on if it has a checkpoint."""
+def suffer(hosts: Hosts, fault: Fault, folder: Path, chance: random.Random, expected: str) -> Outcome:
+    """Lets a fault happen to a run, and then lets the run go on to its end."""
+    folder.mkdir(parents=True)
     hosts = replace(hosts, environment={**hosts.environment, **ENVIRONMENT})
-    job = Job(hosts, run, log, *OPTIONS, *fault.options, program=fault.program)
-    fault.blow(job, chance)
-    began = time.monotonic()
-    code = job.end(PATIENCE)
-    left = job.clear(60)
-    seconds = time.monotonic() - began
-    for host in hosts:
-        host.set_link("up")
-    text = untagged(job.text())
+    with _disk(folder / "disk", fault.room) as disk:
+        run = disk / "run"
+        job = Job(hosts, run, folder / "log", *OPTIONS, *fault.options, program=fault.program)
+        fault.blow(job, chance)
+        began = time.monotonic()
+        code = job.end(PATIENCE)
+        left = job.clear(60)
+        seconds = time.monotonic() - began
+        for host in hosts:
+            host.set_link("up")
+        text = untagged(job.text())
+        updates = _checkpointed(run)
+        broken = list(_broken(run))
+        if fault.room:
+            subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+        hash_ = finish(hosts, run, folder / "resumed.log")
     told = list(dict.fromkeys(TOLD.findall(text)))
-    return Outcome(
-        fault.what, code, seconds, told, text.count("Traceback"), left, list(_broken(run)), _checkpointed(run)
-    )
+    return Outcome(fault.what, code, seconds, told, text.count("Traceback"), left, broken, updates, hash_ == expected)
 
 
 def finish(hosts: Hosts, run: Path, log: Path) -> str:
@@ -220,16 +226,6 @@ def finish(hosts: Hosts, run: Path, log: Path) -> str:
     if not (run / "summary.json").exists():
         Job(hosts, run, log, *OPTIONS, launcher=ON_ONE).end(PATIENCE)
     return str(json.loads((run / "summary.json").read_text())["replica_hash"])
-
-
-def _suffer_and_finish(hosts: Hosts, fault: Fault, folder: Path, expected: str) -> Outcome:
-    """Lets a fault happen to a run of its own, and then lets the run go on to its end."""
-    folder.mkdir(parents=True)
-    with _disk(folder / "disk", fault.room) as disk:
-        outcome = suffer(hosts, fault, disk / "run", folder / "log", random.Random(fault.what))
-        if fault.room:
-            subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
-        return replace(outcome, same=finish(hosts, disk / "run", folder / "resumed.log") == expected)
 
 
 def _checkpointed(run: Path) -> float:
@@ -304,7 +300,8 @@ def main(rate: str, folder: str, *words: str) -> int:
     with three_hosts(rate, path / "hosts") as hosts:
         expected = finish(hosts, path / "whole" / "run", path / "whole.log")
         for number, fault in enumerate(chosen):
-            outcomes.append(_suffer_and_finish(hosts, fault, path / f"{number:02d}", expected))
+            chance = random.Random(fault.what)
+            outcomes.append(suffer(hosts, fault, path / f"{number:02d}", chance, expected))
             print(markdown(outcomes).splitlines()[-1], flush=True)
             (path / "faults.json").write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
             (path / "faults.md").write_text(markdown(outcomes))

@@ -60,10 +60,6 @@ class Job:
         """Waits until the run has done so many updates; raises as ``reach`` does."""
         self.reach(lambda: self.updates() >= update, seconds, f"{update} updates")
 
-    def train_on(self, updates: int) -> None:
-        """Waits for so many more updates."""
-        self.until_update(self.updates() + updates)
-
     def reach(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         """Waits for something to come true while the job runs.
 
