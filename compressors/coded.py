@@ -23,17 +23,10 @@ else:
 
 
 @dataclass(eq=False)
-class Coded(Compressor):
-    """Combinator: sends the symbols of ``inner`` in an entropy code, or as they are where that is shorter.
+class EntropyCoded(Compressor):
+    """The base of combinators that send what ``inner`` sends in an entropy code; all but the payload is ``inner``'s."""
 
-    Decodes to the same bits as ``inner`` alone; the payload is shorter, and its
-    length depends on the values. Codes run on the CPU: CUDA payloads are copied there and back.
-
-    Raises:
-        ValueError: ``inner`` has no symbols.
-    """
-
-    inner: BucketQuantizer
+    inner: Compressor
     code: str = parameters.parameter("huffman", "Entropy code; elias is Elias's omega.", choices=coding.CODES)
 
     name = "coded"
@@ -41,7 +34,6 @@ class Coded(Compressor):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_symbols(self.inner)
         self.stream = self.inner.stream
 
     @property
@@ -58,6 +50,43 @@ class Coded(Compressor):
 
     def lay_out(self, sizes: Sequence[int]) -> None:
         self.inner.lay_out(sizes)
+
+    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
+        """Returns an upper bound: the size without entropy coding."""
+        return OVERHEAD + self.inner.payload_bytes(shape, dtype or torch.float32)
+
+    def variance_bound(self, tensor: Tensor) -> float:
+        return self.inner.variance_bound(tensor)
+
+    def for_rank(self, rank: int, seed: int | None = None, ranks: int = 1) -> Self:
+        other = super().for_rank(rank, seed, ranks)
+        other.inner = self.inner.for_rank(rank, seed, ranks)
+        other.stream = other.inner.stream
+        return other
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.inner.load_state_dict(state)
+
+
+@dataclass(eq=False)
+class Coded(EntropyCoded):
+    """Combinator: sends the symbols of ``inner`` in an entropy code, or as they are where that is shorter.
+
+    Decodes to the same bits as ``inner`` alone; the payload is shorter, and its
+    length depends on the values. Codes run on the CPU: CUDA payloads are copied there and back.
+
+    Raises:
+        ValueError: ``inner`` has no symbols.
+    """
+
+    inner: BucketQuantizer
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_symbols(self.inner)
 
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
         fixed = payload.new_empty(self.inner.payload_bytes(len(vector), vector.dtype))
@@ -78,25 +107,6 @@ class Coded(Compressor):
         if len(head) < head_bytes:
             raise CorruptPayloadError(f"the payload of {len(payload)} bytes does not hold {numel} coordinates")
         return self.inner.is_finite(head, numel)
-
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
-        """Returns an upper bound: the size without entropy coding."""
-        return OVERHEAD + self.inner.payload_bytes(shape, dtype or torch.float32)
-
-    def variance_bound(self, tensor: Tensor) -> float:
-        return self.inner.variance_bound(tensor)
-
-    def for_rank(self, rank: int, seed: int | None = None, ranks: int = 1) -> Self:
-        other = super().for_rank(rank, seed, ranks)
-        other.inner = self.inner.for_rank(rank, seed, ranks)
-        other.stream = other.inner.stream
-        return other
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.inner.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.inner.load_state_dict(state)
 
     def _symbols(self, size: int) -> Symbols:
         inner, count = self.inner, self.inner.symbol_count(size)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, cast
 
-from compressors import coding, parameters
-from compressors.base import Compressor, Shape
-from compressors.coded import Coded, read_coded, write_coded
+from compressors.base import Compressor
+from compressors.coded import Coded, EntropyCoded, read_coded, write_coded
 from compressors.coding.frame import OVERHEAD, Symbols
 from compressors.integers import IntegerCompressor, SummedCompressor, sum_symbols, sum_width
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from compressors.quantizer import BucketQuantizer
 
 
 @dataclass(eq=False)
-class CodedIntegers(SummedCompressor):
+class CodedIntegers(EntropyCoded, SummedCompressor):
     """Combinator: sends integers, and their sums, in an entropy code, or packed where that is shorter.
 
     Means have the same bits as those of ``inner`` alone. Sums of more than 8 bits stay packed. Payloads that hold
@@ -31,33 +29,16 @@ class CodedIntegers(SummedCompressor):
     """
 
     inner: IntegerCompressor
-    code: str = parameters.parameter("huffman", "Entropy code; elias is Elias's omega.", choices=coding.CODES)
-
-    name = "coded"
-    exact_size = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.inner.width > 8:
-            raise ValueError(
-                f"{self.inner.name}: integers of {self.inner.width} bits have no entropy code; take 8 at most"
-            )
-        self.stream = self.inner.stream
+            inner = self.inner
+            raise ValueError(f"{inner.name}: integers of {inner.width} bits have no entropy code; take 8 at most")
 
     @property
     def integers(self) -> IntegerCompressor:
         return self.inner
-
-    @property
-    def unbiased(self) -> bool:  # type: ignore[override]
-        return self.inner.unbiased
-
-    @property
-    def alignment(self) -> int:
-        return self.inner.alignment
-
-    def lay_out(self, sizes: Sequence[int]) -> None:
-        self.inner.lay_out(sizes)
 
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
         if self.inner.scales is None or not len(vector):
@@ -90,25 +71,6 @@ class CodedIntegers(SummedCompressor):
         symbols = self._sum_symbols(sum_width(message), len(vector))
         fixed = message if symbols is None else read_coded(message[1:], symbols, self.code)
         return self.inner.decode_mean(fixed, vector, start)
-
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
-        """Returns an upper bound: the size without entropy coding."""
-        return OVERHEAD + self.inner.payload_bytes(shape, dtype)
-
-    def variance_bound(self, tensor: Tensor) -> float:
-        return self.inner.variance_bound(tensor)
-
-    def for_rank(self, rank: int, seed: int | None = None, ranks: int = 1) -> Self:
-        other = super().for_rank(rank, seed, ranks)
-        other.inner = self.inner.for_rank(rank, seed, ranks)
-        other.stream = other.inner.stream
-        return other
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.inner.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.inner.load_state_dict(state)
 
     def _fixed(self, payload: Tensor, numel: int) -> Tensor:
         if self.inner.scales is None or not numel:
