@@ -2,14 +2,12 @@
 
 import copy
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from compressors.kernels.threads import set_threads, threads
 from hvd_qgenx.runs import checkpoint
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.tasks.gan.task import GanTask
@@ -26,18 +24,7 @@ SETTINGS = {"filters": 4, "batch_size": 6, "latent": 8, "compressor": "alq", "le
 OPTIONS = [word for name, value in SETTINGS.items() for word in ("--" + name.replace("_", "-"), str(value))]
 
 
-@pytest.fixture
-def _one_thread() -> Iterator[None]:
-    """As every rank on the hosts has: sums in another order would have other bits."""
-    before = torch.get_num_threads(), threads()
-    torch.set_num_threads(1)
-    set_threads(1)
-    yield
-    torch.set_num_threads(before[0])
-    set_threads(before[1])
-
-
-@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_rank_costs_little_and_its_host_is_used_again(tmp_path: Path) -> None:
     if reason := missing():
         pytest.skip(reason)
