@@ -53,8 +53,8 @@ class Compressor(ABC):
 
     name: ClassVar[str] = ""
     reduction: ClassVar[Reduction] = "gather"
-    """What an exchange does with the payloads of several ranks: ``gather`` decodes each, ``average`` has an all-reduce
-    average them as floats, ``sum`` adds the integers that they hold (``IntegerCompressor``)."""
+    """How an exchange brings the payloads of several ranks together: ``gather`` decodes each, ``average`` has an
+    all-reduce average them as floats, ``sum`` adds the integers that they hold (``IntegerCompressor``)."""
     unbiased: ClassVar[bool] = True
     """Is the expectation of the decoded tensor the tensor itself?"""
     residual_bias: ClassVar[float] = 0.0

@@ -13,7 +13,7 @@ from hvd_qgenx.data.libsvm import Samples
 from hvd_qgenx.errors import ConfigurationError
 
 SITE = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/binary"
-"""Where LIBSVM publishes its data sets."""
+"""Address at which LIBSVM publishes its data sets."""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class ConcreteExchange(Exchange):
     """
 
     reduction: ClassVar[Reduction] = "gather"
-    """What is done with payloads; see ``Compressor.reduction``."""
+    """How payloads of several ranks are brought together; see ``Compressor.reduction``."""
     needs_hosts: ClassVar[bool] = False
     """Does it need several hosts with several ranks on each?"""
     compresses_once: ClassVar[bool] = True

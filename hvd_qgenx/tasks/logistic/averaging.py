@@ -11,7 +11,7 @@ from hvd_qgenx.tasks.logistic.workers import Workers
 
 @dataclass(frozen=True)
 class Iteration:
-    """What every worker knows before it sends."""
+    """Facts that every worker knows before it sends."""
 
     number: int
     """k, from 0."""
@@ -27,7 +27,7 @@ class Averaged(NamedTuple):
     mean: Tensor
     """(d,), the same on all ranks: the mean of ``sent`` over all workers."""
     sent: Tensor
-    """What the others receive of each own worker's vector, decompressed, (own workers, d)."""
+    """Every own worker's vector as the others receive it, decompressed, (own workers, d)."""
     bytes_sent: int
     """Bytes that one worker sends, were each worker a rank."""
     largest_integer: int = 0

@@ -49,7 +49,7 @@ class Record:
 
 @dataclass
 class _Sent:
-    """What has been sent: bytes of one worker, and the largest integers since the last record."""
+    """Counts of what has been sent: bytes of one worker, and the largest integers since the last record."""
 
     bytes_sent: int = 0
     largest_integer: int = 0

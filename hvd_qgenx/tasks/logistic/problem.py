@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     """Samples of some workers, by their rows in the problem; a row may occur several times."""
 
     rows: Rows
-    """Those of the first worker, of the second, ..., end to end."""
+    """The samples of the first worker, of the second, ..., end to end."""
     bounds: Rows
     """Worker j of these has ``rows[bounds[j] : bounds[j + 1]]``."""
 
@@ -152,7 +152,7 @@ class Problem:
 
     @cached_property
     def _weights(self) -> Array:
-        """What each sample's loss counts in f."""
+        """The weight of each sample's loss in f."""
         return np.repeat(1 / (self.workers * self.sizes), self.sizes)
 
     @cached_property
