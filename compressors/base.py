@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from compressors import parameters
 from compressors.deferred import Deferred
-from compressors.random import Stream
+from compressors.kernels.strata import Strata
+from compressors.random import Stream, derive
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +72,17 @@ class Compressor(ABC):
         """Number of ranks whose payloads are brought together."""
 
     @property
+    def correlated(self) -> bool:
+        """Are the random numbers of ranks correlated, so that their rounding errors cancel in the mean?"""
+        return False
+
+    def strata(self, shared: int | None) -> Strata | None:
+        """Returns how this rank's random numbers are correlated with those of the other ranks, if they are."""
+        if shared is None or not self.correlated or self.ranks == 1:
+            return None
+        return Strata(shared, self.stream.rank, self.ranks)
+
+    @property
     def learner(self) -> Learner | None:
         """The part that is fitted to gradients, if there is one."""
         return None
@@ -85,7 +97,8 @@ class Compressor(ABC):
             raise TypeError(f"only floating-point tensors are compressed, not {tensor.dtype}")
         vector = tensor.detach().reshape(-1).contiguous()
         payload = vector.new_empty(self.payload_bytes(tensor.shape, tensor.dtype), dtype=torch.uint8)
-        used = self.encode(vector, payload, self.stream.next_key())
+        key = self.stream.next_key()
+        used = self.encode(vector, payload, key, shared=derive(self.stream.shared_key(), 0))
         return payload[:used].view(self.payload_dtype(tensor.dtype)), Context(tensor.shape, tensor.dtype)
 
     def decompress(self, payload: Tensor, context: Context) -> Tensor:
@@ -99,7 +112,7 @@ class Compressor(ABC):
         return vector.view(context.shape)
 
     @abstractmethod
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         """Writes the payload of ``vector``; returns its number of bytes.
 
         Args:
@@ -107,6 +120,8 @@ class Compressor(ABC):
             payload: 1-D uint8, at least ``payload_bytes(len(vector), vector.dtype)`` long.
             key: 64 bits; rounding is a function of the key and the vector.
             start: the place of the first coordinate in the vector that ``lay_out`` described.
+            shared: 64 bits that are the same on all ranks whose payloads are brought together, so that their errors
+                can cancel (``correlated``); None: they are on their own.
         """
 
     @abstractmethod

@@ -88,9 +88,9 @@ class Coded(EntropyCoded):
         super().__post_init__()
         _require_symbols(self.inner)
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         fixed = payload.new_empty(self.inner.payload_bytes(len(vector), vector.dtype))
-        self.inner.encode(vector, fixed, key, start)
+        self.inner.encode(vector, fixed, key, start, shared)
         return write_coded(fixed, self._symbols(len(vector)), self.code, payload)
 
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:

@@ -40,11 +40,11 @@ class CodedIntegers(EntropyCoded, SummedCompressor):
     def integers(self) -> IntegerCompressor:
         return self.inner
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         if self.inner.scales is None or not len(vector):
-            return self.inner.encode(vector, payload, key, start)
+            return self.inner.encode(vector, payload, key, start, shared)
         fixed = payload.new_empty(self.inner.payload_bytes(len(vector), vector.dtype))
-        self.inner.encode(vector, fixed, key, start)
+        self.inner.encode(vector, fixed, key, start, shared)
         return write_coded(fixed, self.inner.symbols(len(vector)), self.code, payload)
 
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:

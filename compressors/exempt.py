@@ -48,8 +48,8 @@ class Exempt(Compressor):
     def decompress(self, payload: Tensor, context: Context) -> Tensor:
         return self.route(context.shape).decompress(payload, context)
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
-        return self.route(vector.shape).encode(vector, payload, key, start)
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+        return self.route(vector.shape).encode(vector, payload, key, start, shared)
 
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         self.route(vector.shape).decode(payload, vector, add, start)

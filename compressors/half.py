@@ -25,7 +25,7 @@ class Half(Compressor):
     reduction = "average"
     unbiased = False
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         return encode_as(torch.float16, vector, payload)
 
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:

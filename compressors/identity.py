@@ -24,7 +24,7 @@ class Identity(Compressor):
 
     reduction = "average"
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         return encode_as(self.payload_dtype(vector.dtype), vector, payload)
 
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:

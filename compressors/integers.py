@@ -15,7 +15,6 @@ from compressors.coding.frame import Symbols
 from compressors.deferred import Deferred
 from compressors.identity import Identity
 from compressors.kernels.layout import Layout, packed_bytes
-from compressors.random import derive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,11 +117,6 @@ class IntegerCompressor(SummedCompressor):
         """Are coordinates rounded at random, rather than to the nearest integer?"""
 
     @property
-    def correlated(self) -> bool:
-        """Are the random numbers of ranks correlated, so that their errors cancel?"""
-        return False
-
-    @property
     def most(self) -> int:
         """The largest magnitude of an integer, exact in float32."""
         most = min((1 << self.width - 1) - 1, ((1 << 31) - 1) // self.ranks)
@@ -147,7 +141,7 @@ class IntegerCompressor(SummedCompressor):
             return self._uncompressed.payload_bytes(shape, dtype)
         return packed_bytes(self.width, integers.BLOCK, numel(shape))
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         if self.scales is None:
             return self._uncompressed.encode(vector, payload, key, start)
         size = self.payload_bytes(len(vector))
@@ -155,11 +149,10 @@ class IntegerCompressor(SummedCompressor):
         if len(self.scales) > 1:
             vector, scale = self._multiply(vector.float(), start, self.scales), 1.0
         rounding = key if self.stochastic else None
-        strata = None
-        if self.correlated and self.ranks > 1:
-            strata = integers.Strata(derive(self.stream.shared_key(), start), self.stream.rank, self.ranks)
         kernel = kernels.for_device(vector.device)
-        rounded = kernel.encode_integers(vector, scale, self.width, self.most, rounding, payload[:size], strata)
+        rounded = kernel.encode_integers(
+            vector, scale, self.width, self.most, rounding, payload[:size], self.strata(shared)
+        )
         self.counts.add(IntegerCounts(len(vector), rounded.clipped, rounded.largest))
         return size
 

@@ -10,6 +10,7 @@ from typing import Any
 from compressors.integers import WIDTHS, IntegerCompressor, root_mean_square_scale
 from compressors.parameters import parameter
 from compressors.registry import register
+from compressors.rounding import CORRELATED, ROUNDINGS, rounding_parameter
 
 
 @register("intsgd")
@@ -30,11 +31,7 @@ class IntSGD(IntegerCompressor):
     """
 
     bits: int = parameter(8, "Bits per coordinate.", choices=WIDTHS)
-    rounding: str = parameter(
-        "correlated",
-        "Rounding to integers; if correlated, the random errors of ranks cancel in the mean.",
-        choices=("correlated", "random", "nearest"),
-    )
+    rounding: str = rounding_parameter(CORRELATED, (*ROUNDINGS, "nearest"))
     scale_from: str = parameter("gradient", "What the scale follows.", choices=("gradient", "update", "constant"))
     scale_per: str = parameter("vector", "What has a scale of its own.", choices=("vector", "tensor"))
     beta: float = parameter(0.9, "Share of the past in the squared norm that the scale follows.", low=0.0, high=0.999)
@@ -61,7 +58,7 @@ class IntSGD(IntegerCompressor):
 
     @property
     def correlated(self) -> bool:
-        return self.rounding == "correlated"
+        return self.rounding == CORRELATED
 
     def follow(self, squares: Sequence[float]) -> None:
         """Averages in the squared norms of the last mean gradient or update, one for all or one for each tensor.

@@ -6,12 +6,13 @@ import struct
 import zlib
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from compressors.deferred import Deferred
 from compressors.kernels.layout import ORDERS, Layout
+from compressors.kernels.strata import Strata
 from compressors.parameters import parameter
-from compressors.quantizer import BucketQuantizer
+from compressors.quantizer import StochasticQuantizer
 from compressors.registry import register
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _TAG = struct.Struct("<HH")
 
 
 @dataclass(eq=False)
-class LevelQuantizer(BucketQuantizer):
+class LevelQuantizer(StochasticQuantizer):
     """Magnitudes in units of the bucket's norm, rounded to levels 0 <= l_0 < ... < l_n = 1, with a sign.
 
     Source: Ramezani-Kebrya et al., "Distributed Extra-gradient with Optimal Complexity and
@@ -41,7 +42,9 @@ class LevelQuantizer(BucketQuantizer):
     bits: int = parameter(4, "Bits per coordinate.", low=2, high=8)
     norm: str = parameter("l2", "Norm of a bucket.", choices=tuple(ORDERS))
 
-    preamble_bytes: ClassVar[int] = _TAG.size
+    @property
+    def preamble_bytes(self) -> int:
+        return _TAG.size
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,10 +89,10 @@ class LevelQuantizer(BucketQuantizer):
     def layout(self) -> Layout:
         return self._layout
 
-    def preamble(self, key: int) -> bytes:
+    def preamble(self, key: int, strata: Strata | None) -> bytes:
         return _TAG.pack(self.version & 0xFFFF, self._checksum)
 
-    def read_preamble(self, preamble: bytes) -> int:
+    def read_preamble(self, preamble: bytes) -> tuple[int, Strata | None]:
         version, checksum = _TAG.unpack(preamble)
         if version != self.version & 0xFFFF:
             raise ValueError(
@@ -97,7 +100,7 @@ class LevelQuantizer(BucketQuantizer):
             )
         if checksum != self._checksum:
             raise ValueError(f"{self.name}: the payload was made with other levels of version {version}")
-        return 0
+        return 0, None
 
     def bucket_bound(self, bucket: Tensor) -> float:
         """The variance itself: ||x||_q^2 times the sum of (upper - u)(u - lower) over u = |x| / ||x||_q."""

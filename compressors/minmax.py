@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from compressors.kernels.layout import Layout
-from compressors.quantizer import BucketQuantizer
+from compressors.quantizer import StochasticQuantizer
 from compressors.registry import register
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @register("minmax")
 @dataclass(eq=False)
-class MinMax(BucketQuantizer):
+class MinMax(StochasticQuantizer):
     """2^bits values evenly spaced from the least to the greatest of a bucket (UQ4, UQ8).
 
     Source: Markov et al., "CGX" (Middleware 2022); used for the experiments of Q-GenX.

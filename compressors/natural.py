@@ -11,6 +11,7 @@ from compressors.deferred import Deferred
 from compressors.kernels.layout import packed_bytes
 from compressors.parameters import parameter
 from compressors.registry import register
+from compressors.rounding import CORRELATED, rounding_parameter
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +41,11 @@ class Natural(Compressor):
     """
 
     bits: int = parameter(9, "Bits per coordinate.", choices=(8, 9))
+    rounding: str = rounding_parameter(CORRELATED)
+
+    @property
+    def correlated(self) -> bool:
+        return self.rounding == CORRELATED
 
     @property
     def alignment(self) -> int:
@@ -48,9 +54,11 @@ class Natural(Compressor):
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         return packed_bytes(self.bits, natural.BLOCK, numel(shape))
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         size = self.payload_bytes(len(vector))
-        kernels.for_device(vector.device).encode_natural(kernels.readable(vector), self.bits, key, payload[:size])
+        kernels.for_device(vector.device).encode_natural(
+            kernels.readable(vector), self.bits, key, payload[:size], self.strata(shared)
+        )
         return size
 
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from compressors import kernels
 from compressors.base import Compressor, Shape, byte_tensor, numel
 from compressors.kernels.layout import Layout
+from compressors.kernels.strata import Strata
 from compressors.parameters import parameter
+from compressors.rounding import CORRELATED, rounding_parameter
 
 if TYPE_CHECKING:
     import torch
@@ -19,10 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class BucketQuantizer(Compressor):
-    """Stochastic rounding to the values of a bucket; codes are bit-packed. Works in float32.
-
-    A coordinate between two values goes to the upper one with a probability equal to its relative
-    distance from the lower one, so its expectation stays.
+    """Rounds every coordinate to one of its bucket's values; codes are bit-packed. Works in float32.
 
     Payload: the preamble, the header, and the packed codes; an entropy code can carry these instead (``Coded``).
     """
@@ -30,25 +29,27 @@ class BucketQuantizer(Compressor):
     bits: int = parameter(4, "Bits per coordinate.", low=1, high=8)
     bucket_size: int = parameter(1024, "Coordinates that share one norm or range.", low=1)
 
-    preamble_bytes: ClassVar[int] = 0
-    """Bytes before the header, the same for all buckets."""
+    @property
+    def preamble_bytes(self) -> int:
+        """Bytes before the header, the same for all buckets."""
+        return 0
 
     @property
     @abstractmethod
     def layout(self) -> Layout:
         """The wire format of header and codes."""
 
-    def preamble(self, key: int) -> bytes:
-        """Returns the bytes that the decoder needs beside header and codes; ``key`` is the payload's."""
+    def preamble(self, key: int, strata: Strata | None) -> bytes:
+        """Returns the bytes that the decoder needs beside header and codes, of a payload made so."""
         return b""
 
-    def read_preamble(self, preamble: bytes) -> int:
-        """Returns the key, if the decoder needs it.
+    def read_preamble(self, preamble: bytes) -> tuple[int, Strata | None]:
+        """Returns key and strata, if the decoder needs them.
 
         Raises:
             ValueError: this compressor cannot decode such a payload.
         """
-        return 0
+        return 0, None
 
     @property
     def alignment(self) -> int:
@@ -66,17 +67,18 @@ class BucketQuantizer(Compressor):
         symmetric = 2 * layout.offset == layout.levels and layout.offset == int(layout.offset)
         return int(layout.offset) if symmetric else None
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         size = self.payload_bytes(len(vector))
-        body = self.write_preamble(key, payload[:size])
+        strata = self.strata(shared)
+        body = self.write_preamble(key, payload[:size], strata)
         encode, _ = self.kernels_for(vector.device)
-        encode(kernels.readable(vector), self.layout, key, body)
+        encode(kernels.readable(vector), self.layout, key, body, strata)
         return size
 
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        key, body = self.open(payload, len(vector))
+        key, strata, body = self.open(payload, len(vector))
         _, decode = self.kernels_for(payload.device)
-        kernels.deliver(lambda target, add: decode(body, self.layout, target, key, add), vector, add)
+        kernels.deliver(lambda target, add: decode(body, self.layout, target, key, add, strata), vector, add)
 
     def kernels_for(self, device: torch.device) -> tuple[Callable[..., None], Callable[..., None]]:
         """Returns the functions that encode and decode header and codes."""
@@ -109,14 +111,14 @@ class BucketQuantizer(Compressor):
     def bucket_bound(self, bucket: Tensor) -> float:
         """Returns an upper bound on E||Q(x) - x||^2 for one bucket (float64)."""
 
-    def write_preamble(self, key: int, payload: Tensor) -> Tensor:
+    def write_preamble(self, key: int, payload: Tensor, strata: Strata | None = None) -> Tensor:
         """Writes the preamble at the front; returns the rest of the payload, where header and codes go."""
         if self.preamble_bytes:
-            payload[: self.preamble_bytes] = byte_tensor(self.preamble(key))
+            payload[: self.preamble_bytes] = byte_tensor(self.preamble(key, strata))
         return payload[self.preamble_bytes :]
 
-    def open(self, payload: Tensor, size: int) -> tuple[int, Tensor]:
-        """Returns the key, and header and codes, of the payload of ``size`` coordinates.
+    def open(self, payload: Tensor, size: int) -> tuple[int, Strata | None, Tensor]:
+        """Returns key and strata, and header and codes, of the payload of ``size`` coordinates.
 
         Raises:
             ValueError: it is not such a payload.
@@ -124,4 +126,19 @@ class BucketQuantizer(Compressor):
         if payload.numel() != self.payload_bytes(size):
             raise ValueError(f"{self.name}: a payload of {payload.numel()} bytes cannot hold {size} coordinates")
         preamble = bytes(payload[: self.preamble_bytes].tolist())
-        return self.read_preamble(preamble), payload[self.preamble_bytes :]
+        return *self.read_preamble(preamble), payload[self.preamble_bytes :]
+
+
+@dataclass(eq=False)
+class StochasticQuantizer(BucketQuantizer):
+    """Stochastic rounding to the values of a bucket.
+
+    A coordinate between two values goes to the upper one with a probability equal to its relative
+    distance from the lower one, so its expectation stays.
+    """
+
+    rounding: str = rounding_parameter(CORRELATED)
+
+    @property
+    def correlated(self) -> bool:
+        return self.rounding == CORRELATED

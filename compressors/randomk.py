@@ -59,7 +59,7 @@ class RandomK(Sparsifier):
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         return KEY.size + 4 * self.sent(numel(shape))
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         payload[: KEY.size] = byte_tensor(KEY.pack(key))
         stop = KEY.size
         for rows, part in self.split_rows(vector):

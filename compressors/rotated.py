@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from compressors import kernels
 from compressors.base import Shape, numel
 from compressors.deferred import Deferred
-from compressors.dither import SeededQuantizer, even_layout
+from compressors.dither import DitheredQuantizer, SeededQuantizer, even_layout
 from compressors.kernels.blocks import SHORTEST, padded
 from compressors.kernels.layout import Layout
 from compressors.parameters import parameter
@@ -83,7 +83,7 @@ class Rotated(RotatedQuantizer):
 
 @register("rotated-dither")
 @dataclass(eq=False)
-class RotatedDither(RotatedQuantizer):
+class RotatedDither(RotatedQuantizer, DitheredQuantizer):
     """Subtractive dither in a random basis: exactly unbiased, and no outlier widens the step.
 
     Header: the step of every bucket.

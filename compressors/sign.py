@@ -40,7 +40,7 @@ class Sign(BucketQuantizer):
     def layout(self) -> Layout:
         return Layout(self.bits, self.bucket_size, levels=1, offset=0.5, norm="l1")
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         size = self.payload_bytes(len(vector))
         if not size:
             return size

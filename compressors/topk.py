@@ -45,7 +45,7 @@ class TopK(Sparsifier):
         sent = self.sent(size)
         return 4 * sent + packed_bytes(self._width(size), integers.BLOCK, sent)
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         size = self.payload_bytes(len(vector))
         values, positions = [], []
         for rows, part in self.split_rows(vector):

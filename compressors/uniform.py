@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from compressors.deferred import Deferred
 from compressors.kernels.layout import ORDERS, Layout
 from compressors.parameters import parameter
-from compressors.quantizer import BucketQuantizer
+from compressors.quantizer import StochasticQuantizer
 from compressors.registry import register
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ else:
 
 @register("uniform")
 @dataclass(eq=False)
-class Uniform(BucketQuantizer):
+class Uniform(StochasticQuantizer):
     """Signed multiples of norm / s with s = 2^(bits-1) - 1 levels each side; zero stays zero.
 
     Source: Alistarh et al., "QSGD" (NeurIPS 2017), section 3.1, with one norm per bucket.

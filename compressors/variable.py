@@ -72,7 +72,7 @@ class Variable(Compressor):
     def lay_out(self, sizes: Sequence[int]) -> None:
         self._sizes = tuple(sizes)
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0) -> int:
+    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         vector = kernels.readable(vector)
         length, count = self._blocks(len(vector))
         chances, widths = allocate(self._costs(vector, start), self._budget(len(vector)))

@@ -4,14 +4,16 @@ A kernel module has these functions, on contiguous 1-D tensors of its device. A 
 float16 or bfloat16; arithmetic is float32's. A ``payload`` is uint8 and may begin at any address.
 With ``add`` values are added to what the vector holds and rounded once to its dtype.
 
-``encode(vector, layout, key, payload)``
+With ``strata`` the random numbers of ranks are correlated.
+
+``encode(vector, layout, key, payload, strata)``
     writes ``layout.payload_bytes(len(vector))`` bytes, the whole payload.
-``decode(payload, layout, vector, key, add)``
-    the inverse; the key matters if the layout is dithered.
-``encode_rotated(vector, layout, key, payload)`` and ``decode_rotated(payload, layout, vector, key, add)``
-    the same in a random basis: every block (``blocks.padded``) is divided by two to its exponent, which
-    takes it near 1, goes twice through random signs and the Hadamard matrix, and is quantized; its scale is
-    then multiplied by the power of two.
+``decode(payload, layout, vector, key, add, strata)``
+    the inverse; key and strata matter if the layout is dithered.
+``encode_rotated(vector, layout, key, payload, strata)``, ``decode_rotated(payload, layout, vector, key, add, strata)``
+    the same in a random basis, which with strata is that of all ranks: every block (``blocks.padded``) is divided by
+    two to its exponent, which takes it near 1, goes twice through random signs and the Hadamard matrix, and is
+    quantized; its scale is then multiplied by the power of two.
 ``encode_variable(vector, layouts, widths, factors, key, body)``,
 ``decode_variable(body, layouts, widths, vector, key, add)``
     the same with a layout for every block: ``layouts[width - 1]``, its scale multiplied by ``factors`` (float64)
@@ -53,7 +55,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from compressors.kernels.integers import Rounded, Strata
+    from compressors.kernels.integers import Rounded
+    from compressors.kernels.strata import Strata
 else:
     np, torch = Deferred("numpy"), Deferred("torch")
 
@@ -61,13 +64,33 @@ Array: TypeAlias = "NDArray[np.float64]"
 
 
 class Kernel(Protocol):
-    def encode(self, vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None: ...
+    def encode(
+        self, vector: Tensor, layout: Layout, key: int, payload: Tensor, strata: Strata | None = None
+    ) -> None: ...
 
-    def decode(self, payload: Tensor, layout: Layout, vector: Tensor, key: int = 0, add: bool = False) -> None: ...
+    def decode(
+        self,
+        payload: Tensor,
+        layout: Layout,
+        vector: Tensor,
+        key: int = 0,
+        add: bool = False,
+        strata: Strata | None = None,
+    ) -> None: ...
 
-    def encode_rotated(self, vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None: ...
+    def encode_rotated(
+        self, vector: Tensor, layout: Layout, key: int, payload: Tensor, strata: Strata | None = None
+    ) -> None: ...
 
-    def decode_rotated(self, payload: Tensor, layout: Layout, vector: Tensor, key: int, add: bool = False) -> None: ...
+    def decode_rotated(
+        self,
+        payload: Tensor,
+        layout: Layout,
+        vector: Tensor,
+        key: int,
+        add: bool = False,
+        strata: Strata | None = None,
+    ) -> None: ...
 
     def encode_variable(
         self, vector: Tensor, layouts: Sequence[Layout], widths: Tensor, factors: Tensor, key: int, body: Tensor
@@ -106,7 +129,9 @@ class Kernel(Protocol):
         self, packed: Tensor, bits: int, offset: int, factor: float, vector: Tensor, add: bool = False
     ) -> None: ...
 
-    def encode_natural(self, vector: Tensor, bits: int, key: int, packed: Tensor) -> None: ...
+    def encode_natural(
+        self, vector: Tensor, bits: int, key: int, packed: Tensor, strata: Strata | None = None
+    ) -> None: ...
 
     def decode_natural(self, packed: Tensor, bits: int, vector: Tensor, add: bool = False) -> None: ...
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from compressors.kernels.layout import planes
+from compressors.kernels.strata import Strata
 from compressors.random import GOLDEN, mix64
 
 MASK32 = 0xFFFFFFFF
@@ -17,6 +18,16 @@ def deliver(values: Tensor, vector: Tensor, add: bool) -> None:
 def uniform(shape: torch.Size, key: int, first: int, device: torch.device) -> Tensor:
     """Uniform float32 in [0, 1) for every position: multiples of 2^-24."""
     return (random_words(shape, key, first, device) >> 8).float() * 2**-24
+
+
+def chances(shape: torch.Size, key: int, first: int, device: torch.device, strata: Strata | None = None) -> Tensor:
+    """Returns the numbers of ``uniform``; with ``strata``, those of this rank's parts of [0, 1]."""
+    own = uniform(shape, key, first, device)
+    if strata is None:
+        return own
+    part = (uniform(shape, strata.key, first, device) * strata.ranks).floor() + strata.rank
+    part = torch.where(part >= strata.ranks, part - strata.ranks, part)
+    return (part + own) * (1 / strata.ranks)
 
 
 def random_words(shape: torch.Size, key: int, first: int, device: torch.device) -> Tensor:

@@ -10,25 +10,12 @@ import torch
 from torch import Tensor
 
 from compressors.kernels.blocks import block_rows
-from compressors.kernels.common import deliver, pack_rows, uniform, unpack_rows
+from compressors.kernels.common import chances, deliver, pack_rows, unpack_rows
 from compressors.kernels.layout import packed_bytes, planes
+from compressors.kernels.strata import Strata
 
 BLOCK = 1024
 """Coordinates whose codes are packed together; a block with Inf or NaN holds no numbers."""
-
-
-class Strata(NamedTuple):
-    """How the random numbers of ranks are correlated, so that their rounding errors cancel in the mean.
-
-    For every coordinate the ranks share a random rotation of the n parts of [0, 1), of which each has one for itself:
-    a rank's number is still uniform, and independent of its vector. Source: Suresh et al., "Correlated quantization
-    for distributed mean estimation and optimization" (ICML 2022).
-    """
-
-    key: int
-    """Chooses the rotations; the same on all ranks."""
-    rank: int
-    ranks: int
 
 
 class Rounded(NamedTuple):
@@ -78,9 +65,7 @@ def encode_integers(
             integers = scaled.round()
         else:
             below = scaled.floor()
-            chance = uniform(rows.shape, key, first, rows.device)
-            if strata is not None:
-                chance = stratified(chance, uniform(rows.shape, strata.key, first, rows.device), strata)
+            chance = chances(rows.shape, key, first, rows.device, strata)
             integers = below + (chance < scaled - below)
         finite = (rows - rows == 0).all(dim=1, keepdim=True)
         clipped += int(((integers.abs() > most) & finite).sum())
@@ -89,13 +74,6 @@ def encode_integers(
         codes = torch.where(finite, integers.long() + most, 2 * most + 1)
         start = _put(codes, bits, packed, start)
     return Rounded(largest, clipped)
-
-
-def stratified(chance: Tensor, shared: Tensor, strata: Strata) -> Tensor:
-    """Returns a rank's numbers in its parts of [0, 1), from uniform ones of its own and shared ones (float32)."""
-    part = (shared * strata.ranks).floor() + strata.rank
-    part = torch.where(part >= strata.ranks, part - strata.ranks, part)
-    return (part + chance) * (1 / strata.ranks)
 
 
 def add_integers(packed: Tensor, bits: int, most: int, sums: Tensor) -> bool:

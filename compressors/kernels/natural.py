@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from compressors.kernels.blocks import block_rows
-from compressors.kernels.common import deliver, pack_rows, uniform, unpack_rows
+from compressors.kernels.common import chances, deliver, pack_rows, unpack_rows
 from compressors.kernels.layout import packed_bytes
+from compressors.kernels.strata import Strata
 
 BLOCK = 1024
 """Coordinates whose codes are packed together and whose random numbers have one key."""
@@ -44,7 +45,7 @@ class Window(NamedTuple):
         return self.least * 2.0 ** (self.marker - 2)
 
 
-def encode_natural(vector: Tensor, bits: int, key: int, packed: Tensor) -> None:
+def encode_natural(vector: Tensor, bits: int, key: int, packed: Tensor, strata: Strata | None = None) -> None:
     """Rounds magnitudes at random to one of the two neighbouring powers of two, and packs their codes.
 
     A magnitude goes up with a probability equal to its mantissa over 2^23: the sum of its bits and of 23 random ones
@@ -55,11 +56,14 @@ def encode_natural(vector: Tensor, bits: int, key: int, packed: Tensor) -> None:
         bits: 8 or 9.
         key: chooses the random numbers.
         packed: uint8, ``packed_bytes(bits, BLOCK, len(vector))`` long.
+        strata: correlates the random numbers of ranks.
     """
     window, start = Window(bits), 0
     for first, rows in block_rows(vector.float(), BLOCK):
         words = (rows.abs() * window.scale).view(torch.int32).long()
-        random = (uniform(rows.shape, key, first, rows.device) * 2**23).long()
+        random = (chances(rows.shape, key, first, rows.device, strata) * 2**23).long().clamp(max=2**23 - 1)
+        if strata is not None:  # small numbers are to make values small, not magnitudes
+            random = torch.where(torch.signbit(rows), random, 2**23 - 1 - random)
         exponents = (words + random >> 23).clamp(max=window.marker - 1)
         exponents = torch.where(rows - rows == 0, exponents, window.marker)
         part = pack_rows(exponents | torch.signbit(rows).long() << bits - 1, bits).flatten()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors.kernels.blocks import block_rows, padded
-from compressors.kernels.common import deliver, pack_rows, uniform, unpack_rows
+from compressors.kernels.common import chances, deliver, pack_rows, uniform, unpack_rows
 from compressors.kernels.integers import add_integers as add_integers
 from compressors.kernels.integers import decode_integers as decode_integers
 from compressors.kernels.integers import encode_integers as encode_integers
@@ -18,47 +18,54 @@ from compressors.kernels.layout import Layout
 from compressors.kernels.natural import decode_natural as decode_natural
 from compressors.kernels.natural import encode_natural as encode_natural
 from compressors.kernels.shuffling import shuffle as shuffle
+from compressors.kernels.strata import Strata, basis_key
 from compressors.random import derive
 
 Array = NDArray[np.float64]
 
 
-def encode(vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None:
+def encode(vector: Tensor, layout: Layout, key: int, payload: Tensor, strata: Strata | None = None) -> None:
     headers, codes = [], []
     for first, rows in _bucket_rows(vector.float(), layout):
-        header, row_codes = _quantize(rows, layout, key, first)
+        header, row_codes = _quantize(rows, layout, key, first, strata)
         headers.append(header.flatten().view(torch.uint8))
         codes.append(pack_rows(row_codes, layout.bits).flatten())
     if codes:
         payload.copy_(torch.cat([*headers, *codes]))
 
 
-def decode(payload: Tensor, layout: Layout, vector: Tensor, key: int = 0, add: bool = False) -> None:
+def decode(
+    payload: Tensor, layout: Layout, vector: Tensor, key: int = 0, add: bool = False, strata: Strata | None = None
+) -> None:
     header = _header(payload, layout, len(vector))
     values = vector.new_empty(len(vector), dtype=torch.float32)
     codes = unpack(payload[layout.header_bytes(len(vector)) :], layout, len(vector))
     for (first, rows), (_, row_codes) in zip(_bucket_rows(values, layout), _bucket_rows(codes, layout), strict=True):
         unit, *low = header[first : first + len(rows)].split(1, dim=1)
-        rows.copy_(_values(row_codes.long(), layout, key, first) * unit)
+        rows.copy_(_values(row_codes.long(), layout, key, first, strata) * unit)
         if low:
             rows += low[0]
     deliver(values, vector, add)
 
 
-def encode_rotated(vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None:
+def encode_rotated(vector: Tensor, layout: Layout, key: int, payload: Tensor, strata: Strata | None = None) -> None:
     numel = padded(len(vector), layout.bucket_size)
     blocks = torch.nn.functional.pad(vector.float(), (0, numel - len(vector)))
     parts = block_rows(blocks, layout.bucket_size)
-    exponents = [_rotate(rows, key, first) for first, rows in parts]
-    encode(blocks, layout, key, payload)
+    basis = basis_key(key, strata)
+    exponents = [_rotate(rows, basis, first) for first, rows in parts]
+    encode(blocks, layout, key, payload, strata)
     if exponents:
         _scale_header(payload, layout, numel, torch.exp2(torch.cat(exponents).double()))
 
 
-def decode_rotated(payload: Tensor, layout: Layout, vector: Tensor, key: int, add: bool = False) -> None:
-    blocks, scales = _decode_unscaled(payload, layout, padded(len(vector), layout.bucket_size), key)
+def decode_rotated(
+    payload: Tensor, layout: Layout, vector: Tensor, key: int, add: bool = False, strata: Strata | None = None
+) -> None:
+    blocks, scales = _decode_unscaled(payload, layout, padded(len(vector), layout.bucket_size), key, strata)
+    basis = basis_key(key, strata)
     for first, rows in block_rows(blocks, layout.bucket_size):
-        _rotate_back(rows, scales[first : first + len(rows)], key, first)
+        _rotate_back(rows, scales[first : first + len(rows)], basis, first)
     deliver(blocks[: len(vector)], vector, add)
 
 
@@ -140,12 +147,14 @@ def _scale_header(payload: Tensor, layout: Layout, numel: int, factors: Tensor) 
     payload[: layout.header_bytes(numel)] = (header.double() * factors).float().view(torch.uint8)
 
 
-def _decode_unscaled(payload: Tensor, layout: Layout, numel: int, key: int) -> tuple[Tensor, Tensor]:
+def _decode_unscaled(
+    payload: Tensor, layout: Layout, numel: int, key: int, strata: Strata | None = None
+) -> tuple[Tensor, Tensor]:
     """The vector for scales of 1, which stays far from the ends of float32's range, and the scales."""
     scales = _header(payload, layout, numel).flatten()
     unscaled = torch.cat([torch.ones_like(scales).view(torch.uint8), payload[layout.header_bytes(numel) :]])
     values = payload.new_empty(numel, dtype=torch.float32)
-    decode(unscaled, layout, values, key)
+    decode(unscaled, layout, values, key, strata=strata)
     return values, scales
 
 
@@ -180,13 +189,13 @@ def _bucket_rows(vector: Tensor, layout: Layout) -> list[tuple[int, Tensor]]:
     return [(first, rows) for first, rows in parts if rows.numel()]
 
 
-def _quantize(rows: Tensor, layout: Layout, key: int, first: int) -> tuple[Tensor, Tensor]:
+def _quantize(rows: Tensor, layout: Layout, key: int, first: int, strata: Strata | None) -> tuple[Tensor, Tensor]:
     """Header (float32) and codes (int64) of a matrix of buckets; ``first`` is the first's index."""
     finite = (rows - rows == 0).all(dim=1, keepdim=True)
     if layout.norm == "projection":
         header, codes = _project(rows, layout)
     else:
-        chance = uniform(rows.shape, key, first, rows.device)
+        chance = chances(rows.shape, key, first, rows.device, strata)
         header, codes = (_round_to_points if layout.points else _round_to_grid)(rows, layout, chance)
     finite &= header[:, :1].isfinite()
     return torch.where(finite, header, torch.nan), torch.where(finite, codes, 0).long()
@@ -228,13 +237,13 @@ def _project(rows: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
     return torch.where(norm > 0, norm * norm / inner, 0).float(), codes
 
 
-def _values(codes: Tensor, layout: Layout, key: int, first: int) -> Tensor:
+def _values(codes: Tensor, layout: Layout, key: int, first: int, strata: Strata | None) -> Tensor:
     """The values of a matrix of codes for a unit, or a scale, of 1."""
     if layout.points:
         return torch.tensor(layout.points, dtype=torch.float32, device=codes.device)[codes.clamp(max=layout.levels)]
     values = codes - layout.offset
     if layout.dithered:
-        values = values + (uniform(codes.shape, key, first, codes.device) - 0.5)
+        values = values + (chances(codes.shape, key, first, codes.device, strata) - 0.5)
     return values
 
 

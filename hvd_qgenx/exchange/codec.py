@@ -19,6 +19,15 @@ class Segment(NamedTuple):
     stop: int
 
 
+class Keys(NamedTuple):
+    """Random keys of 64 bits for the coordinates of a segment."""
+
+    own: int
+    """This rank's alone."""
+    shared: int | None
+    """The same on all ranks; None if their payloads are not brought together, so that errors cannot cancel."""
+
+
 class Codec:
     """Encodes and decodes ranges of a flat vector, each segment by a compressor of its own.
 
@@ -50,9 +59,10 @@ class Codec:
         """The compressor of the whole vector; None if there are several."""
         return self.segments[0].compressor if len(self.segments) == 1 else None
 
-    def next_keys(self) -> list[int]:
-        """Returns random keys for one exchange, one for every segment."""
-        return [segment.compressor.stream.next_key() for segment in self.segments]
+    def next_keys(self) -> list[Keys]:
+        """Returns random keys for one exchange, one pair for every segment."""
+        streams = [segment.compressor.stream for segment in self.segments]
+        return [Keys(stream.next_key(), stream.shared_key()) for stream in streams]
 
     def payload_bytes(self, start: int, stop: int) -> int:
         """Returns the size of a range's payload in bytes: exact, or an upper bound, as ``exact_size`` says."""
@@ -60,12 +70,14 @@ class Codec:
             segment.compressor.payload_bytes(hi - lo, self.dtype) for _, segment, lo, hi in self._overlaps(start, stop)
         )
 
-    def encode(self, part: Tensor, start: int, keys: Sequence[int], payload: Tensor) -> int:
+    def encode(self, part: Tensor, start: int, keys: Sequence[Keys], payload: Tensor) -> int:
         """Writes the payload of the coordinates from ``start`` on; returns its number of bytes."""
         used = 0
         for index, (compressor, first, _), lo, hi in self._overlaps(start, start + len(part)):
             piece = part[lo - start : hi - start]
-            used += compressor.encode(piece, payload[used:], derive(keys[index], lo), lo - first)
+            own, shared = keys[index]
+            shared = None if shared is None else derive(shared, lo - first)
+            used += compressor.encode(piece, payload[used:], derive(own, lo), lo - first, shared)
         return used
 
     def decode(self, payload: Tensor, start: int, part: Tensor, add: bool = False) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from compressors import SummedCompressor
-from hvd_qgenx.exchange.codec import Codec
+from hvd_qgenx.exchange.codec import Codec, Keys
 from hvd_qgenx.exchange.report import Report
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Transfer:
         """Returns the payload of a range's mean."""
         with self.report.clock("encode"):
             payload = mean.new_empty(self.codec.payload_bytes(start, start + len(mean)), dtype=torch.uint8)
-            keys = [key ^ 1 for key in self._keys]  # rounded independently of the first payload
+            keys = [Keys(key.own ^ 1, None) for key in self._keys]  # rounded independently of the first payload
             return payload[: self.codec.encode(mean.to(self.vector.dtype), start, keys, payload)]
 
     def put_payload(self, payload: Tensor, start: int, stop: int) -> None:

@@ -168,8 +168,8 @@ class Broken(Compressor):
     inner: Compressor
     spoil: object
 
-    def encode(self, vector, payload, key, start=0):
-        return self.inner.encode(vector, payload, key, start)
+    def encode(self, vector, payload, key, start=0, shared=None):
+        return self.inner.encode(vector, payload, key, start, shared)
 
     def decode(self, payload, vector, add=False, start=0):
         self.inner.decode(payload, vector, add)

@@ -10,6 +10,7 @@ import compressors
 from compressors.integers import WIDTHS, IntegerCounts, squared_norm
 from compressors.kernels import cpu, integers
 from compressors.kernels.layout import packed_bytes
+from compressors.kernels.strata import Strata
 from tests.compressors import conformance
 
 KEY = 0xFEDC_BA98_7654_3210
@@ -318,7 +319,7 @@ class TestCorrelatedRounding:
             for rank in (0, ranks - 1):
                 packed, other = (torch.empty(packed_bytes(4, 1024, numel), dtype=torch.uint8) for _ in range(2))
                 arguments = vector, SCALE, 4, 7, KEY
-                strata = integers.Strata(KEY ^ 99, rank, ranks)
+                strata = Strata(KEY ^ 99, rank, ranks)
                 assert cpu.encode_integers(*arguments, other, strata) == integers.encode_integers(
                     *arguments, packed, strata
                 )

@@ -13,6 +13,7 @@ import compressors
 from compressors.kernels import reference
 from compressors.kernels.blocks import padded
 from compressors.kernels.layout import Layout
+from compressors.kernels.strata import Strata
 from compressors.random import derive
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -97,26 +98,34 @@ def check_codec(kernel_encode, kernel_decode, expected_encode, expected_decode, 
         assert_same(found, expected)
 
 
-def check(layout: Layout, vector: torch.Tensor, key: int = 0) -> None:
+def check(layout: Layout, vector: torch.Tensor, key: int = 0, strata: Strata | None = None) -> None:
     check_codec(
-        lambda x, payload: gpu.encode(x, layout, key, payload),
-        lambda payload, x, add: gpu.decode(payload, layout, x, key, add),
-        lambda x, payload: reference.encode(x, layout, key, payload),
-        lambda payload, x, add: reference.decode(payload, layout, x, key, add),
+        lambda x, payload: gpu.encode(x, layout, key, payload, strata),
+        lambda payload, x, add: gpu.decode(payload, layout, x, key, add, strata),
+        lambda x, payload: reference.encode(x, layout, key, payload, strata),
+        lambda payload, x, add: reference.decode(payload, layout, x, key, add, strata),
         vector,
         layout.payload_bytes(len(vector)),
     )
 
 
-def check_rotated(layout: Layout, vector: torch.Tensor, key: int) -> None:
+def check_rotated(layout: Layout, vector: torch.Tensor, key: int, strata: Strata | None = None) -> None:
     check_codec(
-        lambda x, payload: gpu.encode_rotated(x, layout, key, payload),
-        lambda payload, x, add: gpu.decode_rotated(payload, layout, x, key, add),
-        lambda x, payload: reference.encode_rotated(x, layout, key, payload),
-        lambda payload, x, add: reference.decode_rotated(payload, layout, x, key, add),
+        lambda x, payload: gpu.encode_rotated(x, layout, key, payload, strata),
+        lambda payload, x, add: gpu.decode_rotated(payload, layout, x, key, add, strata),
+        lambda x, payload: reference.encode_rotated(x, layout, key, payload, strata),
+        lambda payload, x, add: reference.decode_rotated(payload, layout, x, key, add, strata),
         vector,
         layout.payload_bytes(padded(len(vector), layout.bucket_size)),
     )
+
+
+@pytest.mark.parametrize("layout", FEW, ids=name)
+def test_random_numbers_that_are_correlated_over_ranks(layout):
+    for strata in (Strata(0, 0, 2), Strata(2**64 - 1, 1, 2), Strata(2**63, 16, 17)):
+        for numel in (1, layout.bucket_size, 2 * layout.bucket_size + 9):
+            check(layout, wild(numel), derive(numel), strata)
+    check_rotated(compressors.make("rotated-dither", bits=4).layout, wild(1500), 3, Strata(7, 1, 3))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=name)

@@ -13,15 +13,17 @@ from compressors.kernels.cpu import buckets, integers, natural, shuffling
 from compressors.kernels.cpu.allocation import water_level
 from compressors.kernels.cpu.lanes import WIDTH
 from compressors.kernels.cpu.plan import aligned, plan, scratch_for
+from compressors.kernels.cpu.random import draw_for
 from compressors.kernels.cpu.rotation import decode_rotated as decode_rotated
 from compressors.kernels.cpu.rotation import decode_variable as decode_variable
 from compressors.kernels.cpu.rotation import encode_rotated as encode_rotated
 from compressors.kernels.cpu.rotation import encode_variable as encode_variable
 from compressors.kernels.cpu.rotation import energies as energies
 from compressors.kernels.cpu.rows import parts
-from compressors.kernels.integers import BLOCK, Rounded, Strata
+from compressors.kernels.integers import BLOCK, Rounded
 from compressors.kernels.layout import Layout
 from compressors.kernels.natural import Window
+from compressors.kernels.strata import Strata
 from compressors.kernels.threads import share
 
 __all__ = [
@@ -45,22 +47,24 @@ __all__ = [
 ]
 
 
-def encode(vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None:
+def encode(vector: Tensor, layout: Layout, key: int, payload: Tensor, strata: Strata | None = None) -> None:
     if layout.norm == "projection":  # only rotated blocks are projected: rotation.py
         reference.encode(vector, layout, key, payload)
         return
     split = layout.header_bytes(len(vector))
     header = np.empty((layout.buckets(len(vector)), layout.header_floats), np.float32)
-    arguments = (*parts(vector), plan(layout), np.uint64(key), header, payload[split:].numpy())
+    arguments = (*parts(vector), plan(layout), draw_for(key, strata), header, payload[split:].numpy())
     room = min(layout.bucket_size, len(vector))
     share(len(header), len(vector), lambda first, last: buckets.encode(*arguments, scratch_for(room), first, last))
     payload[:split].numpy()[:] = header.reshape(-1).view(np.uint8)
 
 
-def decode(payload: Tensor, layout: Layout, vector: Tensor, key: int = 0, add: bool = False) -> None:
+def decode(
+    payload: Tensor, layout: Layout, vector: Tensor, key: int = 0, add: bool = False, strata: Strata | None = None
+) -> None:
     split = layout.header_bytes(len(vector))
     header = np.frombuffer(payload[:split].numpy().tobytes(), np.float32).reshape(-1, layout.header_floats)
-    arguments = (header, payload[split:].numpy(), plan(layout), np.uint64(key), *parts(vector), add)
+    arguments = (header, payload[split:].numpy(), plan(layout), draw_for(key, strata), *parts(vector), add)
     room = min(layout.bucket_size, len(vector))
     share(len(header), len(vector), lambda first, last: buckets.decode(*arguments, scratch_for(room), first, last))
 
@@ -80,9 +84,7 @@ def pack(codes: Tensor, layout: Layout) -> Tensor:
 def encode_integers(
     vector: Tensor, scale: float, bits: int, most: int, key: int | None, packed: Tensor, strata: Strata | None = None
 ) -> Rounded:
-    shared, rank, ranks = strata or Strata(0, 0, 1)
-    together = np.uint64(shared), np.float32(rank), np.float32(ranks), np.float32(1 / ranks), strata is not None
-    random = np.uint64(key or 0), key is not None, *together
+    random = key is not None, draw_for(key or 0, strata)
     arguments = *parts(vector), np.float32(scale), bits, most, *random, packed.numpy()
     found = []
 
@@ -121,8 +123,8 @@ def decode_integers(packed: Tensor, bits: int, offset: int, factor: float, vecto
     share(-(-len(vector) // BLOCK), len(vector), work)
 
 
-def encode_natural(vector: Tensor, bits: int, key: int, packed: Tensor) -> None:
-    arguments = *parts(vector), bits == 9, Window(bits).scale, np.uint64(key), packed.numpy()
+def encode_natural(vector: Tensor, bits: int, key: int, packed: Tensor, strata: Strata | None = None) -> None:
+    arguments = *parts(vector), bits == 9, Window(bits).scale, draw_for(key, strata), packed.numpy()
 
     def work(first: int, last: int) -> None:
         natural.encode(*arguments, aligned(BLOCK, np.float32), *_codes_and_signs(), first, last)

@@ -10,7 +10,7 @@ from compressors.kernels.cpu.rows import read, width, write
 
 
 @kernel
-def encode(floats, halves, brain, plan, key, header, packed, scratch, first, last):
+def encode(floats, halves, brain, plan, draw, header, packed, scratch, first, last):
     """Writes headers and codes of the buckets from ``first`` to before ``last``."""
     floats, halves, header, packed = borrow(floats), borrow(halves), borrow(header), borrow(packed)
     plan, scratch = borrow_plan(plan), borrow_scratch(scratch)
@@ -23,7 +23,7 @@ def encode(floats, halves, brain, plan, key, header, packed, scratch, first, las
         if len(halves) or n != width(n):
             read(floats, halves, brain, start, n, plan.norm == RANGE, scratch.row)
             row, at = scratch.row, start - start
-        unit, low = quantize(plan, row, at, n, key, index, scratch)
+        unit, low = quantize(plan, row, at, n, draw, index, scratch)
         header[index, 0] = unit
         if plan.norm == RANGE:
             header[index, 1] = low
@@ -31,7 +31,7 @@ def encode(floats, halves, brain, plan, key, header, packed, scratch, first, las
 
 
 @kernel
-def decode(header, packed, plan, key, floats, halves, brain, add, scratch, first, last):
+def decode(header, packed, plan, draw, floats, halves, brain, add, scratch, first, last):
     """The inverse: writes the coordinates of these buckets, or adds them."""
     floats, halves, header, packed = borrow(floats), borrow(halves), borrow(header), borrow(packed)
     plan, scratch = borrow_plan(plan), borrow_scratch(scratch)
@@ -45,7 +45,7 @@ def decode(header, packed, plan, key, floats, halves, brain, add, scratch, first
         low = header[index, 1] if plan.norm == RANGE else unit
         direct = len(floats) > 0 and n % WIDTH == 0
         out, at = (floats, start) if direct else (scratch.row, start - start)
-        restore(plan, scratch.codes, n, unit, low, key, index, out, at, add and direct)
+        restore(plan, scratch.codes, n, unit, low, draw, index, out, at, add and direct)
         if not direct:
             write(scratch.row, n, floats, halves, brain, start, add)
 

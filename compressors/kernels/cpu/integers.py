@@ -16,7 +16,6 @@ from compressors.kernels.cpu.lanes import (
     load,
     most,
     nearest,
-    places,
     store,
     to_byte,
     to_float,
@@ -24,7 +23,7 @@ from compressors.kernels.cpu.lanes import (
     truncate,
     word_of,
 )
-from compressors.kernels.cpu.random import bucket_keys, chances
+from compressors.kernels.cpu.random import chances, keys_of
 from compressors.kernels.cpu.rows import read, write
 
 BLOCK = 1024
@@ -38,13 +37,8 @@ def encode(
     scale,
     width,
     limit,
-    key,
     random,
-    shared,
-    rank,
-    ranks,
-    share,
-    together,
+    draw,
     packed,
     row,
     words,
@@ -64,9 +58,7 @@ def encode(
         if len(halves) or n % WIDTH:
             read(floats, halves, brain, start, n, False, row)
             source, at = row, start - start
-        keys = (*bucket_keys(key, index), *bucket_keys(shared, index))
-        strata = (rank, ranks, share, together)
-        finite, largest, clipped = _round(source, at, n, scale, limit, random, keys, strata, words)
+        finite, largest, clipped = _round(source, at, n, scale, limit, random, draw, index, words)
         if finite:
             facts[0] = max(facts[0], largest)
             facts[1] += clipped
@@ -76,25 +68,19 @@ def encode(
 
 
 @inline
-def _round(row, at, n, scale, limit, random, keys, strata, words):
+def _round(row, at, n, scale, limit, random, draw, index, words):
     """Writes the codes of a block; returns whether it is finite, the largest magnitude and the number clipped."""
     scales, top, bottom = fill(scale), fill(np.float32(limit)), fill(np.float32(-limit))
     offset, zero, one = fill(uint32(limit)), fill(uint32(0)), fill(uint32(1))
     magnitude, infinite = fill(uint32(0x7FFFFFFF)), fill(uint32(0x7F7FFFFF))
-    counter, k2s, shared, shared_k2s = places() + fill(keys[0]), fill(keys[1]), places() + fill(keys[2]), fill(keys[3])
-    rank, ranks, share = fill(strata[0]), fill(strata[1]), fill(strata[2])
+    keys = keys_of(draw, index)
     beyond, greatest_seen, not_finite = zero, zero, zero
     for i in range(0, n, WIDTH):
         x = load(row, at + i)
         t = x * scales
         if random:
-            below, chance = floor(t), chances(counter, k2s)
-            if strata[3]:
-                part = floor(chances(shared, shared_k2s) * ranks) + rank
-                chance = (choose(part < ranks, part, part - ranks) + chance) * share
-                shared = shared + fill(uint32(WIDTH))
-            integer = below + choose(chance < t - below, fill(np.float32(1)), fill(np.float32(0)))
-            counter = counter + fill(uint32(WIDTH))
+            below = floor(t)
+            integer = below + choose(chances(draw, keys, i) < t - below, fill(np.float32(1)), fill(np.float32(0)))
         else:
             integer = nearest(t)
         not_finite = not_finite | choose(infinite < (word_of(x) & magnitude), one, zero)

@@ -14,20 +14,20 @@ from compressors.kernels.cpu.lanes import (
     kernel,
     least,
     load,
-    places,
     store,
     to_byte,
     to_word,
+    truncate,
     word_of,
 )
-from compressors.kernels.cpu.random import bucket_keys, random_words
+from compressors.kernels.cpu.random import chances, keys_of
 from compressors.kernels.cpu.rows import read, write
 
 BLOCK = 1024
 
 
 @kernel
-def encode(floats, halves, brain, wide, scale, key, packed, row, codes, signs, first, last):
+def encode(floats, halves, brain, wide, scale, draw, packed, row, codes, signs, first, last):
     """Writes the blocks from ``first`` to before ``last``; ``wide``: with 9 bits, else with 8."""
     floats, halves, packed = borrow(floats), borrow(halves), borrow(packed)
     row, codes, signs = borrow(row), borrow(codes), borrow(signs)
@@ -39,8 +39,7 @@ def encode(floats, halves, brain, wide, scale, key, packed, row, codes, signs, f
         if len(halves) or n % WIDTH:
             read(floats, halves, brain, start, n, False, row)
             source, at = row, start - start
-        k1, k2 = bucket_keys(key, index)
-        _round(source, at, n, scale, wide, k1, k2, codes, signs)
+        _round(source, at, n, scale, wide, draw, keys_of(draw, index), codes, signs)
         position = (BLOCK + BLOCK // 8 if wide else BLOCK) * index
         bits.pack(8, codes, n, packed, position)
         if wide:
@@ -48,15 +47,19 @@ def encode(floats, halves, brain, wide, scale, key, packed, row, codes, signs, f
 
 
 @inline
-def _round(source, at, n, scale, wide, k1, k2, codes, signs):
+def _round(source, at, n, scale, wide, draw, keys, codes, signs):
     scales, shift = fill(np.float32(scale)), fill(uint32(23))
     magnitude, infinite = fill(uint32(0x7FFFFFFF)), fill(uint32(0x7F7FFFFF))
     marker, greatest = fill(uint32(255 if wide else 127)), fill(uint32(254 if wide else 126))
-    counter, k2s = places() + fill(k1), fill(k2)
+    digits, limit = fill(np.float32(2.0**23)), fill(uint32(0x7FFFFF))
     for i in range(0, n, WIDTH):
         word = word_of(load(source, at + i))
         size = word & magnitude
-        carried = word_of(float_of(size) * scales) + (random_words(counter, k2s) >> fill(uint32(9)))
+        random = truncate(chances(draw, keys, i) * digits)
+        if draw.together:
+            random = least(random, limit)
+            random = choose(word < fill(uint32(0)), random, limit - random)
+        carried = word_of(float_of(size) * scales) + random
         exponent = choose(infinite < size, marker, least(carried >> shift, greatest))
         sign = word >> fill(uint32(31))
         if wide:
@@ -64,7 +67,6 @@ def _round(source, at, n, scale, wide, k1, k2, codes, signs):
             store(signs, i, to_byte(sign))
         else:
             store(codes, i, to_byte(exponent | (sign << fill(uint32(7)))))
-        counter = counter + fill(uint32(WIDTH))
 
 
 @kernel

@@ -24,18 +24,18 @@ from compressors.kernels.cpu.lanes import (
 )
 from compressors.kernels.cpu.norms import largest
 from compressors.kernels.cpu.plan import PROJECTION, Scratch, aligned
-from compressors.kernels.cpu.random import bucket_keys
+from compressors.kernels.cpu.random import Draw, bucket_keys
 from compressors.kernels.cpu.rows import read, write
 
 WIDEST = 8
 
 
 class Keys(NamedTuple):
-    """The keys of a vector, uint64: for the two turns, and for rounding."""
+    """What chooses the random numbers of a vector: for the two turns, and for rounding."""
 
     first: np.uint64
     second: np.uint64
-    rounding: np.uint64
+    rounding: Draw
 
 
 class Places(NamedTuple):

@@ -11,34 +11,38 @@ from torch import Tensor
 from compressors.kernels.blocks import SHORTEST
 from compressors.kernels.cpu import nearest, rotated
 from compressors.kernels.cpu.plan import plan
+from compressors.kernels.cpu.random import draw_for
 from compressors.kernels.cpu.rotated import Keys, Places, room
 from compressors.kernels.cpu.rows import parts
 from compressors.kernels.layout import Layout
+from compressors.kernels.strata import Strata, basis_key
 from compressors.kernels.threads import share
 from compressors.random import derive
 
 
-def encode_rotated(vector: Tensor, layout: Layout, key: int, payload: Tensor) -> None:
+def encode_rotated(vector: Tensor, layout: Layout, key: int, payload: Tensor, strata: Strata | None = None) -> None:
     count = layout.buckets(len(vector))
-    _encode(vector, [layout], key, _in_order(layout, count), np.ones(count), payload)
+    _encode(vector, [layout], _keys(key, strata), _in_order(layout, count), np.ones(count), payload)
 
 
-def decode_rotated(payload: Tensor, layout: Layout, vector: Tensor, key: int, add: bool = False) -> None:
-    _decode(payload, [layout], key, _in_order(layout, layout.buckets(len(vector))), vector, add)
+def decode_rotated(
+    payload: Tensor, layout: Layout, vector: Tensor, key: int, add: bool = False, strata: Strata | None = None
+) -> None:
+    _decode(payload, [layout], _keys(key, strata), _in_order(layout, layout.buckets(len(vector))), vector, add)
 
 
 def encode_variable(
     vector: Tensor, layouts: Sequence[Layout], widths: Tensor, factors: Tensor, key: int, body: Tensor
 ) -> None:
     places, stop = _by_width(widths, layouts[0].bucket_size)
-    _encode(vector, layouts, key, places, factors.numpy(), body)
+    _encode(vector, layouts, _keys(key), places, factors.numpy(), body)
     body[stop:] = 0
 
 
 def decode_variable(
     body: Tensor, layouts: Sequence[Layout], widths: Tensor, vector: Tensor, key: int, add: bool = False
 ) -> None:
-    _decode(body, layouts, key, _by_width(widths, layouts[0].bucket_size)[0], vector, add)
+    _decode(body, layouts, _keys(key), _by_width(widths, layouts[0].bucket_size)[0], vector, add)
 
 
 def energies(vector: Tensor, length: int) -> Tensor:
@@ -49,24 +53,28 @@ def energies(vector: Tensor, length: int) -> Tensor:
 
 
 def _encode(
-    vector: Tensor, layouts: Sequence[Layout], key: int, places: Places, factors: NDArray[np.float64], payload: Tensor
+    vector: Tensor, layouts: Sequence[Layout], keys: Keys, places: Places, factors: NDArray[np.float64], payload: Tensor
 ) -> None:
-    arguments = *parts(vector), *_constants(layouts, key), places, factors, payload.numpy()
+    arguments = *parts(vector), *_constants(layouts), keys, places, factors, payload.numpy()
     length, count = layouts[0].bucket_size, len(places.widths)
     share(count, len(vector), lambda first, last: rotated.encode(*arguments, room(length), first, last))
 
 
-def _decode(payload: Tensor, layouts: Sequence[Layout], key: int, places: Places, vector: Tensor, add: bool) -> None:
-    arguments = payload.numpy(), *_constants(layouts, key), places, *parts(vector), add
+def _decode(payload: Tensor, layouts: Sequence[Layout], keys: Keys, places: Places, vector: Tensor, add: bool) -> None:
+    arguments = payload.numpy(), *_constants(layouts), keys, places, *parts(vector), add
     length, count = layouts[0].bucket_size, len(places.widths)
     share(count, len(vector), lambda first, last: rotated.decode(*arguments, room(length), first, last))
 
 
-def _constants(layouts: Sequence[Layout], key: int) -> tuple[Any, ...]:
-    """Returns layouts and key in the form that the kernels take."""
+def _keys(key: int, strata: Strata | None = None) -> Keys:
+    basis = basis_key(key, strata)
+    return Keys(np.uint64(derive(basis, 1)), np.uint64(derive(basis, 2)), draw_for(key, strata))
+
+
+def _constants(layouts: Sequence[Layout]) -> tuple[Any, ...]:
+    """Returns layouts in the form that the kernels take."""
     tables = nearest.tables(tuple(layout.points for layout in layouts if layout.points))
-    keys = Keys(np.uint64(derive(key, 1)), np.uint64(derive(key, 2)), np.uint64(key))
-    return plan(layouts[0]), tables, keys
+    return plan(layouts[0]), tables
 
 
 def _in_order(layout: Layout, count: int) -> Places:

@@ -19,7 +19,6 @@ from compressors.kernels.cpu.lanes import (
     load,
     most,
     permute,
-    places,
     prefetch,
     sign_of,
     store,
@@ -30,25 +29,25 @@ from compressors.kernels.cpu.lanes import (
     word_of,
 )
 from compressors.kernels.cpu.plan import L1, LINF, RANGE
-from compressors.kernels.cpu.random import bucket_keys, chances
+from compressors.kernels.cpu.random import chances, keys_of
 from compressors.kernels.cpu.rows import width
 from compressors.kernels.cpu.tables import look_up
 
 
 @inline
-def quantize(plan, row, at, n, key, index, scratch):
+def quantize(plan, row, at, n, draw, index, scratch):
     """Writes the codes of the row to ``scratch.codes``; returns (scale or unit, low), both float32.
 
-    ``key`` (uint64) and the bucket's number ``index`` choose the random numbers. If the row is not finite, or its
+    ``draw`` and the bucket's number ``index`` choose the random numbers. If the row is not finite, or its
     scale is not, both results are NaN and the codes 0. ``row`` may be ``scratch.row``, and is spoilt then.
     """
     unit, low = _unit(plan, row, at, n, scratch.sums)
     if np.isfinite(unit):
-        k1, k2 = bucket_keys(key, index)
+        keys = keys_of(draw, index)
         if len(plan.points):
-            _round_to_points(plan, row, at, n, unit, k1, k2, scratch)
+            _round_to_points(plan, row, at, n, unit, draw, keys, scratch)
         else:
-            _round_to_grid(plan, row, at, n, unit, low, k1, k2, scratch)
+            _round_to_grid(plan, row, at, n, unit, low, draw, keys, scratch)
     else:
         unit = low = np.float32(np.nan)
         scratch.codes[:n] = uint8(0)
@@ -103,31 +102,28 @@ def _boosted(row, at, n, boost, room):
 
 
 @inline
-def _round_to_grid(plan, row, at, n, unit, low, k1, k2, scratch):
+def _round_to_grid(plan, row, at, n, unit, low, draw, keys, scratch):
     boost, inverse = _boosted_inverse(unit)
     row, at = _boosted(row, at, n, boost, scratch.row)
     whole = np.floor(plan.offset)
     origin, slope, rest = fill(low * boost), fill(inverse), fill(np.float32(plan.offset - whole))
     shift, top, one, zero = fill(uint32(whole)), fill(uint32(plan.levels)), fill(uint32(1)), fill(uint32(0))
-    counter, k2s = places() + fill(k1), fill(k2)
     for i in range(0, n, WIDTH):
         prefetch(row, at + n + i)
         t = (load(row, at + i) - origin) * slope + rest
         base = floor(t)
-        up = choose(chances(counter, k2s) < t - base, one, zero)
+        up = choose(chances(draw, keys, i) < t - base, one, zero)
         code = truncate(base) + up + shift
         store(scratch.codes, i, to_byte(least(most(code, zero), top)))
-        counter = counter + fill(uint32(WIDTH))
 
 
 @inline
-def _round_to_points(plan, row, at, n, scale, k1, k2, scratch):
+def _round_to_points(plan, row, at, n, scale, draw, keys, scratch):
     """Finds the point below by bisection, and goes to the next one if chance says so."""
     boost, inverse = _boosted_inverse(scale)
     row, at = _boosted(row, at, n, boost, scratch.row)
     slope, zero, root = fill(inverse), fill(np.float32(0)), fill(uint32(1))
     size = len(plan.points)
-    counter, k2s = places() + fill(k1), fill(k2)
     for i in range(0, n, WIDTH):
         prefetch(row, at + n + i)
         t = load(row, at + i) * slope + zero  # -0.0 becomes 0.0
@@ -139,19 +135,17 @@ def _round_to_points(plan, row, at, n, scale, k1, k2, scratch):
             node = descend(node, word_of(look_up(plan.tree, level, level, node)) - x)
             level *= 2
         lower, gap = look_up(plan.points, 0, size, node), look_up(plan.gaps, 0, size, node)
-        up = sign_of(word_of(chances(counter, k2s) * gap - (t - lower)))
+        up = sign_of(word_of(chances(draw, keys, i) * gap - (t - lower)))
         store(scratch.codes, i, to_byte((node & fill(uint32(size - 1))) - up))
-        counter = counter + fill(uint32(WIDTH))
 
 
 @inline
-def restore(plan, codes, n, unit, low, key, index, out, at, add):
+def restore(plan, codes, n, unit, low, draw, index, out, at, add):
     """The inverse of ``quantize``: writes n values to ``out`` from ``at`` on, or adds them; up to 15 beyond."""
     if len(plan.points):
         _restore_points(plan, codes, n, unit, out, at, add)
     elif plan.dithered:
-        k1, k2 = bucket_keys(key, index)
-        _restore_dithered(plan, codes, n, unit, k1, k2, out, at, add)
+        _restore_dithered(plan, codes, n, unit, draw, keys_of(draw, index), out, at, add)
     else:
         _restore_grid(plan, codes, n, unit, low, out, at, add)
 
@@ -164,13 +158,11 @@ def _restore_points(plan, codes, n, scale, out, at, add):
 
 
 @inline
-def _restore_dithered(plan, codes, n, unit, k1, k2, out, at, add):
+def _restore_dithered(plan, codes, n, unit, draw, keys, out, at, add):
     offset, units, half = fill(np.float32(plan.offset)), fill(unit), fill(np.float32(0.5))
-    counter, k2s = places() + fill(k1), fill(k2)
     for i in range(0, n, WIDTH):
-        value = to_float(to_word(load(codes, i))) - offset + (chances(counter, k2s) - half)
+        value = to_float(to_word(load(codes, i))) - offset + (chances(draw, keys, i) - half)
         _put(value * units, out, at + i, add)
-        counter = counter + fill(uint32(WIDTH))
 
 
 @inline

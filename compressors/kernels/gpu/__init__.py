@@ -37,6 +37,7 @@ from compressors.kernels.natural import decode_natural as decode_natural
 from compressors.kernels.natural import encode_natural as encode_natural
 from compressors.kernels.reference import water_level as water_level
 from compressors.kernels.shuffling import shuffle as shuffle
+from compressors.kernels.strata import Strata
 
 Key = int | Tensor
 """A tensor is the 8 bytes of a key on the device, as a payload holds it."""
@@ -44,26 +45,30 @@ Key = int | Tensor
 LONGEST = 8192
 
 
-def encode(vector: Tensor, layout: Layout, key: Key, payload: Tensor) -> None:
+def encode(vector: Tensor, layout: Layout, key: Key, payload: Tensor, strata: Strata | None = None) -> None:
     if _too_long(layout, len(vector)):
-        reference.encode(vector, layout, _number(key), payload)
+        reference.encode(vector, layout, _number(key), payload, strata)
     else:
-        _encode(vector, layout, key, payload, len(vector), rotated=False)
+        _encode(vector, layout, key, payload, len(vector), strata, rotated=False)
 
 
-def decode(payload: Tensor, layout: Layout, vector: Tensor, key: Key = 0, add: bool = False) -> None:
+def decode(
+    payload: Tensor, layout: Layout, vector: Tensor, key: Key = 0, add: bool = False, strata: Strata | None = None
+) -> None:
     if _too_long(layout, len(vector)):
-        reference.decode(payload, layout, vector, _number(key), add)
+        reference.decode(payload, layout, vector, _number(key), add, strata)
     else:
-        _decode(payload, layout, vector, key, add, len(vector), rotated=False)
+        _decode(payload, layout, vector, key, add, len(vector), strata, rotated=False)
 
 
-def encode_rotated(vector: Tensor, layout: Layout, key: Key, payload: Tensor) -> None:
-    _encode(vector, layout, key, payload, padded(len(vector), layout.bucket_size), rotated=True)
+def encode_rotated(vector: Tensor, layout: Layout, key: Key, payload: Tensor, strata: Strata | None = None) -> None:
+    _encode(vector, layout, key, payload, padded(len(vector), layout.bucket_size), strata, rotated=True)
 
 
-def decode_rotated(payload: Tensor, layout: Layout, vector: Tensor, key: Key, add: bool = False) -> None:
-    _decode(payload, layout, vector, key, add, padded(len(vector), layout.bucket_size), rotated=True)
+def decode_rotated(
+    payload: Tensor, layout: Layout, vector: Tensor, key: Key, add: bool = False, strata: Strata | None = None
+) -> None:
+    _decode(payload, layout, vector, key, add, padded(len(vector), layout.bucket_size), strata, rotated=True)
 
 
 def encode_variable(
@@ -110,13 +115,15 @@ def pack(codes: Tensor, layout: Layout) -> Tensor:
     return packed
 
 
-def _encode(vector: Tensor, layout: Layout, key: Key, payload: Tensor, numel: int, rotated: bool) -> None:
+def _encode(
+    vector: Tensor, layout: Layout, key: Key, payload: Tensor, numel: int, strata: Strata | None, rotated: bool
+) -> None:
     packed, table = payload[layout.header_bytes(numel) :], tables((layout,) if layout.points else (), vector.device)
     whole = math.floor(layout.offset)
     for part in parts(len(vector), numel, layout.bucket_size):
         part.launch(
             programs.encode,
-            *(_readable(vector), payload, packed, table, _signed(key)),
+            *(_readable(vector), payload, packed, table, *_draw(key, strata)),
             bits=layout.bits,
             levels=layout.levels,
             whole=whole,
@@ -124,21 +131,32 @@ def _encode(vector: Tensor, layout: Layout, key: Key, payload: Tensor, numel: in
             kind=layout.norm,
             points=bool(layout.points),
             rotated=rotated,
+            together=strata is not None,
         )
 
 
-def _decode(payload: Tensor, layout: Layout, vector: Tensor, key: Key, add: bool, numel: int, rotated: bool) -> None:
+def _decode(
+    payload: Tensor,
+    layout: Layout,
+    vector: Tensor,
+    key: Key,
+    add: bool,
+    numel: int,
+    strata: Strata | None,
+    rotated: bool,
+) -> None:
     packed, table = payload[layout.header_bytes(numel) :], tables((layout,) if layout.points else (), vector.device)
     for part in parts(len(vector), numel, layout.bucket_size):
         part.launch(
             programs.decode,
-            *(payload, packed, table, _readable(vector), _signed(key)),
+            *(payload, packed, table, _readable(vector), *_draw(key, strata)),
             bits=layout.bits,
             offset=layout.offset,
             ranged=layout.norm == "range",
             points=bool(layout.points),
             dithered=layout.dithered,
             rotated=rotated,
+            together=strata is not None,
             add=add,
         )
 
@@ -147,8 +165,18 @@ def _readable(vector: Tensor) -> Tensor:
     return vector.view(torch.int16) if vector.dtype == torch.bfloat16 else vector
 
 
+def _draw(key: Key, strata: Strata | None) -> tuple[Key, int, float, float, float]:
+    """Returns what chooses random numbers, as programs take it."""
+    shared, rank, ranks = strata or Strata(0, 0, 1)
+    return _signed(key), _signed_int(shared), float(rank), float(ranks), 1 / ranks
+
+
 def _signed(key: Key) -> Key:
-    return key - 2**64 if isinstance(key, int) and key >= 2**63 else key
+    return _signed_int(key) if isinstance(key, int) else key
+
+
+def _signed_int(key: int) -> int:
+    return key - 2**64 if key >= 2**63 else key
 
 
 def _number(key: Key) -> int:

@@ -6,14 +6,14 @@ import triton.language as tl
 from compressors.kernels.gpu.bits import read_codes, write_codes
 from compressors.kernels.gpu.memory import read, read_word, write, write_word
 from compressors.kernels.gpu.norms import INFINITE, extent, fold, magnitude_bits, most, norm
-from compressors.kernels.gpu.random import number, uniform
+from compressors.kernels.gpu.random import chances, number
 from compressors.kernels.gpu.rotation import power_of_two, rotate, rotate_back
 from compressors.kernels.gpu.rounding import project, round_to_grid, round_to_points, round_up
 
 NAN = tl.constexpr(float("nan"))
 
 program = triton.jit(
-    do_not_specialize=["key", "first", "end"],  # random, or different from call to call
+    do_not_specialize=["key", "shared", "first", "end"],  # random, or different from call to call
     do_not_specialize_on_alignment=["vector", "headers", "packed", "body", "codes"],  # see ``memory``
 )
 """Decorates what is launched."""
@@ -45,6 +45,10 @@ def encode(
     packed,
     table,
     key,
+    shared,
+    rank,
+    ranks,
+    part,
     first,
     end,
     stop,
@@ -59,6 +63,7 @@ def encode(
     kind: tl.constexpr,
     points: tl.constexpr,
     rotated: tl.constexpr,
+    together: tl.constexpr,
     rows: tl.constexpr,
     log: tl.constexpr,
     even: tl.constexpr,
@@ -72,7 +77,7 @@ def encode(
     x = read(vector, start + place, inside & (start + place < stop), aligned)
     flat = x
     if rotated:
-        x, exponents = rotate(x, key, bucket, place, log)
+        x, exponents = rotate(x, number(shared) if together else key, bucket, place, log)
         flat = x
     elif not even and (kind == "l1" or kind == "l2" or kind == "projection"):
         order = places(1 << log, log)
@@ -83,14 +88,16 @@ def encode(
         unit, codes = project(x, flat, table, bits, length, log, even)
     elif points:
         unit = round_up(norm(x, flat, kind, log))
-        codes = round_to_points(x, unit, uniform(key, bucket, place), table, bits)
+        chance = chances(key, shared, rank, ranks, part, bucket, place, together)
+        codes = round_to_points(x, unit, chance, table, bits)
     else:
         if kind == "range":
             low, span = extent(x, inside)
         else:
             span = 2 * norm(x, flat, kind, log)
         unit = round_up(span / levels)
-        codes = round_to_grid(x, low, unit, uniform(key, bucket, place), levels, whole, rest)
+        chance = chances(key, shared, rank, ranks, part, bucket, place, together)
+        codes = round_to_grid(x, low, unit, chance, levels, whole, rest)
 
     finite = (most(magnitude_bits(x)) < INFINITE) & (magnitude_bits(unit) < INFINITE)
     if rotated:
@@ -113,6 +120,10 @@ def decode(
     table,
     vector,
     key,
+    shared,
+    rank,
+    ranks,
+    part,
     first,
     end,
     stop,
@@ -126,6 +137,7 @@ def decode(
     points: tl.constexpr,
     dithered: tl.constexpr,
     rotated: tl.constexpr,
+    together: tl.constexpr,
     add: tl.constexpr,
     rows: tl.constexpr,
     log: tl.constexpr,
@@ -139,9 +151,9 @@ def decode(
     codes = read_codes(packed + bucket * (bits * spacing), there & inside, bits, eighth, log, aligned)
     values = tl.load(table + codes) if points else codes.to(tl.float32) - offset
     if dithered:
-        values += uniform(key, bucket, place) - 0.5
+        values += chances(key, shared, rank, ranks, part, bucket, place, together) - 0.5
     if rotated:
-        values = rotate_back(values, key, bucket, place, log)
+        values = rotate_back(values, number(shared) if together else key, bucket, place, log)
     if ranged:
         at = headers + 8 * bucket
         values = values * read_word(at, there, rows) + read_word(at + 4, there, rows)

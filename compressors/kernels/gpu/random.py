@@ -46,3 +46,13 @@ def hashed(key, bucket, place):
 def uniform(key, bucket, place):
     """A multiple of 2^-24 in [0, 1) for every place in every bucket."""
     return (hashed(key, bucket, place) >> 8).to(tl.int32).to(tl.float32) * 5.9604644775390625e-08
+
+
+@triton.jit
+def chances(key, shared, rank, ranks, part, bucket, place, together: tl.constexpr):
+    """``uniform`` numbers; if they are drawn together, in this rank's parts of [0, 1], each ``part`` long."""
+    own = uniform(key, bucket, place)
+    if together:
+        mine = tl.floor(uniform(number(shared), bucket, place) * ranks) + rank
+        own = (tl.where(mine < ranks, mine, mine - ranks) + own) * part
+    return own
