@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from compressors.kernels.layout import planes
-from compressors.kernels.strata import Strata
+from compressors.kernels.strata import SECTION, Strata
 from compressors.random import GOLDEN, mix64
 
 MASK32 = 0xFFFFFFFF
@@ -25,9 +25,15 @@ def chances(shape: torch.Size, key: int, first: int, device: torch.device, strat
     own = uniform(shape, key, first, device)
     if strata is None:
         return own
-    part = (uniform(shape, strata.key, first, device) * strata.ranks).floor() + strata.rank
+    part = (_rotations(shape, strata.key, first, device) * strata.ranks).floor() + strata.rank
     part = torch.where(part >= strata.ranks, part - strata.ranks, part)
     return (part + own) * (1 / strata.ranks)
+
+
+def _rotations(shape: torch.Size, key: int, first: int, device: torch.device) -> Tensor:
+    starts = [mix64(key + GOLDEN * (first + i + 1)) & MASK32 for i in range(shape[0])]
+    words = torch.tensor(starts, device=device).unsqueeze(1) + torch.arange(shape[1], device=device) * SECTION
+    return ((words & MASK32) >> 8).float() * 2**-24
 
 
 def random_words(shape: torch.Size, key: int, first: int, device: torch.device) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import uint32, uint64
 
 from compressors.kernels.cpu.lanes import choose, fill, floor, inline, places, to_float
-from compressors.kernels.strata import Strata
+from compressors.kernels.strata import SECTION, Strata
 from compressors.random import GOLDEN
 
 
@@ -51,26 +51,27 @@ def random_words(counter, k2):
 
 
 @inline
-def uniform(k1, k2, i):
-    """Uniform float32 in [0, 1), multiples of 2^-24, for 16 places from ``i`` on in a bucket with these keys."""
-    words = random_words(places() + fill(uint32(k1 + uint32(i))), fill(k2))
-    return to_float(words >> fill(uint32(8))) * fill(np.float32(2.0**-24))
-
-
-@inline
 def chances(draw, keys, i):
-    """``uniform`` numbers; if they are drawn together, in this rank's parts of [0, 1]. ``keys``: of ``keys_of``."""
-    own = uniform(keys[0], keys[1], i)
+    """Uniform float32 for 16 places from ``i`` on in a bucket with these keys, multiples of 2^-24 in [0, 1).
+
+    If they are drawn together, they are in this rank's parts of [0, 1].
+    """
+    own = _fraction(random_words(places() + fill(uint32(keys[0] + uint32(i))), fill(keys[1])))
     if draw.together:
-        ranks = fill(draw.ranks)
-        part = floor(uniform(keys[2], keys[3], i) * ranks) + fill(draw.rank)
+        ranks, section = fill(draw.ranks), uint32(SECTION)
+        rotation = places() * fill(section) + fill(uint32(keys[2] + uint32(i) * section))
+        part = floor(_fraction(rotation) * ranks) + fill(draw.rank)
         own = (choose(part < ranks, part, part - ranks) + own) * fill(draw.part)
     return own
 
 
 @inline
+def _fraction(words):
+    return to_float(words >> fill(uint32(8))) * fill(np.float32(2.0**-24))
+
+
+@inline
 def keys_of(draw, index):
-    """The keys of the bucket of this number: its own two, and two that it shares with the other ranks'."""
+    """The keys of the bucket of this number: its own two, and one that it shares with the other ranks'."""
     k1, k2 = bucket_keys(draw.key, index)
-    s1, s2 = bucket_keys(draw.shared, index)
-    return k1, k2, s1, s2
+    return k1, k2, bucket_keys(draw.shared, index)[0]

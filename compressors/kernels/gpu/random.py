@@ -3,9 +3,11 @@
 import triton
 import triton.language as tl
 
+from compressors.kernels.strata import SECTION as _SECTION
 from compressors.random import GOLDEN as _GOLDEN
 
 GOLDEN = tl.constexpr(_GOLDEN)
+SECTION = tl.constexpr(_SECTION)
 
 
 @triton.jit
@@ -43,16 +45,18 @@ def hashed(key, bucket, place):
 
 
 @triton.jit
-def uniform(key, bucket, place):
-    """A multiple of 2^-24 in [0, 1) for every place in every bucket."""
-    return (hashed(key, bucket, place) >> 8).to(tl.int32).to(tl.float32) * 5.9604644775390625e-08
+def chances(key, shared, rank, ranks, part, bucket, place, together: tl.constexpr):
+    """A multiple of 2^-24 in [0, 1) for every place in every bucket; if they are drawn together, in this rank's parts
+    of [0, 1], each ``part`` long.
+    """
+    own = fraction(hashed(key, bucket, place))
+    if together:
+        start = mix64(number(shared) + GOLDEN * (bucket + 1).to(tl.uint64)).to(tl.uint32)
+        mine = tl.floor(fraction(start + place.to(tl.uint32) * SECTION) * ranks) + rank
+        own = (tl.where(mine < ranks, mine, mine - ranks) + own) * part
+    return own
 
 
 @triton.jit
-def chances(key, shared, rank, ranks, part, bucket, place, together: tl.constexpr):
-    """``uniform`` numbers; if they are drawn together, in this rank's parts of [0, 1], each ``part`` long."""
-    own = uniform(key, bucket, place)
-    if together:
-        mine = tl.floor(uniform(number(shared), bucket, place) * ranks) + rank
-        own = (tl.where(mine < ranks, mine, mine - ranks) + own) * part
-    return own
+def fraction(words):
+    return (words >> 8).to(tl.int32).to(tl.float32) * 5.9604644775390625e-08
