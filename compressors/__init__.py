@@ -18,6 +18,7 @@ from compressors.dither import Dither
 from compressors.exempt import Exempt
 from compressors.fingerprint import fingerprint
 from compressors.half import Half
+from compressors.hint import Hint
 from compressors.identity import Identity
 from compressors.integers import IntegerCompressor, IntegerCounts, SummedCompressor
 from compressors.intsgd import IntSGD
@@ -25,16 +26,19 @@ from compressors.learning import Learner, LevelUpdate
 from compressors.leveled import Exponential, LevelQuantizer, Levels, Ternary
 from compressors.minmax import MinMax
 from compressors.natural import Natural
+from compressors.powersgd import PowerSGD
 from compressors.quantizer import BucketQuantizer
 from compressors.randomk import RandomK
 from compressors.registry import get, make, names, register
 from compressors.rotated import Rotated, RotatedDither
+from compressors.rounds import RoundsCompressor
 from compressors.sign import Sign
 from compressors.sparsifier import Sparsifier
 from compressors.text import parse
 from compressors.topk import TopK
 from compressors.uniform import Uniform
 from compressors.variable import Variable
+from compressors.vote import Vote
 
 __all__ = [
     "AdaptiveLevels",
@@ -50,6 +54,7 @@ __all__ = [
     "Exponential",
     "GradientDescent",
     "Half",
+    "Hint",
     "Identity",
     "IntSGD",
     "IntegerCompressor",
@@ -61,10 +66,12 @@ __all__ = [
     "MinMax",
     "Multiplier",
     "Natural",
+    "PowerSGD",
     "RandomK",
     "Reduction",
     "Rotated",
     "RotatedDither",
+    "RoundsCompressor",
     "Sign",
     "Sparsifier",
     "SummedCompressor",
@@ -72,6 +79,7 @@ __all__ = [
     "TopK",
     "Uniform",
     "Variable",
+    "Vote",
     "fingerprint",
     "get",
     "make",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     torch = Deferred("torch")
 
-Reduction = Literal["gather", "average", "sum"]
+Reduction = Literal["gather", "average", "sum", "rounds"]
 
 Shape = int | Sequence[int]
 """A number of elements, or the sizes of every dimension."""
@@ -55,7 +55,8 @@ class Compressor(ABC):
     name: ClassVar[str] = ""
     reduction: ClassVar[Reduction] = "gather"
     """How an exchange brings the payloads of several ranks together: ``gather`` decodes each, ``average`` has an
-    all-reduce average them as floats, ``sum`` adds the integers that they hold (``IntegerCompressor``)."""
+    all-reduce average them as floats, ``sum`` adds the integers that they hold (``SummedCompressor``), ``rounds``
+    averages what the compressor asks for, round by round (``RoundsCompressor``)."""
     unbiased: ClassVar[bool] = True
     """Is the expectation of the decoded tensor the tensor itself?"""
     residual_bias: ClassVar[float] = 0.0
@@ -167,8 +168,8 @@ class Compressor(ABC):
         """
         return self
 
-    def lay_out(self, sizes: Sequence[int]) -> None:  # noqa: B027 (few compressors care)
-        """Announces that further vectors are tensors of these numbers of elements, laid end to end."""
+    def lay_out(self, shapes: Sequence[Shape]) -> None:  # noqa: B027 (few compressors care)
+        """Announces that further vectors are tensors of these shapes, laid end to end."""
 
     def for_rank(self, rank: int, seed: int | None = None, ranks: int = 1) -> Self:
         """Returns a copy with the random stream of this rank of ``ranks``, at step 0 (of ``seed``, or of the same)."""

@@ -48,8 +48,8 @@ class EntropyCoded(Compressor):
     def learner(self) -> Learner | None:
         return self.inner.learner
 
-    def lay_out(self, sizes: Sequence[int]) -> None:
-        self.inner.lay_out(sizes)
+    def lay_out(self, shapes: Sequence[Shape]) -> None:
+        self.inner.lay_out(shapes)
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         """Returns an upper bound: the size without entropy coding."""

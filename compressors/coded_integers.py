@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from compressors.base import Compressor
 from compressors.coded import Coded, EntropyCoded, read_coded, write_coded
 from compressors.coding.frame import OVERHEAD, Symbols
-from compressors.integers import IntegerCompressor, SummedCompressor, sum_symbols, sum_width
+from compressors.integers import IntegerCompressor, Sum, SummedCompressor, sum_symbols, sum_width
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ class CodedIntegers(EntropyCoded, SummedCompressor):
         return self.inner
 
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
-        if self.inner.scales is None or not len(vector):
+        if not (self.ready and len(vector)):
             return self.inner.encode(vector, payload, key, start, shared)
         fixed = payload.new_empty(self.inner.payload_bytes(len(vector), vector.dtype))
         self.inner.encode(vector, fixed, key, start, shared)
@@ -58,22 +58,45 @@ class CodedIntegers(EntropyCoded, SummedCompressor):
     def is_finite(self, payload: Tensor, numel: int) -> bool:
         return self.inner.is_finite(self._fixed(payload, numel), numel)
 
-    def add_up(self, payloads: Iterable[Tensor], numel: int) -> Tensor:
-        message = self.inner.add_up((self._fixed(payload, numel) for payload in payloads), numel)
-        symbols = self._sum_symbols(sum_width(message), numel)
+    @property
+    def ready(self) -> bool:
+        return self.inner.ready
+
+    @property
+    def measures(self) -> bool:  # type: ignore[override]
+        return self.inner.measures
+
+    def measure(self, vector: Tensor) -> Tensor:
+        return self.inner.measure(vector)
+
+    def agree(self, everyone: Sequence[Tensor]) -> None:
+        self.inner.agree(everyone)
+
+    def sum_of(self, payloads: Iterable[Tensor], numel: int) -> Sum:
+        return self.inner.sum_of((self._fixed(payload, numel) for payload in payloads), numel)
+
+    def write_sum(self, total: Sum) -> Tensor:
+        message = self.inner.write_sum(total)
+        symbols = self._sum_symbols(sum_width(message), len(total.integers))
         if symbols is None:
             return message
         coded = message.new_empty(1 + OVERHEAD + len(message))
         coded[0] = message[0]
         return coded[: 1 + write_coded(message, symbols, self.code, coded[1:])]
 
+    def read_sum(self, message: Tensor, numel: int) -> Sum:
+        """Returns the sum in a message; raises as that of ``inner`` and as ``decode``."""
+        return self.inner.read_sum(self._fixed_sum(message, numel), numel)
+
     def decode_mean(self, message: Tensor, vector: Tensor, start: int = 0) -> bool:
-        symbols = self._sum_symbols(sum_width(message), len(vector))
-        fixed = message if symbols is None else read_coded(message[1:], symbols, self.code)
-        return self.inner.decode_mean(fixed, vector, start)
+        return self.inner.decode_mean(self._fixed_sum(message, len(vector)), vector, start)
+
+    def _fixed_sum(self, message: Tensor, numel: int) -> Tensor:
+        symbols = self._sum_symbols(sum_width(message), numel)
+        return message if symbols is None else read_coded(message[1:], symbols, self.code)
 
     def _fixed(self, payload: Tensor, numel: int) -> Tensor:
-        if self.inner.scales is None or not numel:
+        if not (self.ready and numel):
             return payload
         return read_coded(payload, self.inner.symbols(numel), self.code)
 

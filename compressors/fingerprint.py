@@ -28,7 +28,8 @@ def fingerprint(compressor: Compressor, dtype: torch.dtype, device: torch.device
     vector = (noise * 2.0 ** -(31 + places % 12).float()).to(dtype).to(device)
     if isinstance(compressor, SummedCompressor):
         compressor = compressor.for_rank(0, 0, compressor.ranks)  # whose random numbers are all ranks'
-        compressor.integers.set_scales([3.0])
+        if compressor.integers is not None:
+            compressor.integers.set_scales([3.0])
     payload = torch.empty(compressor.payload_bytes(LENGTH, dtype), dtype=torch.uint8, device=device)
     payload = payload[: compressor.encode(vector, payload, key=1)]
     decoded = vector.clone()

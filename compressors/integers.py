@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from compressors import kernels
 from compressors.base import Compressor, Shape, numel
@@ -53,28 +53,66 @@ class IntegerCounts:
         self.largest_sum = max(self.largest_sum, other.largest_sum)
 
 
+class Sum(NamedTuple):
+    """The exact sum of the payloads of some ranks."""
+
+    integers: Tensor
+    """1-D int32."""
+    finite: bool
+    """False if one of the ranks had Inf or NaN."""
+
+    def add(self, other: Sum) -> Sum:
+        """Adds the sum of other ranks, in place."""
+        self.integers.add_(other.integers)
+        return Sum(self.integers, self.finite and other.finite)
+
+
 @dataclass(eq=False)
 class SummedCompressor(Compressor):
     """The interface of compressors whose payloads an exchange adds as integers."""
 
     reduction = "sum"
 
+    measures: ClassVar[bool] = False
+    """Must ranks compare their vectors before they can encode them? Then ``measure`` and ``agree`` come first."""
+
     @property
-    @abstractmethod
-    def integers(self) -> IntegerCompressor:
-        """The compressor that makes the integers."""
+    def integers(self) -> IntegerCompressor | None:
+        """The compressor that makes the integers, if they have a scale."""
+        return None
+
+    @property
+    def ready(self) -> bool:
+        """Can payloads be added? If not they hold the coordinates as they are."""
+        return True
+
+    def measure(self, vector: Tensor) -> Tensor:
+        """Returns what other ranks must know of a vector (uint8, of one length on all ranks)."""
+        raise NotImplementedError
+
+    def agree(self, everyone: Sequence[Tensor]) -> None:
+        """Takes what ``measure`` has returned on every rank."""
+        raise NotImplementedError
 
     @abstractmethod
-    def add_up(self, payloads: Iterable[Tensor], numel: int) -> Tensor:
-        """Returns a message with the exact sum of payloads of ``numel`` coordinates, whose length varies.
+    def sum_of(self, payloads: Iterable[Tensor], numel: int) -> Sum:
+        """Returns the sum of payloads of ``numel`` coordinates.
 
         Raises:
             ValueError: a payload is not one of such a vector.
         """
 
     @abstractmethod
+    def write_sum(self, total: Sum) -> Tensor:
+        """Returns a message (uint8, its length varies) with all that ranks must know of the sum of all payloads."""
+
+    def add_up(self, payloads: Iterable[Tensor], numel: int) -> Tensor:
+        """Returns the message of the sum of payloads; raises as ``sum_of``."""
+        return self.write_sum(self.sum_of(payloads, numel))
+
+    @abstractmethod
     def decode_mean(self, message: Tensor, vector: Tensor, start: int = 0) -> bool:
-        """Writes the mean over ranks of coordinates whose sum ``add_up`` made; returns False if it is NaN.
+        """Writes the mean over ranks of coordinates whose sum is in a message; returns False if it is NaN.
 
         Raises:
             ValueError: ``message`` is not such a sum.
@@ -107,6 +145,10 @@ class IntegerCompressor(SummedCompressor):
         return self
 
     @property
+    def ready(self) -> bool:
+        return self.scales is not None
+
+    @property
     @abstractmethod
     def width(self) -> int:
         """Bits of an integer on its way out."""
@@ -131,9 +173,9 @@ class IntegerCompressor(SummedCompressor):
     def alignment(self) -> int:
         return integers.BLOCK
 
-    def lay_out(self, sizes: Sequence[int]) -> None:
-        self._stops = list(accumulate(sizes))
-        if self.scales is not None and len(self.scales) not in (1, len(sizes)):
+    def lay_out(self, shapes: Sequence[Shape]) -> None:
+        self._stops = list(accumulate(map(numel, shapes)))
+        if self.scales is not None and len(self.scales) not in (1, len(shapes)):
             self.scales = None
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
@@ -168,7 +210,7 @@ class IntegerCompressor(SummedCompressor):
             return self._uncompressed.is_finite(payload, numel)
         return integers.hold_numbers(payload, self.width, self.most, numel)
 
-    def add_up(self, payloads: Iterable[Tensor], numel: int) -> Tensor:
+    def sum_of(self, payloads: Iterable[Tensor], numel: int) -> Sum:
         sums, finite = None, True
         for payload in payloads:
             self._check_size(payload, self.payload_bytes(numel), numel)
@@ -176,26 +218,39 @@ class IntegerCompressor(SummedCompressor):
                 sums = torch.zeros(numel, dtype=torch.int32, device=payload.device)
             finite &= kernels.for_device(payload.device).add_integers(payload, self.width, self.most, sums)
         assert sums is not None
+        return Sum(sums, finite)
+
+    def write_sum(self, total: Sum) -> Tensor:
+        sums, finite = total
         if not finite:
             return sums.new_full((1,), _NOT_FINITE, dtype=torch.uint8)
-        low, high = (int(end) for end in torch.aminmax(sums)) if numel else (0, 0)
+        low, high = (int(end) for end in torch.aminmax(sums)) if len(sums) else (0, 0)
         largest = max(-low, high)
         self.counts.add(IntegerCounts(largest_sum=largest))
         width = largest.bit_length() + 1 if largest else 0
-        message = sums.new_empty(1 + packed_bytes(width, integers.BLOCK, numel), dtype=torch.uint8)
+        message = sums.new_empty(1 + packed_bytes(width, integers.BLOCK, len(sums)), dtype=torch.uint8)
         message[0] = width
         if width:
             kernels.for_device(sums.device).pack_integers(sums, width, _offset(width), message[1:])
         return message
 
+    def read_sum(self, message: Tensor, numel: int) -> Sum:
+        """Returns the sum of ``numel`` coordinates in a message, so that more can be added.
+
+        Raises:
+            ValueError: ``message`` is not such a sum.
+        """
+        sums = torch.zeros(numel, dtype=torch.int32, device=message.device)
+        width = self._check_sum(message, numel)
+        if width and width != _NOT_FINITE:
+            kernels.for_device(sums.device).add_integers(message[1:], width, _offset(width), sums)
+        return Sum(sums, width != _NOT_FINITE)
+
     def decode_mean(self, message: Tensor, vector: Tensor, start: int = 0) -> bool:
-        width = sum_width(message)
+        width = self._check_sum(message, len(vector))
         if width == _NOT_FINITE:
             vector.fill_(torch.nan)
             return False
-        if width == 1 or width > 32:
-            raise ValueError(f"{self.name}: a sum of integers of {width} bits does not exist")
-        self._check_size(message, 1 + packed_bytes(width, integers.BLOCK, len(vector)), len(vector))
         if width:
             self._deliver(message[1:], width, _offset(width), self.ranks, vector, False, start)
         else:
@@ -273,6 +328,15 @@ class IntegerCompressor(SummedCompressor):
         for first, last, factor in zip([0, *self._stops], self._stops, factors, strict=False):
             if max(first, start) < min(last, stop):
                 yield max(first, start), min(last, stop), factor
+
+    def _check_sum(self, message: Tensor, numel: int) -> int:
+        """Returns the width of a sum's integers, or ``_NOT_FINITE``."""
+        width = sum_width(message)
+        if width != _NOT_FINITE:
+            if width == 1 or width > 32:
+                raise ValueError(f"{self.name}: a sum of integers of {width} bits does not exist")
+            self._check_size(message, 1 + packed_bytes(width, integers.BLOCK, numel), numel)
+        return width
 
     def _check_size(self, payload: Tensor, expected: int, size: int) -> None:
         if len(payload) != expected:

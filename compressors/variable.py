@@ -69,8 +69,8 @@ class Variable(Compressor):
     def alignment(self) -> int:
         return self.bucket_size
 
-    def lay_out(self, sizes: Sequence[int]) -> None:
-        self._sizes = tuple(sizes)
+    def lay_out(self, shapes: Sequence[Shape]) -> None:
+        self._sizes = tuple(map(numel, shapes))
 
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         vector = kernels.readable(vector)

@@ -155,7 +155,7 @@ def _roundtrip(compressor: Compressor, vector: Tensor) -> tuple[Tensor, Tensor, 
 
 def _prepare(compressor: Compressor, vector: Tensor) -> None:
     compressor.lay_out([len(vector)])
-    if isinstance(compressor, SummedCompressor):
+    if isinstance(compressor, SummedCompressor) and compressor.integers is not None:
         compressor.integers.fit(vector)
 
 

@@ -7,6 +7,7 @@ from hvd_qgenx.exchange.base import ConcreteExchange, Exchange
 from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.hierarchical import Hierarchical
 from hvd_qgenx.exchange.integersum import IntegerSum
+from hvd_qgenx.exchange.rounds import Rounds
 from hvd_qgenx.exchange.single_level import single_level
 from hvd_qgenx.exchange.slices import SLICE_BYTES
 from hvd_qgenx.transport import Transport
@@ -16,8 +17,9 @@ LEAST_PER_HOST = 4
 
 
 class Auto(Exchange):
-    """All-reduce where payloads are averaged, integer-sum where they are integers; else hierarchical if there are
-    several hosts with ``LEAST_PER_HOST`` ranks or more on each; else all-gather up to two ranks, two-phase beyond.
+    """All-reduce where payloads are averaged, integer-sum where they are integers, rounds where the compressor has
+    such; else hierarchical if there are several hosts with ``LEAST_PER_HOST`` ranks or more on each; else all-gather
+    up to two ranks, two-phase beyond.
 
     Where this rank's own vector is to be kept, as Q-GenX needs it, hierarchical is never chosen; where vectors must be
     compressed once, for feedback or because of the compressor, neither is two-phase.
@@ -28,6 +30,7 @@ class Auto(Exchange):
         self._adding: dict[Reduction, ConcreteExchange] = {
             "average": AllReduce(transport, slice_bytes),
             "sum": IntegerSum(transport, slice_bytes),
+            "rounds": Rounds(transport, slice_bytes),
         }
         self._single_level = single_level(transport.size)(transport, slice_bytes)
         local = transport.local()

@@ -20,8 +20,14 @@ _CARRIERS: dict[Reduction, str] = {
     "gather": "allgather or two-phase",
     "average": "allreduce",
     "sum": "integer-sum",
+    "rounds": "rounds",
 }
 """Exchanges for compressors of each reduction."""
+_FAULTS: dict[Reduction, str] = {
+    "average": "cannot be averaged",
+    "sum": "are no integers",
+    "rounds": "need no rounds",
+}
 
 
 class Exchange(ABC):
@@ -92,7 +98,7 @@ class ConcreteExchange(Exchange):
     @classmethod
     def check(cls, compressor: Compressor) -> None:
         if cls.reduction not in ("gather", compressor.reduction):
-            fault = "are no integers" if cls.reduction == "sum" else "cannot be averaged"
+            fault = _FAULTS[cls.reduction]
             raise ConfigurationError(f"payloads of {compressor.name} {fault}; use {_CARRIERS[compressor.reduction]}")
         if compressor.shared_randomness and not cls.compresses_once:
             raise ConfigurationError(f"{compressor.name} cannot compress a mean again; use allgather")

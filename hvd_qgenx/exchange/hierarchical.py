@@ -51,10 +51,8 @@ class Hierarchical(ConcreteExchange):
 
     def __init__(self, transport: Transport, slice_bytes: int = SLICE_BYTES) -> None:
         super().__init__(transport, slice_bytes)
-        local, across = transport.local(), transport.across()
-        if local is None or across is None:
-            raise ConfigurationError("hierarchical needs hosts with equal numbers of ranks, and Horovod's process sets")
-        self.local, self.inner = local, single_level(across.size)(across, slice_bytes)
+        self.local, across = two_levels(transport, "hierarchical")
+        self.inner = single_level(across.size)(across, slice_bytes)
 
     def begin(
         self, vector: Tensor, codec: Codec, name: str, options: ExchangeOptions = PLAIN, out: Tensor | None = None
@@ -71,10 +69,10 @@ class Hierarchical(ConcreteExchange):
         own, part, local = transfer.vector[start:stop], transfer.out[start:stop], self.local
         transfer.find_not_finite(start, stop)
         if own.dtype == torch.bfloat16:  # which Horovod cannot add
-            mean = yield _inside(local.all_reduce_mean(own.float(), f"{name}.host"))
+            mean = yield inside_host(local.all_reduce_mean(own.float(), f"{name}.host"))
             part.copy_(mean)
         else:
-            yield _inside(local.all_reduce_mean(own, f"{name}.host", part))
+            yield inside_host(local.all_reduce_mean(own, f"{name}.host", part))
 
         bounds = transfer.codec.cut(start, stop, local.size)
         first, last = bounds[local.rank : local.rank + 2]
@@ -82,7 +80,7 @@ class Hierarchical(ConcreteExchange):
 
         share = transfer.out[first:last].view(torch.uint8)
         sizes = [(hi - lo) * part.element_size() for lo, hi in pairwise(bounds)]
-        shares = yield _inside(local.all_gather(share, sizes, f"{name}.share"))
+        shares = yield inside_host(local.all_gather(share, sizes, f"{name}.share"))
         part.view(torch.uint8).copy_(torch.cat(shares))
         transfer.finite &= bool(torch.isfinite(part).all())
 
@@ -108,6 +106,18 @@ class Hierarchical(ConcreteExchange):
         return SliceCost(work, wire, 4 * machine.negotiation)
 
 
-def _inside(work: Work[Any]) -> Work[Any]:
+def two_levels(transport: Transport, name: str) -> tuple[Transport, Transport]:
+    """Returns the ranks of this host, and those with this rank's number on all hosts, for the exchange of this name.
+
+    Raises:
+        ConfigurationError: there are no such groups.
+    """
+    local, across = transport.local(), transport.across()
+    if local is None or across is None:
+        raise ConfigurationError(f"{name} needs hosts with equal numbers of ranks, and Horovod's process sets")
+    return local, across
+
+
+def inside_host(work: Work[Any]) -> Work[Any]:
     """Returns a collective within the host, which does not use the network."""
     return replace(work, bytes_sent=0)

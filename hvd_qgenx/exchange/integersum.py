@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+from compressors import SummedCompressor
+from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.cost import CodecSpeed, Machine, Ranks, SliceCost, all_gather, all_to_all
 from hvd_qgenx.exchange.pipeline import Steps
 from hvd_qgenx.exchange.transfer import Transfer
@@ -21,10 +23,14 @@ class IntegerSum(TwoPhase):
     compresses_once = True
 
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
-        if transfer.summed.integers.scales is None:
+        channel, compressor = self.channel, transfer.summed
+        if compressor.measures:
+            mine = compressor.measure(transfer.vector[start:stop])
+            everyone = yield channel.all_gather(mine, [len(mine)] * channel.size, f"{name}.measure")
+            compressor.agree(everyone)
+        if not compressor.ready:
             yield from super().reduce(transfer, start, stop, name)
             return
-        channel = self.channel
         bounds = transfer.codec.cut(start, stop, channel.size)
         first, last = bounds[channel.rank : channel.rank + 2]
 
@@ -37,6 +43,9 @@ class IntegerSum(TwoPhase):
         for message, (first, last) in zip(sums, pairwise(bounds), strict=True):
             transfer.put_sum(message, first, last)
 
+    def slices(self, codec: Codec) -> list[int]:
+        return summed_slices(codec, super().slices(codec))
+
     @classmethod
     def slice_cost(cls, machine: Machine, ranks: Ranks, numel: float, codec: CodecSpeed) -> SliceCost:
         """A rank encodes its vector, adds a chunk of all ranks, and decodes all sums.
@@ -48,3 +57,9 @@ class IntegerSum(TwoPhase):
         total = payload + numel * (ranks.total - 1).bit_length() / 8
         wire = all_to_all(machine, ranks, payload / ranks.total) + all_gather(machine, ranks, total / ranks.total)
         return SliceCost(work, wire, 2 * machine.negotiation)
+
+
+def summed_slices(codec: Codec, usual: list[int]) -> list[int]:
+    """Returns the bounds of slices; there is one alone if ranks must compare whole vectors first."""
+    assert isinstance(codec.alone, SummedCompressor)
+    return [0, codec.numel] if codec.alone.measures else usual

@@ -19,7 +19,10 @@ EXCHANGES: Registry[type[Exchange]] = Registry(
         "allgather": "hvd_qgenx.exchange.allgather:AllGather",
         "two-phase": "hvd_qgenx.exchange.twophase:TwoPhase",
         "integer-sum": "hvd_qgenx.exchange.integersum:IntegerSum",
+        "integer-allreduce": "hvd_qgenx.exchange.integerallreduce:IntegerAllReduce",
+        "rounds": "hvd_qgenx.exchange.rounds:Rounds",
         "hierarchical": "hvd_qgenx.exchange.hierarchical:Hierarchical",
+        "hierarchical-sum": "hvd_qgenx.exchange.hierarchicalsum:HierarchicalSum",
     },
 )
 NAMES = tuple(EXCHANGES)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from compressors import SummedCompressor
+from compressors.rounds import Averaged
 from hvd_qgenx.exchange.codec import Codec, Keys
 from hvd_qgenx.exchange.report import Report
 
@@ -156,6 +157,16 @@ class Transfer:
         with self.report.clock("decode"):
             self.finite &= self.summed.decode_mean(message, self.out[start:stop], start)
 
+    def put_averaged(self, averaged: Averaged, start: int, stop: int) -> None:
+        """Takes the outcome of a range's rounds."""
+        self.finite &= bool(torch.isfinite(averaged.mean).all())
+        part = self.vector[start:stop]
+        if self.options.measure_error:
+            self._measure_error(averaged.own, part)
+        if self.own is not None:
+            self.own[start:stop].copy_(averaged.own)
+        self.out[start:stop].copy_(averaged.mean)
+
     def find_not_finite(self, start: int, stop: int) -> None:
         """Records the coordinates of a range at which this rank's vector holds Inf or NaN."""
         bad = torch.isfinite(self.vector[start:stop]).logical_not().nonzero()
@@ -171,5 +182,8 @@ class Transfer:
         decoded = torch.empty_like(part) if self.own is None else self.own[start:stop]
         self.codec.decode(payload, start, decoded)
         if self.options.measure_error:
-            self.report.squared_error += float((decoded - part).double().square().sum())
-            self.report.squared_norm += float(part.double().square().sum())
+            self._measure_error(decoded, part)
+
+    def _measure_error(self, decoded: Tensor, part: Tensor) -> None:
+        self.report.squared_error += float((decoded - part).double().square().sum())
+        self.report.squared_norm += float(part.double().square().sum())

@@ -39,7 +39,7 @@ def measure(compressor: Compressor, tensors: Sequence[Tensor], draws: int = 3) -
         draws: compressions that the error is averaged over.
     """
     vector = torch.cat([tensor.flatten() for tensor in tensors])
-    compressor.lay_out([tensor.numel() for tensor in tensors])
+    compressor.lay_out([tensor.shape for tensor in tensors])
     if compressor.learner is not None:
         compressor.learner.apply(compressor.learner.fit([compressor.learner.observe(vector)]))
     if isinstance(compressor, IntegerCompressor):

@@ -202,7 +202,7 @@ def flatten(names: Mapping[Tensor, str], compression: Compressor) -> list[FlatGr
             buffers[dtype, device, None].update(buffers.pop((dtype, device, kind)))
     for segments in buffers.values():
         for compressor, members in segments.values():
-            compressor.lay_out([parameter.numel() for parameter in members])
+            compressor.lay_out([parameter.shape for parameter in members])
     return [FlatGradients(list(segments.values()), names) for segments in buffers.values()]
 
 

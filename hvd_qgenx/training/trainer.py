@@ -105,7 +105,8 @@ class Trainer:
     def integers(self) -> list[IntegerCompressor]:
         """The optimizers' compressors that send integers."""
         parts = (optimizer.compression.inner for optimizer in self.optimizers)
-        return [part.integers for part in parts if isinstance(part, SummedCompressor)]
+        found = (part.integers for part in parts if isinstance(part, SummedCompressor))
+        return [compressor for compressor in found if compressor is not None]
 
     def integer_facts(self) -> dict[str, float]:
         """Returns facts about the integers that this rank has sent since the last call; empty if it sends none."""

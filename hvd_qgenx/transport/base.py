@@ -64,6 +64,10 @@ class Transport(ABC):
         """
 
     @abstractmethod
+    def all_reduce_sum(self, tensor: Tensor, name: str) -> Work[Tensor]:
+        """Returns the sum over ranks of an int32 tensor; it must fit. Sends 2 (K - 1) / K of the buffer: a ring."""
+
+    @abstractmethod
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
         """Gathers the 1-D tensors of all ranks, in rank order; ``sizes[k]`` is the length of rank k's.
 

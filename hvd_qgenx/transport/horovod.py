@@ -61,6 +61,11 @@ class Horovod(Transport):
         handle = _allreduce_async(tensor, mean, name, op, scale, 1.0, self.process_set)
         return Work(self._wait(handle, name), self._ring_bytes(tensor))
 
+    def all_reduce_sum(self, tensor: Tensor, name: str) -> Work[Tensor]:
+        total = torch.empty_like(tensor)
+        handle = _allreduce_async(tensor, total, name, hvd.Sum, 1.0, 1.0, self.process_set)
+        return Work(self._wait(handle, name), self._ring_bytes(tensor))
+
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
         sent = with_length(tensor) if sizes is None else tensor
         wait = self._wait(hvd.allgather_async(sent, name=name, process_set=self.process_set), name)

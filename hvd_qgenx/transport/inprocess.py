@@ -93,6 +93,10 @@ class InProcess(Transport):
 
         return Work(wait, self._ring_bytes(tensor))
 
+    def all_reduce_sum(self, tensor: Tensor, name: str) -> Work[Tensor]:
+        collect = self._share(tensor.clone(), name)
+        return Work(lambda: sum_in_order(collect()), self._ring_bytes(tensor))
+
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
         return Work(self._share(tensor.clone(), name), self._gather_bytes(tensor, sizes))
 

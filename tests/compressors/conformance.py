@@ -21,7 +21,7 @@ TOGETHER = {"levels": {"bits", "level_set"}, "intsgd": {"scale_from", "alpha", "
 SHARING = {"variable"}
 """Compressors whose buckets share a budget."""
 
-DETERMINISTIC = {"none", "fp16", "topk", "sign"}
+DETERMINISTIC = {"none", "fp16", "topk", "sign", "vote", "powersgd", "dgc"}
 """Compressors without random numbers."""
 
 LEAST = {"natural": 2.0**-100}
@@ -58,12 +58,13 @@ def make(configuration: tuple[str, dict[str, int | float | str]], **more: int) -
     Integers get a scale at once, without which they would not be.
     """
     name, values = configuration
-    if name == "intsgd":
-        values = {"first_scale": 1.0, **values}
     for field in parameters.fields(compressors.get(name)):
         if field.name == "bucket_size":
             values = {"bucket_size": min(field.metadata["choices"] or [LENGTH]), **values}
-    return compressors.make(name, **values, **more)
+    made = compressors.make(name, **values, **more)
+    if isinstance(made, IntegerCompressor) and not made.ready:
+        made.set_scales([1.0])
+    return made
 
 
 def distributions() -> dict[str, Tensor]:
