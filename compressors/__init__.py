@@ -14,6 +14,7 @@ from compressors.base import Compressor, Context, Reduction
 from compressors.coded import Coded
 from compressors.coded_integers import CodedIntegers, with_coding
 from compressors.coding import CorruptPayloadError
+from compressors.dgc import DGC
 from compressors.dither import Dither
 from compressors.exempt import Exempt
 from compressors.fingerprint import fingerprint
@@ -41,6 +42,7 @@ from compressors.variable import Variable
 from compressors.vote import Vote
 
 __all__ = [
+    "DGC",
     "AdaptiveLevels",
     "BucketQuantizer",
     "Coded",

@@ -63,6 +63,8 @@ class Compressor(ABC):
     """Largest share of the squared error that is bias, for a compressor that is only nearly unbiased."""
     shared_randomness: ClassVar[bool] = False
     """Do ranks draw the same random numbers? Then their errors do not average out."""
+    masks: ClassVar[bool] = False
+    """Does the momentum of coordinates that are sent begin anew, where it is applied before the exchange?"""
     exact_size: ClassVar[bool] = True
     """Is ``payload_bytes`` exact? If not it is an upper bound, and payloads of ranks differ in length."""
 

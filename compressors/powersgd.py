@@ -87,7 +87,7 @@ class PowerSGD(RoundsCompressor):
 
     unbiased = False
 
-    matrix_rank: int = parameter(4, "Rank of the approximations.", low=1, high=256)
+    matrix_rank: int = parameter(4, "Rank of the approximations.", low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from typing import ClassVar
 
 import torch
@@ -27,6 +27,9 @@ class Memory(ABC):
     count: ClassVar[int]
     """Vectors that it remembers."""
 
+    needs_own = True
+    """Must the exchange keep this rank's vector as it was decoded?"""
+
     def __init__(self, vector: Tensor, codec: Codec) -> None:
         self.vectors = [torch.zeros_like(vector) for _ in range(self.count)]
         self._compressed = [(start, stop) for compressor, start, stop in codec.segments if compressor.name != "none"]
@@ -40,22 +43,23 @@ class Memory(ABC):
         """Returns this rank's vector as the others know it, from what it has sent, decoded."""
         return sent
 
-    def after(self, vector: Tensor, sent: Tensor, mean: Tensor) -> None:
+    def after(self, vector: Tensor, sent: Tensor | None, mean: Tensor) -> None:
         """Completes the mean and remembers, once all is exchanged.
 
         Args:
             vector: what was to be sent, as ``before`` has made it.
-            sent: the same as it was decoded.
+            sent: the same as it was decoded; None unless ``needs_own``.
             mean: that of all ranks.
         """
+        assert sent is not None
         for lo, hi in self._compressed:
             self._remember(vector[lo:hi], sent[lo:hi], mean[lo:hi], lo, hi)
 
-    @abstractmethod
-    def _change(self, part: Tensor, start: int, stop: int) -> None: ...
+    def _change(self, part: Tensor, start: int, stop: int) -> None:
+        raise NotImplementedError
 
-    @abstractmethod
-    def _remember(self, vector: Tensor, sent: Tensor, mean: Tensor, start: int, stop: int) -> None: ...
+    def _remember(self, vector: Tensor, sent: Tensor, mean: Tensor, start: int, stop: int) -> None:
+        raise NotImplementedError
 
     def _pieces(self, start: int, stop: int) -> list[tuple[int, int]]:
         bounds = [(max(lo, start), min(hi, stop)) for lo, hi in self._compressed]

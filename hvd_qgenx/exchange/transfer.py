@@ -77,7 +77,6 @@ class Transfer:
     def remember(self) -> None:
         """Lets the memory complete the mean, once all ranges are exchanged; Inf or NaN leaves no trace in it."""
         if self.memory is not None and self.finite:
-            assert self.own is not None
             self.memory.after(self.vector, self.own, self.out)
 
     def encode(self, bounds: Sequence[int]) -> tuple[Tensor, list[int]]:

@@ -39,6 +39,13 @@ class FlatBuffer:
         start, stop = self.spans[parameter]
         return vector[start:stop].as_strided(parameter.shape, gradient_strides(parameter))
 
+    def values(self, start: int, stop: int) -> Iterator[tuple[int, int, Tensor]]:
+        """Yields the parameters' own values between two places of the vector, piece by piece, in its order."""
+        for parameter, (first, last) in self.spans.items():
+            lo, hi = max(first, start), min(last, stop)
+            if lo < hi:
+                yield lo, hi, _in_memory_order(parameter)[lo - first : hi - first]
+
     def owners(self, places: Iterable[int]) -> set[Tensor]:
         """Returns the parameters that these coordinates of the vector belong to."""
         places = list(places)
@@ -214,6 +221,14 @@ def gradient_strides(parameter: Tensor) -> tuple[int, ...]:
     """
     dense = torch.empty_like(parameter, device="meta", memory_format=torch.preserve_format)
     return dense.stride() if dense.stride() == parameter.stride() else torch.empty(dense.shape, device="meta").stride()
+
+
+def _in_memory_order(parameter: Tensor) -> Tensor:
+    """Returns a parameter's values, 1-D, in the order in which its gradient lies in memory."""
+    values = parameter.detach()
+    if gradient_strides(parameter) != values.stride():
+        values = values.contiguous()
+    return values.as_strided((values.numel(),), (1,), values.storage_offset())
 
 
 def _layout(parameter: Tensor) -> tuple[object, ...]:

@@ -1,5 +1,6 @@
 """Any torch optimizer, with gradients averaged over ranks through a compressor."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from compressors import Compressor, LevelUpdate
+from compressors.integers import squared_norm
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import Exchange, ExchangeOptions, Pipeline, Report
@@ -49,6 +51,8 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
     transport: Transport | None = None,
     feedback: str = "none",
     shift_rate: float = 1.0,
+    local_momentum: bool = False,
+    local_clip: float = 0.0,
 ) -> Any:
     """Makes ``optimizer`` average its gradients over all ranks before it moves.
 
@@ -81,10 +85,15 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
         transport: for an exchange given by name; default: Horovod, which is initialized if need be.
         feedback: ``error`` for error feedback, ``shift`` for DIANA's shifts, or ``none``; see ``exchange.feedback``.
         shift_rate: rate at which shifts follow; for a compressor of relative variance w at most 1 / (1 + w).
+        local_momentum: apply the momentum and weight decay of ``torch.optim.SGD`` before the exchange, to each rank's
+            own gradient, instead of to the mean.
+        local_clip: over the square root of the number of ranks the largest norm of a rank's own gradient, which is
+            scaled down to it before anything else; 0: any. Gradients are then exchanged once all are computed.
 
     Raises:
         ConfigurationError: names do not fit, ranks disagree on parameters or compression, the optimizer is
-            distributed already, or an argument of Horovod's is not supported.
+            distributed already, an argument of Horovod's is not supported, or ``local_momentum`` with another optimizer
+            than SGD.
     """
     check_groups(num_groups, groups)
     total, passes = is_sum(op, gradient_predivide_factor), check_passes(backward_passes_per_step)
@@ -93,8 +102,9 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
         exchange = exchanges.make(exchange, transport or transport_of(process_set))
     step = _Distributed.exchange_and_step
     wrapped = wrap(optimizer, _Distributed, *exchange.transport.optimizer_bases(), step=step)
-    memories = Memories(feedback, shift_rate)
+    memories = Memories(feedback, shift_rate, local_momentum)
     wrapped._distribute(given_names(named_parameters), compressor, passes, exchange, total, sparse_as_dense, memories)
+    wrapped.local_clip, wrapped.overlap = local_clip, not local_clip
     return wrapped
 
 
@@ -125,6 +135,8 @@ class _Distributed(Wrapper):
         on by default, with a warning, as it does in torch."""
         self.overlap = True
         """Exchange gradients as backward computes them; otherwise, when ``step`` or the like is called."""
+        self.local_clip = 0.0
+        """Over the square root of the number of ranks, the largest norm of this rank's own gradient; 0: any."""
         self.update_levels_next = False
         """Let a compressor that learns fit its levels to the next gradients, before they are exchanged; once."""
         self.level_update: LevelUpdate | None = None
@@ -136,9 +148,9 @@ class _Distributed(Wrapper):
         self.sparse_as_dense = sparse_as_dense
         """Exchange sparse gradients as dense ones."""
         self._memories = memories
-        if memories.kind != "none" and (isinstance(self, WorkerAware) or hasattr(self._base, "extrapolation")):
+        if memories.feedback != "none" and (isinstance(self, WorkerAware) or hasattr(self._base, "extrapolation")):
             warnings.warn(
-                f"feedback {memories.kind!r} with {self._base.__name__}: its theory covers one gradient a step, "
+                f"feedback {memories.feedback!r} with {self._base.__name__}: its theory covers one gradient a step, "
                 "not extra-gradient steps or sums over workers",
                 stacklevel=4,
             )
@@ -167,9 +179,9 @@ class _Distributed(Wrapper):
         names = {parameter: self._parameter_names[parameter] for parameter in taken if parameter not in self._sparse}
         self._buffers = flatten(names, self.compression)
         self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
-        self._memories.lay_out(self._buffers)
+        self._memories.lay_out(self._buffers, self.param_groups)
         self._exchanges = [
-            self.exchange.resolve(buffer.codec, self._keeps_own(buffer), self._memories.of(buffer) is not None)
+            self.exchange.resolve(buffer.codec, self._keeps_own(buffer), self._memories.needs_own(buffer))
             for buffer in self._buffers
         ]
         slices = [chosen.slices(buffer.codec) for chosen, buffer in zip(self._exchanges, self._buffers, strict=True)]
@@ -208,11 +220,12 @@ class _Distributed(Wrapper):
 
     def _begin(self, background: Executor | None) -> Pipeline:
         """Prepares the exchange of all flat buffers; none is sent yet."""
+        self._memories.check(self.param_groups)
         self._scales.before_exchange()
-        pipeline = Pipeline(background)
+        pipeline, scale = Pipeline(background), self._scale * self._clipping()
         for number, (buffer, exchange) in enumerate(zip(self._buffers, self._exchanges, strict=True)):
             buffer.unwatch()
-            options = ExchangeOptions(self._scale, self.measure_error, self._keeps_own(buffer))
+            options = ExchangeOptions(scale, self.measure_error, self._keeps_own(buffer))
             memory = self._memories.of(buffer)
             out = buffer.other if background or memory else None
             transfer = exchange.begin(buffer.unwatched, buffer.codec, f"{self._name}.{number}", options, out)
@@ -222,7 +235,15 @@ class _Distributed(Wrapper):
 
     def _keeps_own(self, buffer: FlatGradients) -> bool:
         """Tells if this rank's own gradients, as the others decode them, are wanted."""
-        return isinstance(self, WorkerAware) or self._memories.of(buffer) is not None
+        return isinstance(self, WorkerAware) or self._memories.needs_own(buffer)
+
+    def _clipping(self) -> float:
+        """Returns the factor that clips this rank's own gradient; 1 also if it holds Inf or NaN."""
+        if not self.local_clip:
+            return 1.0
+        norm = math.sqrt(sum(squared_norm(buffer.vector) for buffer in self._buffers)) * self._scale
+        limit = self.local_clip / math.sqrt(self.exchange.transport.size)
+        return limit / norm if math.isfinite(norm) and norm > limit else 1.0
 
     def synchronize(self) -> None:
         """Replaces the gradients by their means over all ranks, the same bits on each.
@@ -290,7 +311,10 @@ class _Distributed(Wrapper):
         """Exchanges the gradients that lie in no buffer: sparse ones, and those of parameters that were just thawed."""
         for number, parameter in enumerate(self._sparse):
             self._exchange_rows(parameter, f"{self._name}.sparse.{number}")
-        if thawed := [parameter for parameter in self._left_out if parameter.requires_grad]:
+        thawed = [parameter for parameter in self._left_out if parameter.requires_grad]
+        if thawed and "momentum" in self._memories.kind:
+            raise ConfigurationError("local_momentum needs all parameters from the start; unfreeze them before")
+        if thawed:
             for number, parameter in enumerate(thawed):
                 self._exchange_thawed(parameter, f"{self._name}.thawed.{number}")
             self._lay_out()
@@ -324,7 +348,9 @@ class _Distributed(Wrapper):
         self._lone_step.settle(taken for taken, _ in everyone)
         sparse = {name for _, names in everyone for name in names}
         if sparse and self._memories.kind != "none":
-            raise ConfigurationError("sparse gradients have no feedback; exchange them with sparse_as_dense=True")
+            raise ConfigurationError(
+                "sparse gradients have no feedback or local momentum; exchange them with sparse_as_dense=True"
+            )
         if sparse:
             self._sparse = {parameter: name for parameter, name in self._parameter_names.items() if name in sparse}
             self._lay_out()

@@ -1,8 +1,8 @@
-"""The memories of error feedback, or of shifts, of an optimizer's buffers."""
+"""The memories of an optimizer's buffers: of error feedback, shifts, or momentum before the exchange."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -11,33 +11,59 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import feedback
 from hvd_qgenx.exchange.feedback import Memory
 from hvd_qgenx.optim.buffers import FlatGradients
+from hvd_qgenx.optim.local_momentum import LocalMomentum, check_taken_over, take_over
 
 
 class Memories:
     """One memory for every buffer that is compressed; they stay with their parameters when buffers are made anew.
 
     Args:
-        kind: ``none``, ``error`` or ``shift``.
+        feedback: ``none``, ``error`` or ``shift``.
         rate: that of shifts.
+        momentum: apply SGD's momentum and weight decay before the exchange.
     """
 
-    def __init__(self, kind: str, rate: float) -> None:
-        self.kind, self._rate = kind, rate
+    def __init__(self, feedback: str, rate: float, momentum: bool = False) -> None:
+        self.feedback, self._rate, self._momentum = feedback, rate, momentum
         self._of: dict[FlatGradients, Memory] = {}
 
-    def lay_out(self, buffers: Iterable[FlatGradients]) -> None:
-        """Makes memories for buffers; parameters keep what was remembered of them."""
+    @property
+    def kind(self) -> str:
+        """Names what is remembered; ``none`` if nothing is."""
+        names = [name for name, there in (("momentum", self._momentum), (self.feedback, True)) if there]
+        return "+".join(name for name in names if name != "none") or "none"
+
+    def lay_out(self, buffers: Iterable[FlatGradients], groups: Sequence[dict[str, Any]]) -> None:
+        """Makes memories for buffers; parameters keep what was remembered of them.
+
+        Raises:
+            ConfigurationError: momentum cannot be taken over from these parameter groups.
+        """
         before = self._parts()
+        rules = take_over(groups) if self._momentum else None
         self._of = {}
         for buffer in buffers:
-            memory = feedback.make(self.kind, self._rate, buffer.vector, buffer.codec)
+            memory = feedback.make(self.feedback, self._rate, buffer.vector, buffer.codec)
+            if rules is not None:
+                masked = any(compressor.masks for compressor, _, _ in buffer.codec.segments)
+                memory = LocalMomentum(buffer, rules, memory, masked)
             if memory is not None:
                 self._of[buffer] = memory
         self._put(before)
 
+    def check(self, groups: Sequence[dict[str, Any]]) -> None:
+        """Raises ConfigurationError if momentum would be applied twice."""
+        if self._momentum:
+            check_taken_over(groups)
+
     def of(self, buffer: FlatGradients) -> Memory | None:
         """Returns the memory of a buffer, if it has one."""
         return self._of.get(buffer)
+
+    def needs_own(self, buffer: FlatGradients) -> bool:
+        """Tells if a buffer's memory must know what this rank has sent."""
+        memory = self._of.get(buffer)
+        return memory is not None and memory.needs_own
 
     def state(self, names: Mapping[Tensor, str]) -> dict[str, Any]:
         """Returns what is remembered, by the names of parameters."""

@@ -221,6 +221,11 @@ class Config:
         return {name: getattr(self, name) for name in self.method.settings if name in declared(type(self))}
 
     @property
+    def local_rules(self) -> dict[str, Any]:
+        """Arguments of ``DistributedOptimizer`` for what happens to a rank's own gradient before it is exchanged."""
+        return {}
+
+    @property
     def level_schedule(self) -> Schedule:
         """When the levels of a compressor adapt."""
         return Schedule(milestones(self.levels_at, "levels_at"), self.levels_every)

@@ -13,8 +13,8 @@ def resized(state: dict[str, Any], ranks: int) -> dict[str, Any]:
     own, rank k keeps that of the former rank k; that of ranks that are no more is dropped. A new rank gets
     the compressor's state of rank 0, its levels among it, with a random stream of its own, and no more:
     its counts of bytes and seconds begin at zero, an optimizer that remembers a worker's own gradient takes
-    it for zeros, and a task has no state of this rank alone (``Task.local_state``). A new rank has no error memory;
-    shifts, whose mean all ranks know, begin at zero on all.
+    it for zeros, and a task has no state of this rank alone (``Task.local_state``). Error memories and momentum
+    of a new rank are zero; shifts, whose mean all ranks know, begin at zero on all.
     """
     kept = [_without_shifts(each) for each in state["ranks"][:ranks]]
     new = [_newcomer(kept[0], rank) for rank in range(len(kept), ranks)]
@@ -24,7 +24,7 @@ def resized(state: dict[str, Any], ranks: int) -> dict[str, Any]:
 def _without_shifts(rank: dict[str, Any]) -> dict[str, Any]:
     kind = {"optimizers": [dict(each) for each in rank["optimizers"]]}
     for each in kind["optimizers"]:
-        if each.get("memory", {}).get("kind") == "shift":
+        if "shift" in each.get("memory", {}).get("kind", ""):
             del each["memory"]
     return {**rank, **kind}
 

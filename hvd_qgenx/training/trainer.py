@@ -193,6 +193,7 @@ class Trainer:
             transport=self.transport,
             feedback=self.config.feedback,
             shift_rate=self.config.shift_rate,
+            **self.config.local_rules,
         )
         optimizer.raise_on_divergence = True
         return optimizer

@@ -17,6 +17,7 @@ from hvd_qgenx.training.settings import Role, declared, redeclared, setting
 MODEL, STEP_SIZE, EVALUATION = "Model", "Step size", "Evaluation"
 
 CONSTANT, MULTISTEP, COSINE, ONE_CYCLE = SCHEDULES = ("constant", "multistep", "cosine", "one-cycle")
+AFTER, BEFORE = PLACES = ("after", "before")
 SCALINGS = ("none", "linear", "sqrt")
 
 RATES = {
@@ -77,6 +78,20 @@ class ClassifyConfig(ImageConfig):
     )
     clip_norm: float = setting(
         0.0, "Largest norm of the mean gradient, which is scaled down to it; 0: any.", TRAINING, limits="[0, inf)"
+    )
+    momentum_place: str = setting(
+        AFTER,
+        "Momentum and weight decay of sgd act on the mean gradient, after the exchange, or on each rank's own, before.",
+        TRAINING,
+        choices=PLACES,
+        role=STUDIED,
+    )
+    local_clip_norm: float = setting(
+        0.0,
+        "Over the square root of the number of ranks, the largest norm of a rank's own gradient, which is scaled down "
+        "to it before anything else; 0: any.",
+        TRAINING,
+        limits="[0, inf)",
     )
     accumulation: int = setting(
         1, "Parts of a batch whose gradients are accumulated before an exchange.", TRAINING, limits="[1, inf)"
@@ -140,11 +155,22 @@ class ClassifyConfig(ImageConfig):
             raise ConfigurationError(
                 f"a {self.accumulation}th of a batch of {self.batch_size} cannot be split over {ranks} ranks"
             )
+        self._check_momentum()
         self._check_split()
         self._check_step_size()
         for weights in self.scored_weights:
             if weights not in WEIGHTS:
                 raise ConfigurationError(unknown("weights", weights, WEIGHTS))
+
+    @property
+    def local_rules(self) -> dict[str, Any]:
+        return {"local_momentum": self.momentum_place == BEFORE, "local_clip": self.local_clip_norm}
+
+    def _check_momentum(self) -> None:
+        if self.momentum_place == BEFORE and self.optimizer != "sgd":
+            raise ConfigurationError(f"momentum_place before is for --optimizer sgd, not {self.optimizer}")
+        if self.momentum_place == BEFORE and self.dampening:
+            raise ConfigurationError("momentum_place before has no dampening; leave it out")
 
     def _check_split(self) -> None:
         if self.dirichlet_alpha != declared(type(self))["dirichlet_alpha"].default and self.split != "dirichlet":
