@@ -31,6 +31,7 @@ DEFAULT = (
     type=click.Path(path_type=Path),
     help="A .pt or .npy file, as `gan --gradients-at` saves; repeatable.  [default: --distribution gaussian]",
 )
+@click.option("--mean", "as_ranks", is_flag=True, help="The files are gradients of ranks: measure their mean's error.")
 @click.option("--distribution", "names", multiple=True, help=f"One of {', '.join(DISTRIBUTIONS)}; repeatable.")
 @click.option("--compressor", "specs", multiple=True, default=DEFAULT, help="NAME or NAME:PARAMETER=VALUE; repeatable.")
 @click.option("--bits", multiple=True, type=options.number, default=(2, 3, 4, 8), show_default=True, help="Repeatable.")
@@ -48,13 +49,18 @@ def measure_command(**values: Any) -> None:
       hvd-qgenx gan --dataset cifar10 --compressor none --updates 100 --gradients-at 10,50,100 --out runs/g
       hvd-qgenx measure --gradients runs/g/gradients/000010.pt --gradients runs/g/gradients/000100.pt --bits 2.5
 
+    Every rank of a run saves its own gradients; --mean compresses each, and compares the mean with the exact one:
+
+    \b
+      hvd-qgenx measure --mean --gradients runs/g/gradients/000100.pt --gradients runs/g/gradients/000100-rank1.pt
+
     As in a run, tensors with one dimension or fewer than 256 elements are left out: they are sent as they
     are. Writes measure.csv and measure.png.
     """
     from tqdm import tqdm
 
     from hvd_qgenx.levels import costs, measure_figure
-    from hvd_qgenx.levels.measure import measure
+    from hvd_qgenx.levels.measure import measure_mean
     from hvd_qgenx.runs import RunFolder
 
     with exit_codes():
@@ -66,7 +72,7 @@ def measure_command(**values: Any) -> None:
         folder.create({**values, "files": [str(path) for path in values["files"]], "out": str(folder.path)})
         todo = [(source, *one) for source in vectors for one in made]
         found = {
-            (source, name, setting): measure(compressor.for_rank(0), vectors[source], values["draws"])
+            (source, name, setting): measure_mean(compressor.for_rank(0), vectors[source], values["draws"])
             for source, name, setting, compressor in tqdm(todo, "measuring", leave=False, delay=1)
         }
         costs.write_csv(found, folder.path / "measure.csv")
@@ -75,10 +81,13 @@ def measure_command(**values: Any) -> None:
         click.echo(table if values["as_json"] else f"{table}table and picture in {folder.path}")
 
 
-def _sources(values: dict[str, Any]) -> "dict[str, list[Tensor]]":
-    """Returns the tensors to compress, by the name of their distribution or file."""
+def _sources(values: dict[str, Any]) -> "dict[str, list[list[Tensor]]]":
+    """Returns the tensors that each rank compresses, by the name of their distribution or file."""
     from hvd_qgenx.levels import sources
 
+    if values["as_ranks"]:
+        return {f"mean of {len(values['files'])} ranks": sources.read_ranks(values["files"], values["player"])}
+
     names = values["names"] or (() if values["files"] else ("gaussian",))
-    drawn = {name: [sources.draw(name, values["seed"])] for name in names}
-    return drawn | {str(path): sources.read_compressible(path, values["player"]) for path in values["files"]}
+    drawn = {name: [[sources.draw(name, values["seed"])]] for name in names}
+    return drawn | {str(path): [sources.read_compressible(path, values["player"])] for path in values["files"]}

@@ -38,23 +38,40 @@ def measure(compressor: Compressor, tensors: Sequence[Tensor], draws: int = 3) -
         tensors: not all zero.
         draws: compressions that the error is averaged over.
     """
-    vector = torch.cat([tensor.flatten() for tensor in tensors])
-    compressor.lay_out([tensor.shape for tensor in tensors])
-    if compressor.learner is not None:
-        compressor.learner.apply(compressor.learner.fit([compressor.learner.observe(vector)]))
-    if isinstance(compressor, IntegerCompressor):
-        compressor.fit(vector)
+    return measure_mean(compressor, [tensors], draws)
+
+
+def measure_mean(compressor: Compressor, ranks: Sequence[Sequence[Tensor]], draws: int = 3) -> Cost:
+    """Measures the mean over ranks of vectors that are compressed as in a run, each by its rank, once.
+
+    Args:
+        compressor: copies of it are used, but by a single rank, which changes its state.
+        ranks: every rank's tensors, of the same shapes; their mean is not all zero.
+        draws: compressions that the error is averaged over.
+    """
+    vectors = [torch.cat([tensor.flatten() for tensor in tensors]) for tensors in ranks]
+    mean = torch.stack(vectors).double().mean(0)
+    alone = len(ranks) == 1
+    everyone = [compressor] if alone else [compressor.for_rank(rank, ranks=len(ranks)) for rank in range(len(ranks))]
+    for one in everyone:
+        one.lay_out([tensor.shape for tensor in ranks[0]])
+        if one.learner is not None:
+            one.learner.apply(one.learner.fit([one.learner.observe(vector) for vector in vectors]))
+        if isinstance(one, IntegerCompressor):
+            one.fit(vectors[0] if alone else mean.float())
     errors = []
     for _ in range(draws):
-        payload, context = compressor.compress(vector)
-        errors.append(float((compressor.decompress(payload, context) - vector).double().square().sum()))
-    size = len(vector)
+        decoded = torch.zeros_like(mean)
+        for one, vector in zip(everyone, vectors, strict=True):
+            payload, context = one.compress(vector)
+            decoded += one.decompress(payload, context).double() / len(ranks)
+        errors.append(float((decoded - mean).square().sum()))
+    size = len(mean)
     huffman = entropy = None
-    if isinstance(compressor, BucketQuantizer):
-        huffman = 8 * Coded(compressor, "huffman").compress(vector)[0].nbytes / size
-        entropy = _entropy(compressor, payload, size)
-    error = float(np.mean(errors)) / float(vector.double().square().sum())
-    return Cost(error, 8 * payload.nbytes / size, huffman, entropy)
+    if isinstance(one, BucketQuantizer):
+        entropy = _entropy(one, payload, size)
+        huffman = 8 * Coded(one, "huffman").compress(vector)[0].nbytes / size
+    return Cost(float(np.mean(errors)) / float(mean.square().sum()), 8 * payload.nbytes / size, huffman, entropy)
 
 
 def _entropy(compressor: BucketQuantizer, payload: Tensor, size: int) -> float:

@@ -1,5 +1,6 @@
 """Vectors to fit levels to: drawn from a named distribution, or gradients saved from a run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,22 @@ def read_compressible(path: Path, player: str | None = None) -> list[Tensor]:
     if not any(tensor.any() for tensor in kept):
         raise ConfigurationError(f"{path} holds no tensor to compress; see --player, or give another file")
     return kept
+
+
+def read_ranks(paths: Sequence[Path], player: str | None = None) -> list[list[Tensor]]:
+    """Reads the tensors of several ranks, a file each, as ``read_compressible`` does.
+
+    Raises:
+        ConfigurationError: there are fewer than two files, or their tensors differ in shape; or as
+            ``read_compressible`` does.
+    """
+    if len(paths) < 2:
+        raise ConfigurationError("a mean is that of several ranks; give each rank's --gradients file")
+    found = [read_compressible(path, player) for path in paths]
+    for path, tensors in zip(paths, found, strict=True):
+        if [tensor.shape for tensor in tensors] != [tensor.shape for tensor in found[0]]:
+            raise ConfigurationError(f"{path} has tensors of other shapes than {paths[0]}; all must be of one run")
+    return found
 
 
 def _load(path: Path) -> Any:

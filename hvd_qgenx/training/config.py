@@ -133,7 +133,7 @@ class Config:
         may_change=True,
     )
     gradients_at: str = setting(
-        "", "Updates whose gradients rank 0 saves before compression, like 10,100.", RUN, may_change=True
+        "", "Updates whose gradients every rank saves before compression, like 10,100.", RUN, may_change=True
     )
 
     def __post_init__(self) -> None:

@@ -146,10 +146,11 @@ class Run:
     def _gradient_file(self) -> Path | None:
         """Returns the file for this rank's gradients of the next move; None if they are not saved."""
         update, move = divmod(self.trainer.move, self.config.moves_per_update)
-        if not self.writes or move or update + 1 not in self._gradients_at:
+        if move or update + 1 not in self._gradients_at:
             return None
-        self.folder.gradients.mkdir(exist_ok=True)
-        return self.folder.gradients / f"{update + 1:06d}.pt"
+        self.folder.gradients.mkdir(parents=True, exist_ok=True)
+        rank = self.trainer.transport.rank
+        return self.folder.gradients / f"{update + 1:06d}{f'-rank{rank}' if rank else ''}.pt"
 
     def _progress_bar(self) -> Any:
         terminal = sys.stderr.isatty()

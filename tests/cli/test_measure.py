@@ -84,3 +84,39 @@ def test_a_file_without_anything_to_compress(tmp_path):
     result = call("--out", tmp_path / "run", "--gradients", tmp_path / "few.pt")
     assert result.exit_code == 2
     assert "holds no tensor to compress" in result.stderr
+
+
+class TestMeans:
+    """--mean: files are the gradients of ranks."""
+
+    @staticmethod
+    def files(tmp_path, count: int = 3) -> list[object]:
+        random = torch.Generator().manual_seed(1)
+        paths = [tmp_path / f"000010-rank{rank}.pt" for rank in range(count)]
+        for path in paths:
+            torch.save({"a.weight": torch.randn(200, 300, generator=random), "a.bias": torch.ones(9)}, path)
+        return [word for path in paths for word in ("--gradients", path)]
+
+    def test_correlated_rounding_lowers_the_error_of_the_mean(self, tmp_path):
+        specs = ("minmax", "minmax:rounding=random", "intsgd", "intsgd:rounding=random", "dither")
+        words = [word for spec in specs for word in ("--compressor", spec)]
+        found = rows(tmp_path / "run", "--mean", *self.files(tmp_path), *words, "--bits", 4)
+        errors = [row["error"] for row in found.values()]
+        assert errors[1] / errors[0] == pytest.approx(1.8, rel=0.05)
+        assert errors[3] / errors[2] == pytest.approx(1.8, rel=0.05)
+        assert errors[3] == pytest.approx(1 / 3, rel=0.05)
+        alone = measure(compressors.make("dither", bits=4), [torch.randn(200, 300)])
+        assert errors[4] == pytest.approx(alone.error, rel=0.05)  # errors and means of independent ranks fall alike
+
+    def test_bad_input(self, tmp_path):
+        first = self.files(tmp_path)[:2]
+        other = tmp_path / "other.pt"
+        torch.save({"a.weight": torch.randn(20, 30)}, other)
+        assert "several ranks" in refused("--mean", *first)
+        assert "of one run" in refused("--mean", *first, "--gradients", other)
+
+
+def refused(*arguments: object) -> str:
+    result = call(*arguments)
+    assert result.exit_code == 2
+    return result.output
