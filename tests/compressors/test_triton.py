@@ -262,7 +262,7 @@ def test_compiled_code_keeps_every_bit(tmp_path):
     assert sum(".entry" in line for line in lines) == 7
     assert any("sqrt.rn.f64" in line for line in lines)
     assert any("div.rn.f32" in line for line in lines)
-    allowed = ("cvt.rmi.ftz.f32.f32",)  # the floor of a denormal: see ``rounding.round_to_grid``
+    allowed = ("cvt.rmi.ftz.f32.f32",)  # see ``rounding.floor``
     risky = [line for line in lines if any(word in line for word in (".ftz", ".approx", ".full", "fma."))]
     assert [line.strip() for line in risky if not line.strip().startswith(allowed)] == []
 

@@ -4,7 +4,7 @@ What could change a bit, and what prevents it:
 
 - contraction of a product and a sum into one rounding: every launch says ``enable_fp_fusion=False``;
 - approximate division and square root: ``div_rn`` in float32; in float64 both are IEEE's;
-- flushing of denormals: Triton's arithmetic keeps them; ``floor`` may not, where it makes no difference;
+- flushing of denormals: Triton's arithmetic keeps them; its ``floor`` may not, but ``rounding.floor`` does;
 - the order of a sum: ``norms.fold`` adds halves explicitly, two numbers at a time;
 - powers of two, the next float32 and signs are made from bits, as is rounding to bfloat16;
 - reductions of integers and maxima have the same result in any order; signed zeros are compared as integers.
