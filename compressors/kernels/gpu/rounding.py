@@ -68,6 +68,13 @@ def floor(x):
 
 
 @triton.jit
+def is_odd(integers):
+    """Tells which of these integers, in float32, are odd."""
+    halves = integers * 0.5
+    return halves != tl.floor(halves)
+
+
+@triton.jit
 def boosted_inverse(unit):
     """A power of two that keeps 1 / unit and the differences within float32's range, and 1 / (unit * it)."""
     boost = tl.where((unit > 0) & (unit < TINY), UP, tl.where(unit > HUGE, DOWN, 1.0))
