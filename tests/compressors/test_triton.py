@@ -10,9 +10,11 @@ import pytest
 import torch
 
 import compressors
-from compressors.kernels import reference
+from compressors.integers import WIDTHS
+from compressors.kernels import integers, natural, reference
 from compressors.kernels.blocks import padded
-from compressors.kernels.layout import Layout
+from compressors.kernels.integers import Rounded
+from compressors.kernels.layout import Layout, packed_bytes
 from compressors.kernels.strata import Strata
 from compressors.random import derive
 
@@ -253,16 +255,164 @@ def test_energies_have_the_bits_of_the_reference(dtype):
         assert torch.equal(gpu.energies(vector.to(DEVICE), length).cpu(), reference.energies(vector, length))
 
 
+class TestIntegers:
+    SCALE = float(np.float32(0.7371))
+
+    @staticmethod
+    def most(bits: int) -> int:
+        """The largest magnitude of one of 3 ranks."""
+        return compressors.IntSGD(bits=bits).for_rank(0, 0, 3).most
+
+    def check(self, vector: torch.Tensor, bits: int, key: int | None = 5, strata: Strata | None = None) -> Rounded:
+        """Integers, their sums and decoded coordinates; returns the facts about them."""
+        numel, most, facts = len(vector), self.most(bits), []
+        packed = torch.empty(packed_bytes(bits, integers.BLOCK, numel), dtype=torch.uint8)
+        expected = integers.encode_integers(vector, self.SCALE, bits, most, key, packed, strata)
+
+        def encode(space: torch.Tensor) -> None:
+            facts.append(gpu.encode_integers(vector.to(DEVICE), self.SCALE, bits, most, key, space, strata))
+
+        assert torch.equal(written(encode, len(packed)), packed)
+        assert facts == [expected]
+
+        sums = torch.arange(numel, dtype=torch.int32)
+        found = sums.to(DEVICE, copy=True)
+        finite = integers.add_integers(packed, bits, most, sums)
+        assert gpu.add_integers(packed.to(DEVICE), bits, most, found) is finite
+        assert torch.equal(found.cpu(), sums)
+
+        for add in (False, True):
+            values, decoded = vector.clone(), vector.to(DEVICE, copy=True)
+            integers.decode_integers(packed, bits, most, self.SCALE, values, add)
+            gpu.decode_integers(packed.to(DEVICE), bits, most, self.SCALE, decoded, add)
+            assert_same(decoded, values)
+        return expected
+
+    @staticmethod
+    def vector(numel: int, size: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        vector = torch.randn(numel, generator=torch.Generator().manual_seed(numel)) * size
+        vector[::9] = wild(len(vector[::9]))
+        return vector.clamp(-6e4, 6e4).to(dtype) if dtype == torch.float16 else vector.to(dtype)
+
+    @pytest.mark.parametrize("bits", WIDTHS)
+    def test_they_have_the_bits_of_the_definition(self, bits):
+        vector = self.vector(2 * integers.BLOCK + 13, 0.5 * self.most(bits) + 1)
+        for key in (derive(bits), None):
+            assert self.check(vector, bits, key).clipped > 0
+
+    @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+    def test_any_dtype_and_the_sizes_around_a_block(self, dtype):
+        for numel in (0, 1, integers.BLOCK - 1, integers.BLOCK, integers.BLOCK + 1, 5 * integers.BLOCK):
+            self.check(self.vector(numel, 40.0, dtype), 7)
+
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+    @pytest.mark.parametrize("bits", [5, 32])
+    def test_blocks_that_are_not_finite(self, bits, bad):
+        """The facts leave out the last, too, and the integers of other blocks are summed."""
+        vector = torch.full((3 * integers.BLOCK + 5,), 3.0)
+        vector[integers.BLOCK + 77 : 2 * integers.BLOCK] = 1e30
+        vector[integers.BLOCK + 76] = bad
+        vector[-1], vector[-2] = bad, 1e30
+        assert self.check(vector, bits, None) == (2, 0)
+
+    def test_random_numbers_that_are_correlated_over_ranks(self):
+        for strata in (Strata(0, 0, 2), Strata(2**64 - 1, 1, 2), Strata(2**63, 16, 17)):
+            self.check(self.vector(integers.BLOCK + 9, 3.0), 4, 2**64 - 1, strata)
+
+    def test_ties_go_to_even_integers(self):
+        ties = torch.arange(-20, 21) + 0.5
+        values = torch.cat([ties, ties.nextafter(torch.tensor(torch.inf)), ties.nextafter(torch.tensor(-torch.inf))])
+        vector = torch.cat([values, torch.tensor([1e-45, -1e-45, 0.0, -0.0, 2.0**22 + 0.5, 2.0**24 - 1, 3e38])])
+        bits, most = 32, 2**30
+        packed = torch.empty(packed_bytes(bits, integers.BLOCK, len(vector)), dtype=torch.uint8)
+        found = torch.empty_like(packed, device=DEVICE)
+        expected = integers.encode_integers(vector, 1.0, bits, most, None, packed)
+        assert gpu.encode_integers(vector.to(DEVICE), 1.0, bits, most, None, found) == expected
+        assert torch.equal(found.cpu(), packed)
+
+    @pytest.mark.parametrize("bits", [2, 8, 9, 15, 17, 31, 32])
+    def test_sums_are_packed_as_by_the_definition(self, bits):
+        top = (1 << bits - 1) - 1
+        for numel in (3, integers.BLOCK + 30):
+            sums = torch.randint(-top, top + 1, (numel,), generator=torch.Generator().manual_seed(bits)).int()
+            sums[0], sums[-1] = -top, top
+            packed = torch.empty(packed_bytes(bits, integers.BLOCK, numel), dtype=torch.uint8)
+            integers.pack_integers(sums, bits, top, packed)
+            found = written(lambda space, sums=sums: gpu.pack_integers(sums.to(DEVICE), bits, top, space), len(packed))
+            assert torch.equal(found, packed)
+            decoded = torch.empty(numel, device=DEVICE)
+            gpu.decode_integers(packed.to(DEVICE), bits, top, 1.0, decoded)
+            assert torch.equal(decoded.cpu(), sums.float())
+
+
+class TestNatural:
+    @staticmethod
+    def check(vector: torch.Tensor, bits: int, strata: Strata | None = None) -> None:
+        check_codec(
+            lambda x, packed: gpu.encode_natural(x, bits, 7, packed, strata),
+            lambda packed, x, add: gpu.decode_natural(packed, bits, x, add),
+            lambda x, packed: natural.encode_natural(x, bits, 7, packed, strata),
+            lambda packed, x, add: natural.decode_natural(packed, bits, x, add),
+            vector,
+            packed_bytes(bits, natural.BLOCK, len(vector)),
+        )
+
+    @staticmethod
+    def vector(numel: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """Every magnitude that the dtype has, with Inf and NaN where there is room."""
+        vector = torch.randn(numel, generator=torch.Generator().manual_seed(numel)) * torch.logspace(-44, 38, numel)
+        vector[3:8] = torch.tensor([np.nan, np.inf, -np.inf, 0.0, -0.0])[: max(0, numel - 3)]
+        return vector.to(dtype)
+
+    @pytest.mark.parametrize("bits", [8, 9])
+    @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+    def test_they_have_the_bits_of_the_definition(self, bits, dtype):
+        for numel in (0, 1, 7, natural.BLOCK - 1, natural.BLOCK, 2 * natural.BLOCK + 9):
+            self.check(self.vector(numel, dtype), bits)
+
+    @pytest.mark.parametrize("bits", [8, 9])
+    def test_random_numbers_that_are_correlated_over_ranks(self, bits):
+        for strata in (Strata(0, 0, 2), Strata(2**64 - 1, 1, 2), Strata(2**63, 16, 17)):
+            self.check(self.vector(natural.BLOCK + 9), bits, strata)
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_integers_and_powers_of_two_at_any_address(start):
+    """Every function in a row, on views that begin at this element."""
+
+    def run(kernel, device) -> list[torch.Tensor]:
+        vector = TestNatural.vector(1500).to(device)[start:]
+        sums = torch.arange(1500, dtype=torch.int32, device=device)[start:]
+        whole = torch.zeros(1 << 12, dtype=torch.uint8, device=device)[start:]
+        small, large = (whole[: packed_bytes(bits, integers.BLOCK, len(vector))] for bits in (8, 9))
+        kernel.encode_integers(vector, 2.0, 8, 100, 3, small)
+        kernel.add_integers(small, 8, 100, sums)
+        kernel.decode_integers(small, 8, 100, 0.5, vector, True)
+        results = [vector.clone(), sums.clone(), whole.clone()]
+        kernel.pack_integers(sums % 500 - 250, 9, 255, large)
+        kernel.decode_integers(large, 9, 255, 0.5, vector, False)
+        results += [vector.clone(), whole.clone()]
+        kernel.encode_natural(vector, 9, 3, large)
+        kernel.decode_natural(large, 9, vector, True)
+        return [*results, vector, whole]
+
+    for found, expected in zip(run(gpu, DEVICE), run(reference, "cpu"), strict=True):
+        if expected.dtype == torch.float32:
+            assert_same(found, expected)
+        else:
+            assert torch.equal(found.cpu(), expected)
+
+
 def test_compiled_code_keeps_every_bit(tmp_path):
     """What a GPU would run, looked at without one: nothing contracted, approximated, or flushed where it matters."""
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     command = "from tests.compressors.test_triton import print_ptx; print_ptx()"
     ptx = subprocess.run([sys.executable, "-c", command], env=environment, check=True, capture_output=True, text=True)
     lines = [line.split("//")[0] for line in ptx.stdout.splitlines()]
-    assert sum(".entry" in line for line in lines) == 7
+    assert sum(".entry" in line for line in lines) == 14
     assert any("sqrt.rn.f64" in line for line in lines)
     assert any("div.rn.f32" in line for line in lines)
-    allowed = ("cvt.rmi.ftz.f32.f32",)  # the floor of a denormal: see ``rounding.round_to_grid``
+    allowed = ("cvt.rmi.ftz.f32.f32",)  # see ``rounding.floor``
     risky = [line for line in lines if any(word in line for word in (".ftz", ".approx", ".full", "fma."))]
     assert [line.strip() for line in risky if not line.strip().startswith(allowed)] == []
 
@@ -287,3 +437,10 @@ def print_ptx() -> None:
         gpu.encode(vector, layout._replace(bucket_size=1024), 1, payload)
     for layout in FEW:
         gpu.decode(payload, layout._replace(bucket_size=1024), vector, 1, add=True)
+    for key in (1, None):
+        gpu.encode_integers(vector, 1.0, 16, 7, key, payload)
+    gpu.add_integers(payload, 32, 7, vector.int())
+    gpu.pack_integers(vector.int(), 9, 7, payload)
+    gpu.decode_integers(payload, 6, 7, 1.0, vector, add=True)
+    gpu.encode_natural(vector, 8, 1, payload, Strata(0, 1, 2))
+    gpu.decode_natural(payload, 9, vector)

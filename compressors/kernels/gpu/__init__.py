@@ -4,17 +4,17 @@ What could change a bit, and what prevents it:
 
 - contraction of a product and a sum into one rounding: every launch says ``enable_fp_fusion=False``;
 - approximate division and square root: ``div_rn`` in float32; in float64 both are IEEE's;
-- flushing of denormals: Triton's arithmetic keeps them; ``floor`` may not, where it makes no difference;
+- flushing of denormals: Triton's arithmetic keeps them; its ``floor`` may not, but ``rounding.floor`` does;
 - the order of a sum: ``norms.fold`` adds halves explicitly, two numbers at a time;
 - powers of two, the next float32 and signs are made from bits, as is rounding to bfloat16;
 - reductions of integers and maxima have the same result in any order; signed zeros are compared as integers.
 
 NaN is the exception: where a vector decodes to NaN, its sign and payload are the device's own.
 
-Nothing here waits for the device. Buckets of more than ``LONGEST`` coordinates, which do not fit into registers, are
-left to the reference, as are integers, powers of two and random subsets. Headers may begin at any byte. A key may be a
-tensor, so that a decoder need not fetch it from the device. Triton's interpreter runs the same programs on CPU tensors
-if the environment variable TRITON_INTERPRET is 1 before this module is imported.
+Nothing here waits for the device, except for what encoding and adding integers return. Buckets of more than
+``LONGEST`` coordinates, which do not fit into registers, are left to the reference, as are random subsets. Headers may
+begin at any byte. A key may be a tensor, so that a decoder need not fetch it from the device. Triton's interpreter runs
+the same programs on CPU tensors if the environment variable TRITON_INTERPRET is 1 before this module is imported.
 """
 
 import math
@@ -26,21 +26,18 @@ from torch import Tensor
 from compressors.kernels import reference
 from compressors.kernels.blocks import padded
 from compressors.kernels.gpu import programs
-from compressors.kernels.gpu.launch import block_shape, launch, parts
+from compressors.kernels.gpu.integers import add_integers as add_integers
+from compressors.kernels.gpu.integers import decode_integers as decode_integers
+from compressors.kernels.gpu.integers import encode_integers as encode_integers
+from compressors.kernels.gpu.integers import pack_integers as pack_integers
+from compressors.kernels.gpu.launch import Key, block_shape, draw, launch, parts, readable, signed
+from compressors.kernels.gpu.natural import decode_natural as decode_natural
+from compressors.kernels.gpu.natural import encode_natural as encode_natural
 from compressors.kernels.gpu.tables import places, tables
-from compressors.kernels.integers import add_integers as add_integers
-from compressors.kernels.integers import decode_integers as decode_integers
-from compressors.kernels.integers import encode_integers as encode_integers
-from compressors.kernels.integers import pack_integers as pack_integers
 from compressors.kernels.layout import Layout
-from compressors.kernels.natural import decode_natural as decode_natural
-from compressors.kernels.natural import encode_natural as encode_natural
 from compressors.kernels.reference import water_level as water_level
 from compressors.kernels.shuffling import shuffle as shuffle
 from compressors.kernels.strata import Strata
-
-Key = int | Tensor
-"""A tensor is the 8 bytes of a key on the device, as a payload holds it."""
 
 LONGEST = 8192
 
@@ -77,7 +74,7 @@ def encode_variable(
     length = layouts[0].bucket_size
     table, starts = tables(tuple(layouts), vector.device), places(widths, length)
     body.zero_()
-    inputs = (_readable(vector), body, table, widths, factors, *starts, _signed(key), len(vector))
+    inputs = (readable(vector), body, table, widths, factors, *starts, signed(key), len(vector))
     launch(programs.encode_variable, len(widths), length // 8, *inputs, **block_shape(length, vector, body))
 
 
@@ -86,13 +83,13 @@ def decode_variable(
 ) -> None:
     length = layouts[0].bucket_size
     table, starts = tables(tuple(layouts), vector.device), places(widths, length)
-    inputs = (body, table, widths, *starts, _readable(vector), _signed(key), len(vector))
+    inputs = (body, table, widths, *starts, readable(vector), signed(key), len(vector))
     launch(programs.decode_variable, len(widths), length // 8, *inputs, add=add, **block_shape(length, vector, body))
 
 
 def energies(vector: Tensor, length: int) -> Tensor:
     sums = torch.empty(-(-len(vector) // length), dtype=torch.float64, device=vector.device)
-    inputs = (_readable(vector), sums, len(vector))
+    inputs = (readable(vector), sums, len(vector))
     launch(programs.energies, len(sums), length // 8, *inputs, **block_shape(length, vector))
     return sums
 
@@ -111,7 +108,7 @@ def pack(codes: Tensor, layout: Layout) -> Tensor:
         return reference.pack(codes, layout)
     packed = codes.new_empty(layout.payload_bytes(len(codes)) - layout.header_bytes(len(codes)))
     for part in parts(len(codes), len(codes), layout.bucket_size):
-        part.launch(programs.pack, codes, packed, bits=layout.bits)
+        part.launch(programs.pack, codes, packed, 0, bits=layout.bits)
     return packed
 
 
@@ -123,7 +120,7 @@ def _encode(
     for part in parts(len(vector), numel, layout.bucket_size):
         part.launch(
             programs.encode,
-            *(_readable(vector), payload, packed, table, *_draw(key, strata)),
+            *(readable(vector), payload, packed, table, *draw(key, strata)),
             bits=layout.bits,
             levels=layout.levels,
             whole=whole,
@@ -149,7 +146,7 @@ def _decode(
     for part in parts(len(vector), numel, layout.bucket_size):
         part.launch(
             programs.decode,
-            *(payload, packed, table, _readable(vector), *_draw(key, strata)),
+            *(payload, packed, table, readable(vector), *draw(key, strata)),
             bits=layout.bits,
             offset=layout.offset,
             ranged=layout.norm == "range",
@@ -159,24 +156,6 @@ def _decode(
             together=strata is not None,
             add=add,
         )
-
-
-def _readable(vector: Tensor) -> Tensor:
-    return vector.view(torch.int16) if vector.dtype == torch.bfloat16 else vector
-
-
-def _draw(key: Key, strata: Strata | None) -> tuple[Key, int, float, float, float]:
-    """Returns what chooses random numbers, as programs take it."""
-    shared, rank, ranks = strata or Strata(0, 0, 1)
-    return _signed(key), _signed_int(shared), float(rank), float(ranks), 1 / ranks
-
-
-def _signed(key: Key) -> Key:
-    return _signed_int(key) if isinstance(key, int) else key
-
-
-def _signed_int(key: int) -> int:
-    return key - 2**64 if key >= 2**63 else key
 
 
 def _number(key: Key) -> int:

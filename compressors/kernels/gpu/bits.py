@@ -8,9 +8,11 @@ import triton.language as tl
 def read_codes(pointers, mask, bits, eighth, log: tl.constexpr, aligned: tl.constexpr):
     """Codes of buckets whose packed bytes begin at ``pointers``, (1, rows, 1); ``eighth`` coordinates in an eighth."""
     codes = tl.zeros((8, mask.shape[1], 1 << log), tl.int32)
-    for step in tl.static_range(4):
-        if bits & (8 >> step):
-            codes |= read_plane(pointers, mask, bits & (16 - (16 >> step)), eighth, 8 >> step, log, aligned)
+    for byte in range(bits // 8):
+        codes |= read_plane(pointers, mask, 8 * byte, eighth, 8, log, aligned)
+    for step in tl.static_range(3):
+        if bits & (4 >> step):
+            codes |= read_plane(pointers, mask, bits & -(8 >> step), eighth, 4 >> step, log, aligned)
     return codes
 
 
@@ -31,9 +33,11 @@ def write_codes(pointers, codes, there, bits, eighth, log: tl.constexpr, even: t
     """The inverse of ``read_codes``; ``there`` says which buckets are, and codes outside of them are 0."""
     place = tl.arange(0, 1 << log)[None, None, :]
     mask = there & (place >= 0) if even else there & (place < eighth)
-    for step in tl.static_range(4):
-        if bits & (8 >> step):
-            write_plane(pointers, codes, mask, bits & (16 - (16 >> step)), eighth, 8 >> step, log, aligned)
+    for byte in range(bits // 8):
+        write_plane(pointers, codes, mask, 8 * byte, eighth, 8, log, aligned)
+    for step in tl.static_range(3):
+        if bits & (4 >> step):
+            write_plane(pointers, codes, mask, bits & -(8 >> step), eighth, 4 >> step, log, aligned)
 
 
 @triton.jit

@@ -5,6 +5,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from compressors.kernels.strata import Strata
+
+Key = int | Tensor
+"""A tensor is the 8 bytes of a key on the device, as a payload holds it."""
+
 LANES = 512
 """Coordinates of one eighth, of all buckets of a program: four warps with 32 coordinates a thread."""
 
@@ -69,3 +74,22 @@ def launch(program: Any, count: int, lanes: int, *arguments: Any, **constants: A
         warps = min(max(lanes // 128, 1), 16)
         with torch.cuda.device_of(arguments[0]):
             program[(count,)](*arguments, **constants, num_warps=warps, enable_fp_fusion=False)
+
+
+def readable(vector: Tensor) -> Tensor:
+    """Returns the vector in a dtype that programs read: bfloat16 as int16."""
+    return vector.view(torch.int16) if vector.dtype == torch.bfloat16 else vector
+
+
+def draw(key: Key, strata: Strata | None) -> tuple[Key, int, float, float, float]:
+    """Returns what chooses random numbers, as programs take it."""
+    shared, rank, ranks = strata or Strata(0, 0, 1)
+    return signed(key), _signed_int(shared), float(rank), float(ranks), 1 / ranks
+
+
+def signed(key: Key) -> Key:
+    return _signed_int(key) if isinstance(key, int) else key
+
+
+def _signed_int(key: int) -> int:
+    return key - 2**64 if key >= 2**63 else key

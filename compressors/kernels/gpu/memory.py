@@ -13,12 +13,18 @@ import triton.language as tl
 
 
 @triton.jit
+def addresses(tensor, index, aligned: tl.constexpr):
+    """Pointers to the elements of these numbers."""
+    at = tensor + index
+    if aligned:
+        at = tl.multiple_of(at, (1, 1, 4 * (tensor.dtype.element_ty.primitive_bitwidth // 8)))
+    return at
+
+
+@triton.jit
 def read(vector, index, mask, aligned: tl.constexpr):
     """float32 of float32, float16, or bfloat16 as int16."""
-    at = vector + index
-    if aligned:
-        at = tl.multiple_of(at, (1, 1, 4 * (vector.dtype.element_ty.primitive_bitwidth // 8)))
-    raw = tl.load(at, mask=mask, other=0)
+    raw = tl.load(addresses(vector, index, aligned), mask=mask, other=0)
     if raw.dtype == tl.int16:
         values = (raw.to(tl.uint16, bitcast=True).to(tl.uint32) << 16).to(tl.float32, bitcast=True)
     else:
@@ -29,9 +35,7 @@ def read(vector, index, mask, aligned: tl.constexpr):
 @triton.jit
 def write(vector, index, values, mask, aligned: tl.constexpr):
     """float32 to float32, float16, or bfloat16 as int16; to the nearest, ties to even."""
-    at = vector + index
-    if aligned:
-        at = tl.multiple_of(at, (1, 1, 4 * (vector.dtype.element_ty.primitive_bitwidth // 8)))
+    at = addresses(vector, index, aligned)
     if vector.dtype.element_ty == tl.int16:
         bits = values.to(tl.uint32, bitcast=True)
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16

@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 
 from compressors.kernels.gpu.bits import read_codes, write_codes
-from compressors.kernels.gpu.memory import read, read_word, write, write_word
+from compressors.kernels.gpu.memory import addresses, read, read_word, write, write_word
 from compressors.kernels.gpu.norms import INFINITE, extent, fold, magnitude_bits, most, norm
 from compressors.kernels.gpu.random import chances, number
 from compressors.kernels.gpu.rotation import power_of_two, rotate, rotate_back
@@ -14,7 +14,7 @@ NAN = tl.constexpr(float("nan"))
 
 program = triton.jit(
     do_not_specialize=["key", "shared", "first", "end"],  # random, or different from call to call
-    do_not_specialize_on_alignment=["vector", "headers", "packed", "body", "codes"],  # see ``memory``
+    do_not_specialize_on_alignment=["vector", "headers", "packed", "body", "codes", "sums"],  # see ``memory``
 )
 """Decorates what is launched."""
 
@@ -237,6 +237,7 @@ def energies(vector, sums, stop, log: tl.constexpr, aligned: tl.constexpr):
 def pack(
     codes,
     packed,
+    offset,
     first,
     end,
     stop,
@@ -250,10 +251,12 @@ def pack(
     even: tl.constexpr,
     aligned: tl.constexpr,
 ):
+    """Codes are the sums of ``codes`` with the offset."""
     bucket = buckets(first, rows)
     index = bucket * bucket_size + places(eighth, log)
     inside = within(eighth, length, log, even) & (index < stop)
-    x = tl.load(codes + index, mask=inside, other=0).to(tl.int32)
+    x = tl.load(addresses(codes, index, aligned), mask=inside, other=0).to(tl.int32)
+    x = tl.where(inside, x + offset, 0)
     write_codes(packed + bucket * (bits * spacing), x, bucket < end, bits, eighth, log, even, aligned)
 
 
@@ -278,7 +281,7 @@ def unpack(
     index = bucket * bucket_size + places(eighth, log)
     inside = within(eighth, length, log, even)
     x = read_codes(packed + bucket * (bits * spacing), inside & (bucket < end), bits, eighth, log, aligned)
-    tl.store(codes + index, x.to(tl.uint8), mask=inside & (index < stop))
+    tl.store(addresses(codes, index, aligned), x.to(tl.uint8), mask=inside & (index < stop))
 
 
 @triton.jit

@@ -14,8 +14,8 @@ def round_to_grid(x, low, unit, chance, levels, whole, rest):
     """The offset comes as the sum of a whole number and a rest in [0, 1)."""
     boost, inverse = boosted_inverse(unit)
     t = (x * boost - low * boost) * inverse + rest
-    floor = tl.floor(t)  # if a denormal below 0 is taken for 0 here, it gets the code of 0 as it would otherwise
-    codes = floor.to(tl.int32) + (chance < t - floor).to(tl.int32) + whole
+    below = floor(t)
+    codes = below.to(tl.int32) + (chance < t - below).to(tl.int32) + whole
     return tl.minimum(tl.maximum(codes, 0), levels)
 
 
@@ -58,6 +58,20 @@ def round_up(x):
     rounded = x.to(tl.float32)
     above = (rounded.to(tl.int32, bitcast=True) + 1).to(tl.float32, bitcast=True)
     return tl.where(rounded.to(tl.float64) < x, above, rounded)
+
+
+@triton.jit
+def floor(x):
+    """The greatest integer that is not above x, denormals below 0 included."""
+    below = tl.floor(x)  # on a GPU it may take these for 0
+    return tl.where((x < 0) & (below == 0), -1.0, below)
+
+
+@triton.jit
+def is_odd(integers):
+    """Tells which of these integers, in float32, are odd."""
+    halves = integers * 0.5
+    return halves != tl.floor(halves)
 
 
 @triton.jit
