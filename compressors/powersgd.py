@@ -162,8 +162,9 @@ class PowerSGD(RoundsCompressor):
         vector.copy_(vector.float() + values if add else values)
 
     def variance_bound(self, tensor: Tensor) -> float:
-        """The squared norm of the matrices: what is sent is a projection."""
-        return 0.0 if tensor.dim() < 2 else float(tensor.double().square().sum())
+        """The squared norm, if there is a matrix to project."""
+        plan = self._plan(len(tensor) if tensor.dim() == 1 else tuple(tensor.shape))
+        return float(tensor.double().square().sum()) if plan.groups else 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "shapes": self._shapes, "right": [factor.clone() for factor in self._right]}

@@ -144,9 +144,13 @@ class Ours(System):
 
     def _bound(self, gradients: Sequence[Tensor]) -> float:
         """Returns the theoretical bound on the expected squared error of compressing these gradients once."""
-        inner = self.compressor.inner
-        parts = [gradient.flatten() for gradient in gradients if self.compressor.route(gradient.shape) is inner]
-        return inner.variance_bound(torch.cat(parts)) if parts else 0.0
+        inner = self.optimizer.compression.inner
+        parts = [
+            gradient.flatten()
+            for gradient in gradients
+            if self.compressor.route(gradient.shape) is self.compressor.inner
+        ]
+        return float(inner.variance_bound(torch.cat(parts))) if parts else 0.0
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from compressors import Compressor, Context
+from compressors import Compressor, Context, Identity, SummedCompressor
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.transport import Transport
 
@@ -29,13 +29,14 @@ def mean_of_rows(
     Args:
         gradient: this rank's, of the parameter's shape, with or without zeros in between; None stands for zeros.
         parameter: the parameter.
-        compression: compresses the values, as it would compress the whole parameter.
+        compression: compresses the values, as it would compress the whole parameter; they stay as they are if it needs
+            rounds among all ranks, since a gathering has none.
         scale: factor on the mean.
         transport: carries the rows.
         name: names the collective; equal on all ranks.
         report: gets the bytes and seconds.
     """
-    compressor = compression.route(parameter.shape)
+    compressor = _for_rows(compression.route(parameter.shape))
     rows, values = _rows(gradient, parameter)
     with report.clock("encode"):
         payload = compressor.compress(values)[0] if len(rows) else values.flatten()
@@ -45,6 +46,15 @@ def mean_of_rows(
     with report.clock("decode"):
         decoded = [_decode(each, parameter, compressor) for each in messages]
         return _mean(decoded, parameter, scale)
+
+
+def _for_rows(compressor: Compressor) -> Compressor:
+    """Returns the compressor of rows, which ranks compress on their own."""
+    if isinstance(compressor, SummedCompressor):
+        alone = compressor.integers is not None and not compressor.measures
+    else:
+        alone = compressor.reduction != "rounds"
+    return compressor if alone else Identity()
 
 
 def _mean(everyone: Sequence[tuple[Tensor, Tensor]], parameter: Tensor, scale: float) -> Tensor:

@@ -34,15 +34,15 @@ class Wrong:
 
 
 def wrong_payload(encode):
-    def function(vector, layout, key, payload):
-        encode(vector, layout, key, payload)
+    def function(vector, layout, key, payload, strata=None):
+        encode(vector, layout, key, payload, strata)
         payload[-1] ^= 1
 
     return function
 
 
 def wrong_vector(decode):
-    def function(payload, layout, vector, key=0, add=False):
+    def function(payload, layout, vector, key=0, add=False, strata=None):
         decode(payload, layout, vector, key, add)
         vector[-1] = np.nextafter(vector[-1].item(), np.float32(9), dtype=np.float32).item()
 
@@ -50,7 +50,7 @@ def wrong_vector(decode):
 
 
 def wrong_sum(decode):
-    def function(payload, layout, vector, key=0, add=False):
+    def function(payload, layout, vector, key=0, add=False, strata=None):
         decode(payload, layout, vector.zero_() if add else vector, key, add)
 
     return function
@@ -90,4 +90,7 @@ def test_a_row():
 
 def test_a_configuration_is_written_alike():
     assert configuration(compressors.make("variable", bits=2)) == configuration(compressors.make("variable", bits=2.0))
-    assert configuration(compressors.make("uniform", norm="linf")) == "uniform:bits=4,bucket_size=1024,norm=linf"
+    assert (
+        configuration(compressors.make("uniform", norm="linf"))
+        == "uniform:bits=4,bucket_size=1024,rounding=correlated,norm=linf"
+    )

@@ -240,15 +240,15 @@ def test_names_that_do_not_fit():
 
 
 def test_parts_say_where_they_begin():
-    """Two-phase: every chunk on its way out, then this rank's own chunk of the mean."""
+    """Two-phase: every chunk on its way out, then this rank's own chunk of the mean, which is rounded alone."""
 
     def work(transport):
         compressor = compressors.make("minmax", bucket_size=8)
         seen, encode = [], compressor.encode
 
-        def recorded(part, payload, key, start):
-            seen.append((start, len(part)))
-            return encode(part, payload, key, start)
+        def recorded(part, payload, key, start, shared):
+            seen.append((start, len(part), shared is None))
+            return encode(part, payload, key, start, shared)
 
         compressor.encode = recorded
         exchange.make("two-phase", transport).mean(torch.randn(70), compressor, "parts")
@@ -256,4 +256,4 @@ def test_parts_say_where_they_begin():
 
     for rank, seen in enumerate(inprocess.run(3, work)):
         chunks = [(0, 24), (24, 24), (48, 22)]
-        assert seen == [*chunks, chunks[rank]]
+        assert seen == [*((*chunk, False) for chunk in chunks), (*chunks[rank], True)]

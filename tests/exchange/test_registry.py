@@ -31,7 +31,10 @@ print(*NAMES, "torch" in sys.modules, "numpy" in sys.modules)
         "allgather",
         "two-phase",
         "integer-sum",
+        "integer-allreduce",
+        "rounds",
         "hierarchical",
+        "hierarchical-sum",
         "False",
         "False",
     ]
@@ -42,7 +45,7 @@ def test_every_name_is_an_exchange(name):
     found = exchange.get(name)
     assert issubclass(found, Exchange)
     assert (name in CONCRETE) == issubclass(found, ConcreteExchange) == (found is not Auto)
-    if name != "hierarchical":
+    if name not in ("hierarchical", "hierarchical-sum"):
         made = exchange.make(name, inprocess.InProcess(), 1234)
         assert type(made) is found
         assert made.slice_bytes == 1234
@@ -75,7 +78,9 @@ def test_every_compressor_has_candidates_that_can_carry_it(compressor):
     made = COMPRESSORS[compressor]
     once = made.shared_randomness or not made.unbiased
     gathering = {"allgather"} if once else {"allgather", "two-phase", "hierarchical"}
-    assert candidates == {"average": {"allreduce"}, "sum": {"integer-sum"}}.get(made.reduction, gathering)
+    two_steps = {"hierarchical-sum"} if compressor == "intsgd" else set()
+    others = {"average": {"allreduce"}, "sum": {"integer-sum", *two_steps}, "rounds": {"rounds"}}
+    assert candidates == others.get(made.reduction, gathering)
     for name in candidates:
         CONCRETE[name].check(COMPRESSORS[compressor])
 
@@ -95,7 +100,7 @@ def test_what_cannot_be_added_is_refused():
 
 
 def test_only_exchanges_between_hosts_need_hosts():
-    assert [name for name, found in CONCRETE.items() if found.needs_hosts] == ["hierarchical"]
+    assert [name for name, found in CONCRETE.items() if found.needs_hosts] == ["hierarchical", "hierarchical-sum"]
 
 
 def test_unknown_names():

@@ -171,6 +171,7 @@ def test_every_preset_of_classifiers_can_be_run(name):
     assert len(presets.describe(ClassifyConfig, name)) > 20
     full = configure(ClassifyConfig, presets.load(ClassifyConfig, f"{name.partition('-')[0]}-full").merged())
     same = {"compressor": "none", "compressor_parameters": {}, "feedback": "none"}
+    same |= {"momentum_place": "after", "exchange": "auto"}
     assert replace(found, **same) == replace(full, compressor_parameters={})
 
 
