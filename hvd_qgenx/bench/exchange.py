@@ -144,12 +144,9 @@ class Ours(System):
 
     def _bound(self, gradients: Sequence[Tensor]) -> float:
         """Returns the theoretical bound on the expected squared error of compressing these gradients once."""
-        inner = self.optimizer.compression.inner
-        parts = [
-            gradient.flatten()
-            for gradient in gradients
-            if self.compressor.route(gradient.shape) is self.compressor.inner
-        ]
+        compression = self.optimizer.compression
+        inner = compression.inner
+        parts = [gradient.flatten() for gradient in gradients if compression.route(gradient.shape) is inner]
         return float(inner.variance_bound(torch.cat(parts))) if parts else 0.0
 
 

@@ -43,7 +43,7 @@ def wrong_payload(encode):
 
 def wrong_vector(decode):
     def function(payload, layout, vector, key=0, add=False, strata=None):
-        decode(payload, layout, vector, key, add)
+        decode(payload, layout, vector, key, add, strata)
         vector[-1] = np.nextafter(vector[-1].item(), np.float32(9), dtype=np.float32).item()
 
     return function
@@ -51,7 +51,7 @@ def wrong_vector(decode):
 
 def wrong_sum(decode):
     def function(payload, layout, vector, key=0, add=False, strata=None):
-        decode(payload, layout, vector.zero_() if add else vector, key, add)
+        decode(payload, layout, vector.zero_() if add else vector, key, add, strata)
 
     return function
 
