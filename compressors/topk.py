@@ -49,9 +49,9 @@ class TopK(Sparsifier):
         size = self.payload_bytes(len(vector))
         values, positions = [], []
         for rows, part in self.split_rows(vector):
-            chosen = largest(part, rows.kept)
-            values.append(part.gather(1, chosen).flatten())
-            positions.append(chosen.int().flatten())
+            chosen = kernels.for_device(vector.device).largest(kernels.readable(part), rows.kept)
+            values.append(part.gather(1, chosen.long()).flatten())
+            positions.append(chosen.flatten())
         if values:
             split, width = 4 * self.sent(len(vector)), self._width(len(vector))
             write_floats(torch.cat(values), payload)
@@ -91,12 +91,3 @@ class TopK(Sparsifier):
     def _width(self, size: int) -> int:
         """Returns the bits of a place in a bucket."""
         return max(0, min(size, self.bucket_size) - 1).bit_length()
-
-
-def largest(rows: Tensor, count: int) -> Tensor:
-    """Returns the places of the largest magnitudes of every row, increasing; NaN counts as larger than all numbers."""
-    length = rows.shape[1]
-    words = (rows.float().view(torch.int32) & 0x7FFFFFFF).long() << 32
-    words |= torch.arange(length - 1, -1, -1, device=rows.device)
-    chosen = words.topk(count, dim=1, sorted=False).values & 0xFFFFFFFF
-    return (length - 1 - chosen).sort(dim=1).values

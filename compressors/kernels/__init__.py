@@ -31,6 +31,8 @@ With ``strata`` the random numbers of ranks are correlated.
     integers that are summed exactly; ``integers`` defines them.
 ``encode_natural`` and ``decode_natural``
     signed powers of two; ``natural`` defines them.
+``largest(rows, count)``
+    the largest coordinates of rows; ``selection`` defines it.
 ``shuffle(swaps, length)``
     random subsets; ``shuffling`` defines it.
 
@@ -134,6 +136,8 @@ class Kernel(Protocol):
     ) -> None: ...
 
     def decode_natural(self, packed: Tensor, bits: int, vector: Tensor, add: bool = False) -> None: ...
+
+    def largest(self, rows: Tensor, count: int) -> Tensor: ...
 
     def shuffle(self, swaps: Tensor, length: int) -> Tensor: ...
 

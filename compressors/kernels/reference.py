@@ -17,6 +17,7 @@ from compressors.kernels.integers import pack_integers as pack_integers
 from compressors.kernels.layout import Layout
 from compressors.kernels.natural import decode_natural as decode_natural
 from compressors.kernels.natural import encode_natural as encode_natural
+from compressors.kernels.selection import largest as largest
 from compressors.kernels.shuffling import shuffle as shuffle
 from compressors.kernels.strata import Strata, basis_key
 from compressors.random import derive

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from hvd_qgenx.data import libsvm
+from hvd_qgenx.data import bundled, libsvm
 from hvd_qgenx.data.libsvm import Samples
 from hvd_qgenx.errors import ConfigurationError
 
@@ -30,10 +30,8 @@ class SampleSource:
 
 
 def _breast_cancer(name: str, _folder: Path) -> Samples:
-    from sklearn.datasets import load_breast_cancer
-
-    found = load_breast_cancer()
-    return Samples(name, csr_array(found.data), found.target.astype(np.int64))
+    rows = bundled.read("breast_cancer.csv", header_lines=1)
+    return Samples(name, csr_array(rows[:, :-1]), rows[:, -1].astype(np.int64))
 
 
 def _published(file: str, samples: int) -> SampleSource:

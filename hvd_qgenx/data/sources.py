@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hvd_qgenx.data import bundled
 from hvd_qgenx.data.images import ImageFiles, ImageSet, InMemory
 from hvd_qgenx.data.vision import torchvision
 from hvd_qgenx.errors import ConfigurationError
@@ -44,11 +45,9 @@ class Source:
 
 def _digits(name: str, _folder: Path, part: Part, _download: bool) -> ImageSet:
     """Scikit-learn's digits; every fifth image of each class is for testing."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = (torch.from_numpy(digits.images) * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
-    labels = torch.from_numpy(digits.target)
+    rows = torch.from_numpy(bundled.read("digits.csv.gz"))
+    images = (rows[:, :-1].view(-1, 1, 8, 8) * (255 / 16)).round().to(torch.uint8)
+    labels = rows[:, -1].long()
     if part != "all":
         chosen = _every_fifth(labels) == (part == "test")
         images, labels = images[chosen], labels[chosen]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import compressors
-from compressors.kernels import cpu, shuffling
+from compressors.kernels import cpu, selection, shuffling
 from compressors.randomk import positions
 from compressors.sparsifier import Rows
 from tests.compressors import conformance
@@ -189,3 +189,22 @@ class TestRandomK:
         counts = counts[counts > 0]
         assert len(counts) == 10
         assert ((counts - 3000).abs() < 5 * (30_000 * 0.1 * 0.9) ** 0.5).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("length", [1, 7, 100, 4096, 5000])
+def test_the_kernel_selects_what_the_definition_does(length, dtype):
+    """Ties, zeros, denormals, Inf and NaN among them."""
+    rows = torch.randn(9, length, generator=torch.Generator().manual_seed(length))
+    rows[1] = rows[1].round()
+    rows[2] = 0.0
+    rows[3] = -1.0
+    rows[4] *= 1e-41
+    rows[5, ::3] = torch.inf
+    rows[6, ::5] = torch.nan
+    rows[7] = torch.arange(length)
+    rows[8, ::2] = -0.0
+    rows = rows.to(dtype)
+    for count in {1, 2, length // 100, length // 3, length - 1, length} - {0}:
+        if count <= length:
+            assert torch.equal(cpu.largest(rows, count), selection.largest(rows, count))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import compressors
-from compressors.topk import largest
+from compressors.kernels.selection import largest
 from hvd_qgenx import DistributedOptimizer
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import inprocess
@@ -17,9 +17,10 @@ NUMEL = 300
 
 
 def model() -> nn.Module:
-    torch.manual_seed(0)
+    random = torch.Generator().manual_seed(0)  # ranks are threads, which share torch's own
     net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(16, 5)).to(memory_format=torch.channels_last)
-    net[0].weight.requires_grad_()
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, 0.0, 0.2, generator=random)
     return net
 
 
@@ -107,7 +108,7 @@ def test_dgc_is_the_recursion_of_its_paper():
         v = v + u
         ratio = 0.25 * (0.02 / 0.25) ** (min(step, 3) / 3)
         places = largest(v, max(1, round(ratio * NUMEL)))
-        sent = torch.zeros_like(v).scatter(1, places, v.gather(1, places))
+        sent = torch.zeros_like(v).scatter(1, places.long(), v.gather(1, places.long()))
         u, v = u * (sent == 0), v - sent
         expected.append(sent.mean(0))
     for found in inprocess.run(3, work):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors.kernels import reference
-from compressors.kernels.cpu import buckets, integers, natural, shuffling
+from compressors.kernels.cpu import buckets, integers, natural, selection, shuffling
 from compressors.kernels.cpu.allocation import water_level
 from compressors.kernels.cpu.lanes import WIDTH
 from compressors.kernels.cpu.plan import aligned, plan, scratch_for
@@ -39,6 +39,7 @@ __all__ = [
     "encode_rotated",
     "encode_variable",
     "energies",
+    "largest",
     "pack",
     "pack_integers",
     "shuffle",
@@ -139,6 +140,18 @@ def decode_natural(packed: Tensor, bits: int, vector: Tensor, add: bool = False)
         natural.decode(*arguments, aligned(BLOCK, np.float32), *_codes_and_signs(), first, last)
 
     share(-(-len(vector) // BLOCK), len(vector), work)
+
+
+def largest(rows: Tensor, count: int) -> Tensor:
+    words = rows.float().contiguous().numpy().view(np.uint32)
+    places = torch.empty(len(rows), count, dtype=torch.int32)
+    arguments = words, places.numpy()
+
+    def work(first: int, last: int) -> None:
+        selection.select(*arguments, aligned(selection.BINS, np.int32), first, last)
+
+    share(len(rows), rows.numel(), work)
+    return places
 
 
 def shuffle(swaps: Tensor, length: int) -> Tensor:

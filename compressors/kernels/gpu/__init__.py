@@ -36,6 +36,7 @@ from compressors.kernels.gpu.natural import encode_natural as encode_natural
 from compressors.kernels.gpu.tables import places, tables
 from compressors.kernels.layout import Layout
 from compressors.kernels.reference import water_level as water_level
+from compressors.kernels.selection import largest as largest
 from compressors.kernels.shuffling import shuffle as shuffle
 from compressors.kernels.strata import Strata
 

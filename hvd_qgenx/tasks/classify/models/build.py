@@ -6,6 +6,7 @@ from torch import nn
 from compressors.naming import unknown
 from compressors.random import generator
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.nets.making import leaving_generators
 from hvd_qgenx.nets.norms import NORM_LAYERS
 from hvd_qgenx.nets.registry import NORMS
 from hvd_qgenx.tasks.classify.models.architecture import Shape
@@ -27,9 +28,11 @@ def make(model: str, *, channels: int, side: int, classes: int, norm: str | None
     """
     check(model, side, norm)
     architecture = MODELS[model]
-    with torch.device("meta"):  # draws no weights, from no generator
-        network = architecture.build(Shape(channels, side, classes), norm or next(iter(architecture.norms), ""))
-    return network.to_empty(device="cpu")
+    with leaving_generators():
+        network: nn.Module = architecture.build(
+            Shape(channels, side, classes), norm or next(iter(architecture.norms), "")
+        )
+    return network
 
 
 def check(model: str, side: int, norm: str | None = None) -> None:

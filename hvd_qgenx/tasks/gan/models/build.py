@@ -5,6 +5,7 @@ from torch import nn
 
 from compressors.random import generator
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.nets.making import leaving_generators
 from hvd_qgenx.tasks.gan.models import layers
 from hvd_qgenx.tasks.gan.models.players import Players
 from hvd_qgenx.tasks.gan.registry import MODELS
@@ -36,15 +37,13 @@ def make(
         classes: if not 0, both players also take labels below it.
     """
     networks = MODELS[model]
-    with torch.device("meta"):  # draws no random weights
+    with leaving_generators():
         players = Players(
             networks.Generator(channels, side, filters, latent, generator_norm, classes),
             networks.Discriminator(channels, side, filters, discriminator_norm, classes),
         )
         if spectral_norm:
             layers.normalize_spectrum(players.discriminator)
-    for player in players:
-        player.to_empty(device="cpu")
     return players
 
 
