@@ -59,7 +59,7 @@ def finished(tmp_path_factory):
 
 def test_a_run_is_a_folder(finished):
     config = json.loads((finished / "config.json").read_text())
-    assert config["compressor_parameters"] == {"bits": 4, "bucket_size": 1024}
+    assert config["compressor_parameters"] == {"bits": 4, "bucket_size": 1024, "rounding": "correlated"}
     assert config["ranks"] == 1
     assert config["versions"]["torch"] == torch.__version__
 
@@ -283,7 +283,7 @@ class TestPresets:
         assert found["data_dir"] == ("/images", "environment")
         assert found["generator_lr"] == (2e-4, "the optimizer's own")
         assert found["delta"] == (300.0, "default")
-        assert set(found) == {*declared(GanConfig), "bits", "bucket_size"}
+        assert set(found) == {*declared(GanConfig), "bits", "bucket_size", "rounding"}
 
     def test_an_option_that_says_the_default_wins_too(self, mine):
         assert self.config("--preset", mine, "--filters", 32)["filters"] == (32, "command line")
