@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from compressors import parameters
 from compressors.base import Compressor, Context, Shape, numel
 from compressors.deferred import Deferred
-from compressors.identity import Identity
+from compressors.identity import Beside, Identity
 from compressors.learning import Learner
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ class Exempt(Compressor):
     min_numel: int = parameters.parameter(256, "Tensors with fewer elements are not compressed.", low=0)
 
     name = "exempt"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if type(self.rest) is Identity and self.inner.reduction in ("sum", "rounds"):
+            self.rest = Beside()
 
     def route(self, shape: Sequence[int]) -> Compressor:
         small = len(shape) < 2 or numel(shape) < self.min_numel

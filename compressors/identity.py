@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from compressors.base import Compressor, Shape, numel
+from compressors.base import Compressor, Reduction, Shape, numel
 from compressors.cast import decode_as, encode_as, is_finite_as
 from compressors.deferred import Deferred
 from compressors.registry import register
@@ -22,7 +22,7 @@ else:
 class Identity(Compressor):
     """Sends every coordinate as it is; bf16, which Horovod cannot add, travels as fp32."""
 
-    reduction = "average"
+    reduction: ClassVar[Reduction] = "average"
 
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         return encode_as(self.payload_dtype(vector.dtype), vector, payload)
@@ -47,3 +47,13 @@ def _dtype(payload: Tensor, numel: int) -> torch.dtype:
     """Returns the dtype of ``numel`` numbers in the payload."""
     dtypes = {dtype.itemsize * numel: dtype for dtype in (torch.float64, torch.float16, torch.float32)}
     return dtypes.get(len(payload), torch.float32)
+
+
+@dataclass(eq=False)
+class Beside(Identity):
+    """``none`` for the tensors that are left out by a compressor whose payloads are summed or need rounds.
+
+    They are gathered, and added in the order of ranks: the same bits whatever carries them.
+    """
+
+    reduction = "gather"

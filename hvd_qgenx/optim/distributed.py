@@ -12,10 +12,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from compressors import Compressor, LevelUpdate
+from compressors.identity import Beside
 from compressors.integers import squared_norm
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import Exchange, ExchangeOptions, Pipeline, Report
+from hvd_qgenx.exchange.single_level import single_level
 from hvd_qgenx.optim import grad_scaler
 from hvd_qgenx.optim.agreement import check_agreement
 from hvd_qgenx.optim.buffers import FlatGradients, flatten
@@ -181,7 +183,7 @@ class _Distributed(Wrapper):
         self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
         self._memories.lay_out(self._buffers, self.param_groups)
         self._exchanges = [
-            self.exchange.resolve(buffer.codec, self._keeps_own(buffer), self._memories.needs_own(buffer))
+            self._exchange_for(buffer).resolve(buffer.codec, self._keeps_own(buffer), self._memories.needs_own(buffer))
             for buffer in self._buffers
         ]
         slices = [chosen.slices(buffer.codec) for chosen, buffer in zip(self._exchanges, self._buffers, strict=True)]
@@ -192,6 +194,13 @@ class _Distributed(Wrapper):
             self._hooks.add(parameter, names[parameter])
         exchanged = {*names, *self._sparse}
         self._left_out = [parameter for parameter in self._parameter_names if parameter not in exchanged]
+
+    def _exchange_for(self, buffer: FlatGradients) -> Exchange:
+        """Returns the exchange that was asked for, or one for what it leaves uncompressed."""
+        if not isinstance(buffer.codec.alone, Beside):
+            return self.exchange
+        transport = self.exchange.transport
+        return single_level(transport.size)(transport, self.exchange.slice_bytes)
 
     @property
     def backward_passes_per_step(self) -> int:

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 
 import compressors
-from hvd_qgenx import exchange
+from hvd_qgenx import DistributedOptimizer, exchange
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import ExchangeOptions
 from hvd_qgenx.exchange.codec import Codec
@@ -129,3 +130,41 @@ def test_they_need_integers():
             exchange.get(name).check(compressors.make("minmax"))
     with pytest.raises(ConfigurationError, match="need no rounds; use allgather or two-phase"):
         exchange.get("rounds").check(compressors.make("minmax"))
+
+
+class TestSmallTensorsBeside:
+    """What is exempt from compression beside integers, or beside low-rank matrices."""
+
+    SHAPES = ((40, 30), (30,), (5, 3))
+
+    def trained(self, transport, name, kind, **values):
+        parameters = [nn.Parameter(torch.zeros(shape)) for shape in self.SHAPES]
+        compression = compressors.Exempt(compressors.make(kind, **values))
+        made = torch.optim.SGD(parameters, lr=1.0)
+        optimizer = DistributedOptimizer(made, compression=compression, transport=transport, exchange=name)
+        for step in range(3):
+            random = torch.Generator().manual_seed(10 * step + transport.rank)
+            for parameter in parameters:
+                parameter.grad = torch.randn(parameter.shape, generator=random)
+            optimizer.synchronize()
+        return [parameter.grad for parameter in parameters]
+
+    @pytest.mark.parametrize(
+        ("name", "kind", "hosts"),
+        [
+            ("auto", "intsgd", 1),
+            ("integer-sum", "intsgd", 1),
+            ("integer-allreduce", "hint", 1),
+            ("hierarchical-sum", "intsgd", 2),
+            ("rounds", "powersgd", 1),
+            ("auto", "vote", 1),
+        ],
+    )
+    def test_they_are_added_in_the_order_of_ranks(self, name, kind, hosts):
+        everyone = inprocess.run(4, lambda transport: self.trained(transport, name, kind), hosts)
+        randoms = [torch.Generator().manual_seed(20 + rank) for rank in range(4)]
+        own = [[torch.randn(shape, generator=random) for shape in self.SHAPES] for random in randoms]
+        for found in everyone:
+            assert torch.equal(found[0], everyone[0][0])
+            for place in (1, 2):
+                assert torch.equal(found[place], inprocess.sum_in_order([each[place] for each in own]) / 4)
