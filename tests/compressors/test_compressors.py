@@ -15,8 +15,9 @@ from tests.compressors import conformance
 
 def test_names():
     assert compressors.names() == [
-        *("alq", "alq-gd", "amq", "dither", "fp16", "intsgd", "levels", "minmax", "natural", "none", "nuqsgd"),
-        *("randomk", "rotated", "rotated-dither", "sign", "terngrad", "topk", "uniform", "variable"),
+        *("alq", "alq-gd", "amq", "dgc", "dither", "fp16", "hint", "intsgd", "levels", "minmax", "natural", "none"),
+        *("nuqsgd", "powersgd", "randomk", "rotated", "rotated-dither", "sign", "terngrad", "topk", "uniform"),
+        *("variable", "vote"),
     ]
 
 
@@ -24,7 +25,7 @@ def test_names():
     ("name", "values", "sentence"),
     [
         ("minmx", {}, "unknown compressor 'minmx'; did you mean 'minmax'?"),
-        ("zip", {}, "unknown compressor 'zip'; known are alq, alq-gd, amq, dither, fp16"),
+        ("zip", {}, "unknown compressor 'zip'; known are alq, alq-gd, amq, dgc, dither, fp16"),
         ("minmax", {"bits": 0}, "minmax: bits must be from 1 to 8, not 0"),
         ("minmax", {"bits": 9}, "minmax: bits must be from 1 to 8, not 9"),
         ("minmax", {"bits": 2.5}, "minmax: bits must be a whole number, not 2.5"),
