@@ -41,7 +41,7 @@ class Vote(SummedCompressor):
 
     unbiased = False
 
-    magnitude: float = parameter(1.0, "Size of every coordinate of the result.", low=1e-30, high=1e30)
+    magnitude: float = parameter(1.0, "Size of every coordinate of the result.", low=1e-6, high=1e4)
 
     @property
     def alignment(self) -> int:
@@ -89,9 +89,10 @@ class Vote(SummedCompressor):
         return finite
 
     def variance_bound(self, tensor: Tensor) -> float:
-        """The squared error itself, of this rank's vote alone."""
+        """The squared error itself, of this rank's vote alone, and a little more for the rounding of this sum."""
         vector = tensor.double()
-        return float((torch.where(vector >= 0, self.magnitude, -self.magnitude) - vector).square().sum())
+        error = (torch.where(vector >= 0, self.magnitude, -self.magnitude) - vector).square().sum()
+        return float(error) * (1 + 1e-6)
 
     @property
     def _outcome_bits(self) -> int:

@@ -15,7 +15,7 @@ from hvd_qgenx.exchange.codec import Codec
 from tests.compressors import conformance
 
 ROUNDING = [name for name in compressors.names() if "rounding" in parameters.names(compressors.get(name))]
-STOCHASTIC = [name for name in ROUNDING if name not in ("dither", "rotated-dither", "intsgd")]
+STOCHASTIC = [name for name in ROUNDING if name not in ("dither", "rotated-dither", "intsgd", "hint")]
 """Those that go to one of two values at random; integers have tests of their own, and dithers gain less."""
 DITHERS = ("dither", "rotated-dither")
 NUMEL = 40_000
@@ -81,7 +81,7 @@ def test_dithers_gain_where_vectors_are_alike_and_nothing_where_they_are_not(nam
 def test_every_rank_stays_unbiased(name, ranks, rank):
     one = conformance.make((name, {"rounding": "correlated"}), seed=4).for_rank(rank, ranks=ranks)
     vector = conformance.distributions()["gaussian"]
-    if name == "intsgd":
+    if name in ("intsgd", "hint"):
         one.set_scales([one.most / float(vector.abs().max())])
     conformance.check_unbiased(conformance.draw(one, vector, 1500), vector)
 
@@ -134,7 +134,7 @@ def test_alone_it_is_independent_rounding(name):
         payload = torch.zeros(codec.payload_bytes(0, NUMEL), dtype=torch.uint8)
         codec.encode(vector, 0, [type(codec.next_keys()[0])(*keys)], payload)
         kept.append(payload)
-    assert name == "intsgd" or not torch.equal(*kept)
+    assert name in ("intsgd", "hint") or not torch.equal(*kept)
 
 
 @pytest.mark.parametrize("name", DITHERS)

@@ -87,7 +87,7 @@ def test_probabilities_are_exact_to_the_last_random_bit(bits, monkeypatch):
     cases |= {Window(bits).least * share: int(share * 2**23) for share in (0.0, 0.25, 0.5, 2**-20)}
     for value, ups in cases.items():
         random = torch.tensor([0, 2**23 - ups - 1, min(2**23 - ups, 2**23 - 1), 2**23 - 1])
-        monkeypatch.setattr(natural, "uniform", lambda *_, random=random: random.view(1, -1) * 2.0**-23)
+        monkeypatch.setattr(natural, "chances", lambda *_, random=random: random.view(1, -1) * 2.0**-23)
         packed = torch.empty(packed_bytes(bits, 1024, 4), dtype=torch.uint8)
         natural.encode_natural(torch.full((4,), value), bits, 0, packed)
         decoded = torch.empty(4)

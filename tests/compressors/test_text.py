@@ -14,7 +14,7 @@ def test_a_value_may_hold_commas():
 
 def test_values_have_the_types_of_the_parameters():
     assert read("uniform:bits=2,norm=linf").values == {"bits": 2, "norm": "linf"}
-    assert list(read("minmax").fields) == ["bits", "bucket_size"]
+    assert list(read("minmax").fields) == ["bits", "bucket_size", "rounding"]
     made = compressors.parse("minmax:bits=2,bucket-size=64")
     assert (type(made), made.bits, made.bucket_size) == (compressors.MinMax, 2, 64)
 
