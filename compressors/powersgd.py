@@ -24,7 +24,7 @@ else:
 
 
 class Group(NamedTuple):
-    """Matrices of one shape, which are worked on together."""
+    """Matrices of one shape, whose factors are worked on together."""
 
     starts: tuple[int, ...]
     """Places of the matrices in the vector."""
@@ -32,14 +32,23 @@ class Group(NamedTuple):
     columns: int
     rank: int
 
-    def take(self, vector: Tensor) -> Tensor:
-        """Returns a copy: (matrices, rows, columns)."""
+    def matrices(self, vector: Tensor) -> list[Tensor]:
+        """Returns the matrices in a vector: views."""
         size = self.rows * self.columns
-        return torch.stack([vector[start : start + size].view(self.rows, self.columns) for start in self.starts])
+        return [vector[start : start + size].view(self.rows, self.columns) for start in self.starts]
 
-    def put(self, matrices: Tensor, vector: Tensor) -> None:
-        for start, matrix in zip(self.starts, matrices, strict=True):
-            vector[start : start + matrix.numel()] = matrix.flatten()
+    def multiply(self, vector: Tensor, right: Tensor) -> Tensor:
+        """Returns the matrices times their right factors: the left ones, not orthonormal."""
+        return torch.stack([matrix @ factor for matrix, factor in zip(self.matrices(vector), right, strict=True)])
+
+    def project(self, vector: Tensor, left: Tensor) -> Tensor:
+        """Returns the right factors that belong to orthonormal left ones."""
+        return torch.stack([matrix.mT @ factor for matrix, factor in zip(self.matrices(vector), left, strict=True)])
+
+    def put(self, left: Tensor, right: Tensor, vector: Tensor) -> None:
+        """Writes the products of factors to the matrices' places in a vector."""
+        for matrix, first, second in zip(self.matrices(vector), left, right, strict=True):
+            torch.mm(first, second.mT, out=matrix)
 
     @property
     def left_shape(self) -> tuple[int, int, int]:
@@ -117,27 +126,23 @@ class PowerSGD(RoundsCompressor):
         plan = self._plan(shape)
         return 4 * (plan.exact_size + plan.left_size + plan.right_size)
 
-    def rounds(self, vector: Tensor) -> Rounds:
+    def rounds(self, vector: Tensor, keep_own: bool = False) -> Rounds:
         plan, floats = self._plan(len(vector)), vector.float()
-        matrices = [group.take(floats) for group in plan.groups]
         before = self._right_factors(plan, vector.device)
 
         exact = [floats[start:stop] for start, stop in plan.exact]
-        left = [matrix @ right for matrix, right in zip(matrices, before, strict=True)]
+        left = [group.multiply(floats, right) for group, right in zip(plan.groups, before, strict=True)]
         mean = yield _end_to_end([*exact, *left], vector)
         exact_mean, left = mean[: plan.exact_size], self._left_factors(plan, mean)
 
-        own = [matrix.mT @ factor for matrix, factor in zip(matrices, left, strict=True)]
+        own = [group.project(floats, factor) for group, factor in zip(plan.groups, left, strict=True)]
         mean = yield _end_to_end(own, vector)
         right = list(_parts(mean, [group.right_shape for group in plan.groups]))
         self._keep(plan, before, right)
 
-        results = torch.empty_like(floats), torch.empty_like(floats)
-        for result, values, factors in zip(
-            results, (exact_mean, _end_to_end(exact, vector)), (right, own), strict=True
-        ):
-            self._put(plan, values, left, factors, result)
-        return Averaged(*(result.to(vector.dtype) for result in results))
+        result = self._product(plan, exact_mean, left, right, vector)
+        mine = self._product(plan, _end_to_end(exact, vector), left, own, vector) if keep_own else None
+        return Averaged(result, mine)
 
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         plan, rounds = self._plan(len(vector)), self.rounds(vector)
@@ -156,10 +161,9 @@ class PowerSGD(RoundsCompressor):
         floats = read_floats(payload, size // 4)
         shapes = [*(group.left_shape for group in plan.groups), *(group.right_shape for group in plan.groups)]
         factors = list(_parts(floats[plan.exact_size :], shapes))
-        values = torch.empty_like(vector, dtype=torch.float32)
         count = len(plan.groups)
-        self._put(plan, floats[: plan.exact_size], factors[:count], factors[count:], values)
-        vector.copy_(vector.float() + values if add else values)
+        values = self._product(plan, floats[: plan.exact_size], factors[:count], factors[count:], vector)
+        vector.add_(values) if add else vector.copy_(values)
 
     def variance_bound(self, tensor: Tensor) -> float:
         """The squared norm, if there is a matrix to project."""
@@ -212,11 +216,14 @@ class PowerSGD(RoundsCompressor):
         return [orthonormal(factor) for factor in found]
 
     @staticmethod
-    def _put(plan: Plan, exact: Tensor, left: list[Tensor], right: list[Tensor], vector: Tensor) -> None:
+    def _product(plan: Plan, exact: Tensor, left: list[Tensor], right: list[Tensor], like: Tensor) -> Tensor:
+        """Returns a new vector, of exact tensors and products of factors, in the dtype of another."""
+        vector = torch.empty_like(like, dtype=torch.float32)
         for (start, stop), values in zip(plan.exact, exact.split([hi - lo for lo, hi in plan.exact]), strict=True):
             vector[start:stop] = values
         for group, first, second in zip(plan.groups, left, right, strict=True):
-            group.put(first @ second.mT, vector)
+            group.put(first, second, vector)
+        return vector.to(like.dtype)
 
 
 def orthonormal(matrices: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ class Averaged(NamedTuple):
 
     mean: Tensor
     """The mean over ranks of the vectors ``own``."""
-    own: Tensor
-    """This rank's vector as it was compressed."""
+    own: Tensor | None
+    """This rank's vector as it was compressed, if it was asked for."""
 
 
 Rounds = Generator["Tensor", "Tensor", Averaged]
@@ -36,5 +36,8 @@ class RoundsCompressor(Compressor):
     reduction = "rounds"
 
     @abstractmethod
-    def rounds(self, vector: Tensor) -> Rounds:
-        """Returns the rounds of a vector (1-D, the whole that ``lay_out`` described)."""
+    def rounds(self, vector: Tensor, keep_own: bool = False) -> Rounds:
+        """Returns the rounds of a vector (1-D, the whole that ``lay_out`` described).
+
+        With ``keep_own`` their outcome has this rank's vector as it was compressed.
+        """

@@ -23,7 +23,8 @@ class Rounds(ConcreteExchange):
         return [0, codec.numel]
 
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
-        rounds = cast("RoundsCompressor", transfer.codec.alone).rounds(transfer.vector[start:stop])
+        compressor = cast("RoundsCompressor", transfer.codec.alone)
+        rounds = compressor.rounds(transfer.vector[start:stop], transfer.wants_own)
         transfer.find_not_finite(start, stop)
         with transfer.report.clock("encode"):
             message = next(rounds)

@@ -156,13 +156,18 @@ class Transfer:
         with self.report.clock("decode"):
             self.finite &= self.summed.decode_mean(message, self.out[start:stop], start)
 
+    @property
+    def wants_own(self) -> bool:
+        """Is this rank's vector, as the others decode it, to be kept or compared?"""
+        return self.own is not None or self.options.measure_error
+
     def put_averaged(self, averaged: Averaged, start: int, stop: int) -> None:
         """Takes the outcome of a range's rounds."""
         self.finite &= bool(torch.isfinite(averaged.mean).all())
         part = self.vector[start:stop]
-        if self.options.measure_error:
+        if averaged.own is not None and self.options.measure_error:
             self._measure_error(averaged.own, part)
-        if self.own is not None:
+        if averaged.own is not None and self.own is not None:
             self.own[start:stop].copy_(averaged.own)
         self.out[start:stop].copy_(averaged.mean)
 
@@ -175,7 +180,7 @@ class Transfer:
         """Looks for Inf and NaN, and measures the error, before the mean may replace the range."""
         if not self.codec.is_finite(payload, start, stop):
             self.find_not_finite(start, stop)
-        if not self.options.measure_error and self.own is None:
+        if not self.wants_own:
             return
         part = self.vector[start:stop]
         decoded = torch.empty_like(part) if self.own is None else self.own[start:stop]
