@@ -2,6 +2,9 @@
 
 from typing import cast
 
+import torch
+from torch import Tensor
+
 from compressors import RoundsCompressor
 from hvd_qgenx.exchange.base import ConcreteExchange
 from hvd_qgenx.exchange.codec import Codec
@@ -25,20 +28,21 @@ class Rounds(ConcreteExchange):
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
         compressor = cast("RoundsCompressor", transfer.codec.alone)
         rounds = compressor.rounds(transfer.vector[start:stop], transfer.wants_own)
-        transfer.find_not_finite(start, stop)
         with transfer.report.clock("encode"):
             message = next(rounds)
-        number = 0
+        if not _finite(message):  # which it is only if the vector is
+            transfer.find_not_finite(start, stop)
+        number, finite = 0, True
         while True:
             mean = yield self.transport.all_reduce_mean(message, f"{name}.{number}")
-            number += 1
+            number, finite = number + 1, finite and _finite(mean)
             with transfer.report.clock("encode"):
                 try:
                     message = rounds.send(mean)
                 except StopIteration as end:
                     averaged = end.value
                     break
-        transfer.put_averaged(averaged, start, stop)
+        transfer.put_averaged(averaged, finite, start, stop)
 
     @classmethod
     def slice_cost(cls, machine: Machine, ranks: Ranks, numel: float, codec: CodecSpeed) -> SliceCost:
@@ -49,3 +53,7 @@ class Rounds(ConcreteExchange):
         work = codec.encode_seconds(numel) + codec.decode_seconds(numel)
         wire = 2 * all_reduce(machine, ranks, codec.payload_bytes(numel) / 2)
         return SliceCost(work, wire, 2 * machine.negotiation)
+
+
+def _finite(message: Tensor) -> bool:
+    return bool(torch.isfinite(message).all())

@@ -161,15 +161,15 @@ class Transfer:
         """Is this rank's vector, as the others decode it, to be kept or compared?"""
         return self.own is not None or self.options.measure_error
 
-    def put_averaged(self, averaged: Averaged, start: int, stop: int) -> None:
-        """Takes the outcome of a range's rounds."""
-        self.finite &= bool(torch.isfinite(averaged.mean).all())
+    def put_averaged(self, averaged: Averaged, finite: bool, start: int, stop: int) -> None:
+        """Takes the outcome of a range's rounds; NaN if what ranks have averaged was not finite."""
+        self.finite &= finite
         part = self.vector[start:stop]
         if averaged.own is not None and self.options.measure_error:
             self._measure_error(averaged.own, part)
         if averaged.own is not None and self.own is not None:
             self.own[start:stop].copy_(averaged.own)
-        self.out[start:stop].copy_(averaged.mean)
+        self.out[start:stop].copy_(averaged.mean) if finite else self.out[start:stop].fill_(torch.nan)
 
     def find_not_finite(self, start: int, stop: int) -> None:
         """Records the coordinates of a range at which this rank's vector holds Inf or NaN."""
