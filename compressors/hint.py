@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from compressors.deferred import Deferred
-from compressors.integers import WIDTHS, IntegerCompressor
-from compressors.parameters import parameter
+from compressors.integers import IntegerCompressor
 from compressors.registry import register
-from compressors.rounding import CORRELATED, ROUNDINGS, rounding_parameter
 
 if TYPE_CHECKING:
     import torch
@@ -31,22 +29,7 @@ class Hint(IntegerCompressor):
     Source: Sapio et al., "Scaling Distributed Machine Learning with In-Network Aggregation" (NSDI 2021).
     """
 
-    bits: int = parameter(8, "Bits per coordinate.", choices=WIDTHS)
-    rounding: str = rounding_parameter(CORRELATED, (*ROUNDINGS, "nearest"))
-
     measures = True
-
-    @property
-    def width(self) -> int:
-        return self.bits
-
-    @property
-    def stochastic(self) -> bool:
-        return self.rounding != "nearest"
-
-    @property
-    def correlated(self) -> bool:
-        return self.rounding == CORRELATED
 
     def measure(self, vector: Tensor) -> Tensor:
         """Returns the bytes of the largest magnitude, float32; NaN if there is one."""

@@ -15,6 +15,8 @@ from compressors.coding.frame import Symbols
 from compressors.deferred import Deferred
 from compressors.identity import Identity
 from compressors.kernels.layout import Layout, packed_bytes
+from compressors.parameters import parameter
+from compressors.rounding import CORRELATED, ROUNDINGS, rounding_parameter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,6 +133,9 @@ class IntegerCompressor(SummedCompressor):
     least width that holds it.
     """
 
+    bits: int = parameter(8, "Bits per coordinate.", choices=WIDTHS)
+    rounding: str = rounding_parameter(CORRELATED, (*ROUNDINGS, "nearest"))
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.scales: tuple[float, ...] | None = None
@@ -149,14 +154,18 @@ class IntegerCompressor(SummedCompressor):
         return self.scales is not None
 
     @property
-    @abstractmethod
     def width(self) -> int:
         """Bits of an integer on its way out."""
+        return self.bits
 
     @property
-    @abstractmethod
     def stochastic(self) -> bool:
         """Are coordinates rounded at random, rather than to the nearest integer?"""
+        return self.rounding != "nearest"
+
+    @property
+    def correlated(self) -> bool:
+        return self.rounding == CORRELATED
 
     @property
     def most(self) -> int:

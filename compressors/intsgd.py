@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compressors.integers import WIDTHS, IntegerCompressor, root_mean_square_scale
+from compressors.integers import IntegerCompressor, root_mean_square_scale
 from compressors.parameters import parameter
 from compressors.registry import register
-from compressors.rounding import CORRELATED, ROUNDINGS, rounding_parameter
 
 
 @register("intsgd")
@@ -30,8 +29,6 @@ class IntSGD(IntegerCompressor):
     (ICLR 2022), Algorithms 1 and 2.
     """
 
-    bits: int = parameter(8, "Bits per coordinate.", choices=WIDTHS)
-    rounding: str = rounding_parameter(CORRELATED, (*ROUNDINGS, "nearest"))
     scale_from: str = parameter("gradient", "What the scale follows.", choices=("gradient", "update", "constant"))
     scale_per: str = parameter("vector", "What has a scale of its own.", choices=("vector", "tensor"))
     beta: float = parameter(0.9, "Share of the past in the squared norm that the scale follows.", low=0.0, high=0.999)
@@ -47,18 +44,6 @@ class IntSGD(IntegerCompressor):
         first = self.alpha if self.scale_from == "constant" else self.first_scale
         if first:
             self.set_scales([first])
-
-    @property
-    def width(self) -> int:
-        return self.bits
-
-    @property
-    def stochastic(self) -> bool:
-        return self.rounding != "nearest"
-
-    @property
-    def correlated(self) -> bool:
-        return self.rounding == CORRELATED
 
     def follow(self, squares: Sequence[float]) -> None:
         """Averages in the squared norms of the last mean gradient or update, one for all or one for each tensor.
