@@ -28,12 +28,8 @@ class DGC(TopK):
 
     FIRST: ClassVar[float] = 0.25
 
-    def kept(self, length: int) -> int:
-        return max(1, round(self.ratio_now * length))
-
     @property
     def ratio_now(self) -> float:
-        """The ratio of the exchange whose keys were drawn last; all ranks have drawn as many."""
         done = max(0, self.stream.step - 1)
         if done >= self.warmup or self.ratio >= self.FIRST:
             return self.ratio

@@ -10,7 +10,7 @@ from compressors.kernels.layout import Layout
 from compressors.kernels.strata import Strata
 from compressors.quantizer import BucketQuantizer
 from compressors.registry import register
-from compressors.rounding import CORRELATED, RANDOM, rounding_parameter
+from compressors.rounding import RANDOM, GridRounding, rounding_parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ class SeededQuantizer(BucketQuantizer):
 
 
 @dataclass(eq=False)
-class DitheredQuantizer(SeededQuantizer):
+class DitheredQuantizer(GridRounding, SeededQuantizer):
     """Rounding with noise that the receiver subtracts, which several ranks can correlate.
 
     That cancels errors where a coordinate of ranks differs by far less than a step. Elsewhere it gains nothing, and
@@ -46,10 +46,6 @@ class DitheredQuantizer(SeededQuantizer):
     """
 
     rounding: str = rounding_parameter(RANDOM)
-
-    @property
-    def correlated(self) -> bool:
-        return self.rounding == CORRELATED
 
     @property
     def preamble_bytes(self) -> int:

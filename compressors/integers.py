@@ -16,7 +16,7 @@ from compressors.deferred import Deferred
 from compressors.identity import Identity
 from compressors.kernels.layout import Layout, packed_bytes
 from compressors.parameters import parameter
-from compressors.rounding import CORRELATED, ROUNDINGS, rounding_parameter
+from compressors.rounding import CORRELATED, ROUNDINGS, GridRounding, rounding_parameter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,7 +122,7 @@ class SummedCompressor(Compressor):
 
 
 @dataclass(eq=False)
-class IntegerCompressor(SummedCompressor):
+class IntegerCompressor(GridRounding, SummedCompressor):
     """Rounds the products of coordinates with a scale, which all ranks know, to integers of ``bits`` bits.
 
     The sum over ranks of integers is exact, and has the same bits whatever the order of additions; over the number of
@@ -162,10 +162,6 @@ class IntegerCompressor(SummedCompressor):
     def stochastic(self) -> bool:
         """Are coordinates rounded at random, rather than to the nearest integer?"""
         return self.rounding != "nearest"
-
-    @property
-    def correlated(self) -> bool:
-        return self.rounding == CORRELATED
 
     @property
     def most(self) -> int:

@@ -11,7 +11,7 @@ from compressors.deferred import Deferred
 from compressors.kernels.layout import packed_bytes
 from compressors.parameters import parameter
 from compressors.registry import register
-from compressors.rounding import CORRELATED, rounding_parameter
+from compressors.rounding import CORRELATED, GridRounding, rounding_parameter
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ _OVERFLOWING = 127 + 110
 
 @register("natural")
 @dataclass(eq=False)
-class Natural(Compressor):
+class Natural(GridRounding, Compressor):
     """Keeps sign and exponent of every coordinate, which is rounded at random to one of its neighbouring powers of two.
 
     9 bits hold all exponents of float32's normal numbers. 8 bits hold the powers from 2^-93 to 2^32. A magnitude
@@ -42,10 +42,6 @@ class Natural(Compressor):
 
     bits: int = parameter(9, "Bits per coordinate.", choices=(8, 9))
     rounding: str = rounding_parameter(CORRELATED)
-
-    @property
-    def correlated(self) -> bool:
-        return self.rounding == CORRELATED
 
     @property
     def alignment(self) -> int:

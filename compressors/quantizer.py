@@ -12,7 +12,7 @@ from compressors.base import Compressor, Shape, byte_tensor, numel
 from compressors.kernels.layout import Layout
 from compressors.kernels.strata import Strata
 from compressors.parameters import parameter
-from compressors.rounding import CORRELATED, rounding_parameter
+from compressors.rounding import CORRELATED, GridRounding, rounding_parameter
 
 if TYPE_CHECKING:
     import torch
@@ -130,7 +130,7 @@ class BucketQuantizer(Compressor):
 
 
 @dataclass(eq=False)
-class StochasticQuantizer(BucketQuantizer):
+class StochasticQuantizer(GridRounding, BucketQuantizer):
     """Stochastic rounding to the values of a bucket.
 
     A coordinate between two values goes to the upper one with a probability equal to its relative
@@ -138,7 +138,3 @@ class StochasticQuantizer(BucketQuantizer):
     """
 
     rounding: str = rounding_parameter(CORRELATED)
-
-    @property
-    def correlated(self) -> bool:
-        return self.rounding == CORRELATED

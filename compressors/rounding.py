@@ -12,3 +12,13 @@ def rounding_parameter(default: str, choices: tuple[str, ...] = ROUNDINGS) -> An
     return parameter(
         default, "Random rounding; if correlated, the errors of ranks cancel in the mean.", choices=choices
     )
+
+
+class GridRounding:
+    """The part of a compressor whose random rounding can be correlated over ranks, by its parameter ``rounding``."""
+
+    rounding: str
+
+    @property
+    def correlated(self) -> bool:
+        return self.rounding == CORRELATED

@@ -49,9 +49,14 @@ class Sparsifier(Compressor):
     def alignment(self) -> int:
         return self.bucket_size
 
+    @property
+    def ratio_now(self) -> float:
+        """The ratio of the exchange whose keys were drawn last; all ranks have drawn as many."""
+        return self.ratio
+
     def kept(self, length: int) -> int:
         """Returns how many coordinates of a bucket of this length are sent."""
-        return max(1, round(self.ratio * length))
+        return max(1, round(self.ratio_now * length))
 
     def sent(self, size: int) -> int:
         """Returns how many of so many coordinates are sent."""

@@ -10,7 +10,7 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange.base import ConcreteExchange
 from hvd_qgenx.exchange.cost import CodecSpeed, Machine, Ranks, SliceCost, all_gather, all_to_all
 from hvd_qgenx.exchange.hierarchical import inside_host, two_levels
-from hvd_qgenx.exchange.integersum import IntegerSum
+from hvd_qgenx.exchange.integersum import IntegerSum, average
 from hvd_qgenx.exchange.pipeline import Steps
 from hvd_qgenx.exchange.slices import SLICE_BYTES
 from hvd_qgenx.exchange.transfer import Transfer
@@ -52,10 +52,7 @@ class HierarchicalSum(ConcreteExchange):
         compressor, local, across = transfer.summed, self.local, self.across
         assert isinstance(compressor, IntegerCompressor | CodedIntegers)
         if not compressor.ready:
-            transfer.encode([start, stop])
-            part = transfer.vector[start:stop]
-            mean = yield self.transport.all_reduce_mean(part, f"{name}.mean", transfer.out[start:stop])
-            transfer.finite &= bool(torch.isfinite(mean).all())
+            yield from average(self.transport, transfer, start, stop, name)
             return
         bounds = transfer.codec.cut(start, stop, local.size)
         first, last = bounds[local.rank : local.rank + 2]

@@ -7,7 +7,7 @@ from compressors.integers import Sum
 from hvd_qgenx.exchange.base import ConcreteExchange
 from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.cost import FLOAT_BYTES, CodecSpeed, Machine, Ranks, SliceCost, all_reduce
-from hvd_qgenx.exchange.integersum import summed_slices
+from hvd_qgenx.exchange.integersum import agree, average, summed_slices
 from hvd_qgenx.exchange.pipeline import Steps
 from hvd_qgenx.exchange.transfer import Transfer
 
@@ -31,15 +31,9 @@ class IntegerAllReduce(ConcreteExchange):
 
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
         compressor = transfer.summed
-        if compressor.measures:
-            mine = compressor.measure(transfer.vector[start:stop])
-            everyone = yield self.transport.all_gather(mine, [len(mine)] * self.transport.size, f"{name}.measure")
-            compressor.agree(everyone)
+        yield from agree(self.transport, transfer, start, stop, name)
         if not compressor.ready:
-            part = transfer.vector[start:stop]
-            transfer.encode([start, stop])
-            mean = yield self.transport.all_reduce_mean(part, name, transfer.out[start:stop])
-            transfer.finite &= bool(torch.isfinite(mean).all())
+            yield from average(self.transport, transfer, start, stop, name)
             return
         payload, _ = transfer.encode([start, stop])
         own = compressor.sum_of([payload], stop - start)

@@ -2,12 +2,15 @@
 
 from itertools import pairwise
 
+import torch
+
 from compressors import SummedCompressor
 from hvd_qgenx.exchange.codec import Codec
 from hvd_qgenx.exchange.cost import CodecSpeed, Machine, Ranks, SliceCost, all_gather, all_to_all
 from hvd_qgenx.exchange.pipeline import Steps
 from hvd_qgenx.exchange.transfer import Transfer
 from hvd_qgenx.exchange.twophase import TwoPhase
+from hvd_qgenx.transport import Transport
 
 
 class IntegerSum(TwoPhase):
@@ -24,10 +27,7 @@ class IntegerSum(TwoPhase):
 
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
         channel, compressor = self.channel, transfer.summed
-        if compressor.measures:
-            mine = compressor.measure(transfer.vector[start:stop])
-            everyone = yield channel.all_gather(mine, [len(mine)] * channel.size, f"{name}.measure")
-            compressor.agree(everyone)
+        yield from agree(channel, transfer, start, stop, name)
         if not compressor.ready:
             yield from super().reduce(transfer, start, stop, name)
             return
@@ -63,3 +63,19 @@ def summed_slices(codec: Codec, usual: list[int]) -> list[int]:
     """Returns the bounds of slices; there is one alone if ranks must compare whole vectors first."""
     assert isinstance(codec.alone, SummedCompressor)
     return [0, codec.numel] if codec.alone.measures else usual
+
+
+def agree(transport: Transport, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
+    """Lets ranks compare their vectors, if the compressor must know of all before it can encode one."""
+    compressor = transfer.summed
+    if compressor.measures:
+        mine = compressor.measure(transfer.vector[start:stop])
+        everyone = yield transport.all_gather(mine, [len(mine)] * transport.size, f"{name}.measure")
+        compressor.agree(everyone)
+
+
+def average(transport: Transport, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
+    """Takes the mean of coordinates for which the compressor has no scale yet, as they are."""
+    transfer.encode([start, stop])  # which looks for Inf and NaN
+    mean = yield transport.all_reduce_mean(transfer.vector[start:stop], f"{name}.mean", transfer.out[start:stop])
+    transfer.finite &= bool(torch.isfinite(mean).all())

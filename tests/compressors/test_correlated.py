@@ -16,7 +16,7 @@ from tests.compressors import conformance
 
 ROUNDING = [name for name in compressors.names() if "rounding" in parameters.names(compressors.get(name))]
 STOCHASTIC = [name for name in ROUNDING if name not in ("dither", "rotated-dither", "intsgd", "hint")]
-"""Those that go to one of two values at random; integers have tests of their own, and dithers gain less."""
+"""Compressors that round to one of two values at random; integers have tests of their own, and dithers gain less."""
 DITHERS = ("dither", "rotated-dither")
 NUMEL = 40_000
 

@@ -133,7 +133,7 @@ def test_they_need_integers():
 
 
 class TestSmallTensorsBeside:
-    """What is exempt from compression beside integers, or beside low-rank matrices."""
+    """Tensors that are exempt from compression, beside integers or low-rank matrices."""
 
     SHAPES = ((40, 30), (30,), (5, 3))
 

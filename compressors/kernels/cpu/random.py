@@ -11,7 +11,7 @@ from compressors.random import GOLDEN
 
 
 class Draw(NamedTuple):
-    """What chooses the random numbers of a vector."""
+    """Keys and strata of the random numbers of a vector."""
 
     key: np.uint64
     together: bool

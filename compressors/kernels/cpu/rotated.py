@@ -31,7 +31,7 @@ WIDEST = 8
 
 
 class Keys(NamedTuple):
-    """What chooses the random numbers of a vector: for the two turns, and for rounding."""
+    """Keys of the random numbers of a vector: for the two turns, and for rounding."""
 
     first: np.uint64
     second: np.uint64
