@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -88,6 +88,48 @@ class Transport(ABC):
                 given on all ranks or on none.
         """
 
+    def neighbour_exchange(
+        self,
+        sent: Mapping[int, Tensor],
+        heard: Sequence[int],
+        sizes: Sequence[int] | None,
+        name: str,
+        like: Tensor | None = None,
+    ) -> Work[dict[int, Tensor]]:
+        """Sends 1-D tensors to some ranks; returns what this rank hears, by sender, in the order of ``heard``.
+
+        All ranks call it, in the same order, and rank i sends to rank j exactly if j hears i. Only ranks with such
+        a link wait for each other, except over Horovod's own collectives, where all wait for all; a rank may have
+        no links. The tensors received must not be changed: ranks may share them.
+
+        Args:
+            sent: the tensor for each rank that hears this one; one tensor may stand for several ranks.
+            heard: the ranks that send to this one.
+            sizes: the lengths of what they send. None, on all ranks or on none: the tensors are uint8 and each
+                carries its own length (8 bytes) in front.
+            name: names the collective.
+            like: a tensor of the dtype and on the device of all that is sent, for a rank that sends nothing itself;
+                by default uint8 in host memory.
+
+        Raises:
+            ValueError: a link is with this rank itself, or with a rank that does not exist; a tensor is not as required.
+        """
+        heard = tuple(heard)
+        if like is None:
+            like = next(iter(sent.values())) if sent else torch.empty(0, dtype=torch.uint8)
+        if problem := self._link_problem(sent, heard, sizes, like):
+            raise ValueError(f"{name}: {problem}")
+        wait = self._start_links(sent, heard, sizes, name, like)
+        header = LENGTH_BYTES if sizes is None else 0
+        sent_bytes = sum(tensor.nbytes + header for tensor in sent.values())
+        return Work(lambda: dict(zip(heard, wait(), strict=True)), sent_bytes)
+
+    @abstractmethod
+    def _start_links(
+        self, sent: Mapping[int, Tensor], heard: Sequence[int], sizes: Sequence[int] | None, name: str, like: Tensor
+    ) -> Callable[[], list[Tensor]]:
+        """Starts a ``neighbour_exchange``; returns a function that waits for the tensors from ranks ``heard``, in order."""
+
     @abstractmethod
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
         """Returns the picklable values of all ranks, in rank order."""
@@ -165,8 +207,34 @@ class Transport(ABC):
     def _scatter_bytes(self, tensor: Tensor, sizes: Sequence[int]) -> int:
         return (len(tensor) - sizes[self.rank]) * tensor.itemsize
 
+    def _link_problem(
+        self, sent: Mapping[int, Tensor], heard: Sequence[int], sizes: Sequence[int] | None, like: Tensor
+    ) -> str | None:
+        """Returns what is wrong with the arguments of ``neighbour_exchange``; None if nothing is."""
+        for rank in (*sent, *heard):
+            if rank == self.rank or not 0 <= rank < self.size:
+                return f"rank {self.rank} of {self.size} cannot have a link with rank {rank}"
+        if len(set(heard)) < len(heard):
+            return f"a rank is heard twice: {list(heard)}"
+        if sizes is not None and (len(sizes) != len(heard) or min(sizes, default=0) < 0):
+            return f"there must be one length for each of the ranks {list(heard)}, not {list(sizes)}"
+        for tensor in sent.values():
+            if tensor.dtype != like.dtype or tensor.device != like.device:
+                return f"tensors of {tensor.dtype} on {tensor.device} and of {like.dtype} on {like.device} are mixed"
+            if tensor.dim() != 1 or not tensor.is_contiguous():
+                return f"a tensor must be contiguous and 1-D, not of shape {tuple(tensor.shape)}"
+        if sizes is None and like.dtype != torch.uint8:
+            return f"a tensor whose length is not known must be uint8, not {like.dtype}"
+        return None
+
     def _ring_bytes(self, tensor: Tensor) -> int:
         return 2 * (self.size - 1) * tensor.nbytes // self.size
+
+
+def require_sizes(parts: Sequence[Tensor], sizes: Sequence[int] | None, name: str) -> None:
+    """Raises ValueError if tensors that a collective received have other lengths than were announced."""
+    if sizes is not None and (found := [len(part) for part in parts]) != list(sizes):
+        raise ValueError(f"{name}: received {found} elements, not {list(sizes)}")
 
 
 def _version(package: str) -> str:

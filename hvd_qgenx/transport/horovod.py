@@ -5,7 +5,7 @@ import os
 import socket
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -16,7 +16,7 @@ from horovod.torch.optimizer import _DistributedOptimizer
 from torch import Tensor
 
 from hvd_qgenx.transport import mpi, objects, watch
-from hvd_qgenx.transport.base import LENGTH_BYTES, Transport, Work
+from hvd_qgenx.transport.base import LENGTH_BYTES, Transport, Work, require_sizes
 from hvd_qgenx.transport.environment import (
     DYNAMIC_PROCESS_SETS,
     EAGER_LIMIT,
@@ -91,6 +91,24 @@ class Horovod(Transport):
 
         return Work(parts, self._scatter_bytes(tensor, sizes))
 
+    def _start_links(
+        self, sent: Mapping[int, Tensor], heard: Sequence[int], sizes: Sequence[int] | None, name: str, like: Tensor
+    ) -> Callable[[], list[Tensor]]:
+        """Sends nothing to ranks without a link; they take part all the same."""
+        outgoing = {rank: with_length(sent[rank]) if sizes is None else sent[rank] for rank in sorted(sent)}
+        splits = [len(outgoing[rank]) if rank in outgoing else 0 for rank in range(self.size)]
+        announced = {} if sizes is None else dict(zip(heard, sizes, strict=True))
+        arrive = self.all_to_all(torch.cat([like.new_empty(0), *outgoing.values()]), splits, name).wait
+
+        def wait() -> list[Tensor]:
+            received = arrive()
+            if sizes is None:
+                return [split_by_length(received[rank], 1)[0] for rank in heard]
+            require_sizes(received, [announced.get(rank, 0) for rank in range(self.size)], name)
+            return [received[rank] for rank in heard]
+
+        return wait
+
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
         mine = torch.frombuffer(bytearray(objects.dumps(value)), dtype=torch.uint8)
         return [objects.loads(part.numpy().tobytes()) for part in self.all_gather(mine, None, name).wait()]
@@ -158,7 +176,7 @@ def prepare() -> None:
 
 
 class Ordered(Horovod):
-    """Carries all-to-all and all-gather of CPU tensors over an MPI channel of its own."""
+    """Carries all-to-all, all-gather and neighbour exchanges of CPU tensors over an MPI channel of its own."""
 
     def __init__(self, beside: Horovod) -> None:
         super().__init__(beside.process_set)
@@ -169,7 +187,7 @@ class Ordered(Horovod):
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
         if tensor.device.type != "cpu":
             return super().all_gather(tensor, sizes, name)
-        wait = self._channel.start([tensor] * self.size, sizes, name)
+        wait = self._channel.start_all([tensor] * self.size, sizes, name)
         return Work(watch.counted(wait), self._gather_bytes(tensor, sizes))
 
     def all_to_all(
@@ -177,8 +195,15 @@ class Ordered(Horovod):
     ) -> Work[list[Tensor]]:
         if tensor.device.type != "cpu":
             return super().all_to_all(tensor, sizes, name, received)
-        wait = self._channel.start(tensor.split(list(sizes)), received, name)
+        wait = self._channel.start_all(tensor.split(list(sizes)), received, name)
         return Work(watch.counted(wait), self._scatter_bytes(tensor, sizes))
+
+    def _start_links(
+        self, sent: Mapping[int, Tensor], heard: Sequence[int], sizes: Sequence[int] | None, name: str, like: Tensor
+    ) -> Callable[[], list[Tensor]]:
+        if like.device.type != "cpu":
+            return super()._start_links(sent, heard, sizes, name, like)
+        return watch.counted(self._channel.start(sent, heard, sizes, name, like))
 
 
 @functools.cache  # once

@@ -2,13 +2,13 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from hvd_qgenx.transport.base import Transport, Work
+from hvd_qgenx.transport.base import Transport, Work, require_sizes
 
 T = TypeVar("T")
 
@@ -54,6 +54,21 @@ class Rendezvous:
             if self._left[key] == size:
                 del self._tables[key], self._left[key]
             return values
+
+    def take(self, key: tuple[str, Any], rank: int) -> Any:
+        """Waits for, removes and returns the value of one rank.
+
+        Raises:
+            PeerFailedError: another rank failed.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._failed or rank in self._tables.get(key, ()))
+            if self._failed:
+                raise PeerFailedError("another rank failed")
+            value = self._tables[key].pop(rank)
+            if not self._tables[key]:
+                del self._tables[key]
+            return value
 
     def fail(self) -> None:
         """Ends the waiting of all ranks."""
@@ -107,11 +122,28 @@ class InProcess(Transport):
 
         def wait() -> list[Tensor]:
             parts = [sent_by[self.rank] for sent_by in collect()]
-            if received is not None and [len(part) for part in parts] != list(received):
-                raise ValueError(f"{name}: received {[len(part) for part in parts]} elements, not {list(received)}")
+            require_sizes(parts, received, name)
             return parts
 
         return Work(wait, self._scatter_bytes(tensor, sizes))
+
+    def _start_links(
+        self, sent: Mapping[int, Tensor], heard: Sequence[int], sizes: Sequence[int] | None, name: str, like: Tensor
+    ) -> Callable[[], list[Tensor]]:
+        number = self._number(name)
+        copies: dict[int, Tensor] = {}
+        for rank, tensor in sent.items():
+            if id(tensor) not in copies:
+                copies[id(tensor)] = tensor.clone()
+            self._rendezvous.put((name, (self._path, number, rank)), self.rank, copies[id(tensor)])
+
+        def wait() -> list[Tensor]:
+            key = (name, (self._path, number, self.rank))
+            parts = [self._rendezvous.take(key, rank) for rank in heard]
+            require_sizes(parts, sizes, name)
+            return parts
+
+        return wait
 
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
         return self._share(value, name)()
@@ -125,10 +157,14 @@ class InProcess(Transport):
         return InProcess(group.index(self.rank), hosts, self._rendezvous, (*self._path, tuple(group)))
 
     def _share(self, value: Any, name: str) -> Callable[[], list[Any]]:
-        self._rounds[name] += 1
-        key = (name, (self._path, self._rounds[name]))
+        key = (name, (self._path, self._number(name)))
         self._rendezvous.put(key, self.rank, value)
         return lambda: self._rendezvous.collect(key, self.size)
+
+    def _number(self, name: str) -> int:
+        """Returns which use of the name this is; every rank counts every collective that has it."""
+        self._rounds[name] += 1
+        return self._rounds[name]
 
 
 def sum_in_order(parts: Sequence[Tensor]) -> Tensor:

@@ -2,7 +2,7 @@
 
 import atexit
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import horovod.torch as hvd
@@ -41,32 +41,63 @@ class Channel:
         world = MPI.COMM_WORLD
         self._communicator = world.Create_group(world.group.Incl(list(ranks)))
         self._rank, self._size = self._communicator.rank, self._communicator.size
-        self._ranks = frozenset(ranks)
+        self._ranks = tuple(ranks)
         self._tag = 0
         self._under_way: dict[int, list[Sequence[Tensor]]] = {}
         """Tensors that MPI reads and writes, by tag: kept alive even if nobody waits for them."""
 
-    def start(self, sent: Sequence[Tensor], lengths: Sequence[int] | None, name: str) -> Callable[[], list[Tensor]]:
+    def start_all(self, sent: Sequence[Tensor], lengths: Sequence[int] | None, name: str) -> Callable[[], list[Tensor]]:
         """Sends ``sent[k]`` to rank k; returns a function that waits for the tensors from every rank and returns them.
 
+        What a rank sends to itself is returned as it is. See ``start``; ``lengths`` are those of all ranks' tensors.
+        """
+        after = [(self._rank + step) % self._size for step in range(1, self._size)]
+        before = after[::-1]
+        known = None if lengths is None else [lengths[rank] for rank in before]
+        wait = self.start({rank: sent[rank] for rank in after}, before, known, name, sent[self._rank])
+
+        def wait_for_all() -> list[Tensor]:
+            received = dict(zip(before, wait(), strict=True))
+            received[self._rank] = sent[self._rank]
+            return [received[rank] for rank in range(self._size)]
+
+        return wait_for_all
+
+    def start(
+        self,
+        sent: Mapping[int, Tensor],
+        heard: Sequence[int],
+        lengths: Sequence[int] | None,
+        name: str,
+        like: Tensor,
+    ) -> Callable[[], list[Tensor]]:
+        """Sends ``sent[k]`` to rank k; returns a function that waits for the tensors from ranks ``heard``, in order.
+
+        Only ranks that send to each other wait for each other. A rank may thus be ahead of others by more than
+        ``TAGS`` exchanges: every exchange takes as many tags on all ranks, and messages with the same tag from one
+        rank to another arrive in order.
+
         Args:
-            sent: 1-D CPU tensors of one dtype. What a rank sends to itself is returned as it is.
-            lengths: of the tensors that ranks send to this one; None: they are sent ahead, 8 bytes a tensor.
+            sent: 1-D CPU tensors of one dtype.
+            heard: the ranks that send to this one.
+            lengths: of the tensors that they send; None, on all ranks: they are sent ahead, 8 bytes a tensor.
             name: for messages.
+            like: has the dtype of all tensors.
 
         Raises:
             HorovodInternalError: (from the wait) another rank has not taken part for
                 HOROVOD_STALL_SHUTDOWN_TIME_SECONDS; Horovod's collectives raise the same.
         """
         self._tag = tag = (self._tag + 1) % TAGS
-        self._under_way[tag] = [sent]
+        self._under_way[tag] = [list(sent.values())]
         if lengths is None:
-            announced = self.start([torch.tensor([len(part)]) for part in sent], [1] * self._size, name)
+            ahead = {rank: torch.tensor([len(part)]) for rank, part in sent.items()}
+            announced = self.start(ahead, heard, [1] * len(heard), name, torch.tensor([0]))
 
             def arrive() -> Arriving:
-                return self._receive(sent, [int(length) for length in announced()], tag)
+                return self._receive(heard, [int(length) for length in announced()], like, tag)
         else:
-            arriving = self._receive(sent, lengths, tag)
+            arriving = self._receive(heard, lengths, like, tag)
 
             def arrive() -> Arriving:
                 return arriving
@@ -81,26 +112,33 @@ class Channel:
 
         return wait
 
-    def _send(self, sent: Sequence[Tensor], tag: int) -> list[tuple[int, Any]]:
-        peers = [(self._rank + step) % self._size for step in range(1, self._size)]
-        return [(peer, self._communicator.Isend(piece, peer, tag)) for peer in peers for piece in _pieces(sent[peer])]
+    def _send(self, sent: Mapping[int, Tensor], tag: int) -> list[tuple[int, Any]]:
+        parts = sent.items()
+        return [(peer, self._communicator.Isend(piece, peer, tag)) for peer, part in parts for piece in _pieces(part)]
 
-    def _receive(self, sent: Sequence[Tensor], lengths: Sequence[int], tag: int) -> Arriving:
-        received = list(torch.empty(sum(lengths), dtype=sent[0].dtype).split(list(lengths)))
-        received[self._rank] = sent[self._rank]
+    def _receive(self, heard: Sequence[int], lengths: Sequence[int], like: Tensor, tag: int) -> Arriving:
+        received = list(torch.empty(sum(lengths), dtype=like.dtype).split(list(lengths)))
         self._under_way[tag].append(received)
-        peers = [(self._rank - step) % self._size for step in range(1, self._size)]
-        pieces = [(peer, piece) for peer in peers for piece in _pieces(received[peer])]
-        return received, [(peer, self._communicator.Irecv(piece, peer, tag)) for peer, piece in pieces]
+        parts = zip(heard, received, strict=True)
+        return received, [
+            (peer, self._communicator.Irecv(piece, peer, tag)) for peer, part in parts for piece in _pieces(part)
+        ]
 
     def _finish(self, requests: list[tuple[int, Any]], name: str) -> None:
-        open_requests = [request for _, request in requests]
+        left: dict[int, list[Any]] = {}
+        for peer, request in requests:
+            left.setdefault(self._ranks[peer], []).append(request)
+
+        def done() -> bool:
+            for rank in [rank for rank, theirs in left.items() if MPI.Request.Testall(theirs)]:
+                del left[rank]  # may end now: it has sent what this rank waits for
+            return not left
 
         def problem(waited: str) -> str:
-            missing = sorted({peer for peer, request in requests if not request.Test()})
-            return f"{name}: waited {waited} for ranks {', '.join(map(str, missing))}"
+            missing = [str(peer) for peer, rank in enumerate(self._ranks) if rank in left]
+            return f"{name}: waited {waited} for ranks {', '.join(missing)}"
 
-        wait_until(lambda: bool(MPI.Request.Testall(open_requests)), self._ranks, POLL_SECONDS, problem)
+        wait_until(done, left.keys(), POLL_SECONDS, problem)
 
 
 _started = False
