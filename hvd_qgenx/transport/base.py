@@ -112,7 +112,7 @@ class Transport(ABC):
                 by default uint8 in host memory.
 
         Raises:
-            ValueError: a link is with this rank itself, or with a rank that does not exist; a tensor is not as required.
+            ValueError: a link is with this rank itself or with a missing rank, or a tensor is not as required.
         """
         heard = tuple(heard)
         if like is None:
@@ -128,7 +128,7 @@ class Transport(ABC):
     def _start_links(
         self, sent: Mapping[int, Tensor], heard: Sequence[int], sizes: Sequence[int] | None, name: str, like: Tensor
     ) -> Callable[[], list[Tensor]]:
-        """Starts a ``neighbour_exchange``; returns a function that waits for the tensors from ranks ``heard``, in order."""
+        """Starts a ``neighbour_exchange``; returns a function that waits for the tensors of ``heard``, in order."""
 
     @abstractmethod
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
