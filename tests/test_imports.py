@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 FOUNDATION = "hvd_qgenx"
 """The modules beside the rooms: errors, registries."""
 ROOMS = (
-    *("compressors", FOUNDATION, "hvd_qgenx.transport", "hvd_qgenx.exchange", "hvd_qgenx.optim", "hvd_qgenx.runs"),
+    *("compressors", FOUNDATION, "hvd_qgenx.transport", "hvd_qgenx.exchange", "hvd_qgenx.gossip"),
+    *("hvd_qgenx.optim", "hvd_qgenx.runs"),
     *("hvd_qgenx.nets", "hvd_qgenx.data", "hvd_qgenx.training", "hvd_qgenx.levels", "hvd_qgenx.games"),
     *("hvd_qgenx.scores", "hvd_qgenx.tasks", "hvd_qgenx.bench", "hvd_qgenx.doctor", "hvd_qgenx.mpijob"),
     *("hvd_qgenx.report", "hvd_qgenx.sweep", "hvd_qgenx.cli"),
