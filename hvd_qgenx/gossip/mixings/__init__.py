@@ -1,0 +1,1 @@
+"""Ways in which what neighbours send becomes the next parameters."""

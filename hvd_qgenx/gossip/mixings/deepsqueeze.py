@@ -1,0 +1,31 @@
+"""Error feedback between neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from hvd_qgenx.gossip.mixings.base import Heard, Mix, Mixing
+
+
+class DeepSqueeze(Mixing):
+    """DeepSqueeze: parameters are sent compressed, and what compression takes is added to the next ones.
+
+    v_i = x_i + e_i; c_i = Q(v_i); e_i <- v_i - c_i; x_i += gamma sum_j (w_ij - [i = j]) c_j (Tang et al., "DeepSqueeze:
+    decentralization meets error-compensated compression", 2019).
+    """
+
+    name = "deepsqueeze"
+    periodic = False
+
+    def begin(self, start: Tensor, known: Callable[[int], Tensor] | None) -> None:
+        self.vectors["error"] = torch.zeros_like(start)
+
+    def _mix(self, x: Tensor, rate: float, phase: int) -> Mix:
+        error = self.vectors["error"]
+        corrected = x + error
+        heard: Heard = yield corrected
+        torch.sub(corrected, heard.own, out=error)
+        x.add_(heard.mixed - heard.own, alpha=self.rates.consensus)
