@@ -57,9 +57,8 @@ class Scaled(Compressor):
         used = self.inner.encode(vector, payload[FACTOR.size :], key, start, shared)
         decoded = torch.empty_like(vector)
         self.inner.decode(payload[FACTOR.size :][:used], decoded, start=start)
-        payload[: FACTOR.size] = byte_tensor(FACTOR.pack(float(best_factors(decoded[None], vector[None])))).to(
-            payload.device
-        )
+        factor = byte_tensor(FACTOR.pack(float(best_factors(decoded[None], vector[None]))))
+        payload[: FACTOR.size] = factor.to(payload.device)
         return FACTOR.size + used
 
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:

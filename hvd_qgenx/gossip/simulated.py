@@ -156,5 +156,6 @@ def _with_buckets_of(compressor: Compressor, dimension: int) -> Compressor:
     if getattr(compressor, "bucket_size", 0) <= dimension:
         return compressor
     with suppress(ValueError):
-        return dataclasses.replace(compressor, bucket_size=dimension).for_rank(0, seed=compressor.stream.seed)
+        replaced: Compressor = dataclasses.replace(compressor, **{"bucket_size": dimension})
+        return replaced.for_rank(0, seed=compressor.stream.seed)
     return compressor

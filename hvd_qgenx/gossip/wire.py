@@ -77,7 +77,7 @@ class Wire:
             return Heard(vector[None], vector[None])
         with self.report.clock("encode"):
             payload = self.messages.encode(vector)
-        lengths = dict.fromkeys(links.heard, self.messages.payload_bytes)
+        lengths: dict[int, int | None] = dict.fromkeys(links.heard, self.messages.payload_bytes)
         arriving = self._send(dict.fromkeys(links.told, payload), lengths)
         with self.report.clock("decode"):
             self._require_finite(payload, rank)
@@ -111,13 +111,13 @@ class Wire:
 
     def _send(self, payloads: dict[int, Tensor], lengths: dict[int, int | None]) -> Callable[[], dict[int, Tensor]]:
         """Sends payloads to neighbours; returns a function that waits for theirs."""
-        work = self.transport.exchange_with(payloads, lengths, self.name)
+        work = self.transport.neighbour_exchange(payloads, lengths, self.name)
         for neighbour, payload in payloads.items():
             self.bytes_to[neighbour] += payload.nbytes
             self.sent[neighbour] = _checksum(payload, self.sent.get(neighbour, 0))
 
         def wait() -> dict[int, Tensor]:
-            received = self.report.wait(work)
+            received: dict[int, Tensor] = self.report.wait(work)
             for neighbour, payload in received.items():
                 self.received[neighbour] = _checksum(payload, self.received.get(neighbour, 0))
             return received
@@ -153,4 +153,4 @@ def disagreements(everyone: list[tuple[dict[int, int], dict[int, int]]]) -> list
 
 
 def _checksum(payload: Tensor, before: int) -> int:
-    return zlib.crc32(payload.cpu().numpy(), before)
+    return zlib.crc32(memoryview(payload.cpu().numpy()), before)

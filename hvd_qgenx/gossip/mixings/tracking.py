@@ -14,8 +14,8 @@ class Beer(Mixing):
     """BEER: the local step takes an estimate of the mean gradient, which ranks track by compressed gossip.
 
     v += gamma (sum_j w_ij g-hat_j - g-hat_i) + grad(x now) - grad(x before); g-hat += Q(v - g-hat);
-    x += gamma (sum_j w_ij h_j - h_i) - lr v; h += Q(x - h) (Zhao, Li, Li, Richtarik and Chi, "BEER: fast O(1/T) rate for
-    decentralized nonconvex optimization with communication compression", NeurIPS 2022, Algorithm 1).
+    x += gamma (sum_j w_ij h_j - h_i) - lr v; h += Q(x - h) (Zhao, Li, Li, Richtarik and Chi, "BEER: fast O(1/T) rate
+    for decentralized nonconvex optimization with communication compression", NeurIPS 2022, Algorithm 1).
     """
 
     name = "beer"
