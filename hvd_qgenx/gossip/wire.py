@@ -77,8 +77,9 @@ class Wire:
             return Heard(vector[None], vector[None])
         with self.report.clock("encode"):
             payload = self.messages.encode(vector)
-        lengths: dict[int, int | None] = dict.fromkeys(links.heard, self.messages.payload_bytes)
-        arriving = self._send(dict.fromkeys(links.told, payload), lengths)
+        size = self.messages.payload_bytes
+        sizes = None if size is None else [size] * len(links.heard)
+        arriving = self._send(dict.fromkeys(links.told, payload), list(links.heard), sizes)
         with self.report.clock("decode"):
             self._require_finite(payload, rank)
             own = self.messages.decode(payload, torch.empty_like(vector))
@@ -100,7 +101,7 @@ class Wire:
     def _deliver(self, letters: Letters) -> Tensor:
         links, rank = self.topology.links(self.transport.rank, 0), self.transport.rank
         payloads = {told: part.view(torch.uint8) for told, part in zip(links.told, letters.vectors, strict=True)}
-        received = self._send(payloads, {sender: payloads[sender].nbytes for sender in links.heard})()
+        received = self._send(payloads, list(links.heard), [payloads[sender].nbytes for sender in links.heard])()
         heard = letters.otherwise.clone()
         for place, sender in enumerate(links.heard):
             if not is_lost(self.drop, self.seed, self.count, sender, rank):
@@ -109,15 +110,17 @@ class Wire:
                     raise NotFiniteMessageError(f"rank {sender} sent Inf or NaN to rank {rank}")
         return heard
 
-    def _send(self, payloads: dict[int, Tensor], lengths: dict[int, int | None]) -> Callable[[], dict[int, Tensor]]:
+    def _send(
+        self, payloads: dict[int, Tensor], heard: list[int], sizes: list[int] | None
+    ) -> Callable[[], dict[int, Tensor]]:
         """Sends payloads to neighbours; returns a function that waits for theirs."""
-        work = self.transport.neighbour_exchange(payloads, lengths, self.name)
+        work = self.transport.neighbour_exchange(payloads, heard, sizes, self.name)
         for neighbour, payload in payloads.items():
             self.bytes_to[neighbour] += payload.nbytes
             self.sent[neighbour] = _checksum(payload, self.sent.get(neighbour, 0))
 
         def wait() -> dict[int, Tensor]:
-            received: dict[int, Tensor] = self.report.wait(work)
+            received = self.report.wait(work)
             for neighbour, payload in received.items():
                 self.received[neighbour] = _checksum(payload, self.received.get(neighbour, 0))
             return received
@@ -153,4 +156,5 @@ def disagreements(everyone: list[tuple[dict[int, int], dict[int, int]]]) -> list
 
 
 def _checksum(payload: Tensor, before: int) -> int:
-    return zlib.crc32(memoryview(payload.cpu().numpy()), before)
+    data: Any = payload.cpu().numpy()
+    return zlib.crc32(data, before)

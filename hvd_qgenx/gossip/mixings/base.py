@@ -51,9 +51,7 @@ class Rows:
             ConfigurationError: the graph changes with the step.
         """
         if self.topology.period != 1:
-            raise ConfigurationError(
-                f"{self.topology.name} changes with the step, so links have no messages of their own"
-            )
+            raise ConfigurationError(f"{self.topology.name} changes with the step: no link is always there")
         counts = [len(self.topology.links(rank, 0).told) for rank in self.ranks]
         return torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts, dtype=torch.int64))
 
@@ -149,7 +147,7 @@ class Mixing(ABC):
 
     @abstractmethod
     def _mix(self, x: Tensor, rate: float, phase: int) -> Mix:
-        """See ``mix``; ``phase`` is the place of this step in the topology's period, and ``count`` its number from 1."""
+        """See ``mix``; ``phase`` is the step's place in the topology's period, and ``count`` its number from 1."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"count": self.count, "vectors": {name: vector.clone() for name, vector in self.vectors.items()}}

@@ -15,8 +15,8 @@ class Lead(Mixing):
 
     With x' the parameters after the local step and lr D the dual: y = x' - lr D; q = Q(y - h); y-hat = h + q;
     h <- h + alpha q; lr D += gamma / 2 (y-hat - sum_j w_ij y-hat_j); x <- x' - lr D (Liu, Li, Wang, Tang and Yan,
-    "Linear convergent decentralized optimization with compression", ICLR 2021, Algorithm 1). With full gradients it converges
-    linearly whatever the ranks' data; if the step size changes, lr D changes in proportion.
+    "Linear convergent decentralized optimization with compression", ICLR 2021, Algorithm 1). With full
+    gradients it converges linearly whatever the ranks' data; if the step size changes, lr D changes in proportion.
     """
 
     name = "lead"
