@@ -15,6 +15,7 @@ COMMANDS = {
     "sample": Entry("hvd_qgenx.cli.sample:sample", "Draw images from the generator of a run."),
     "bilinear": Entry("hvd_qgenx.cli.bilinear:bilinear", "Compare methods on a bilinear WGAN."),
     "game": Entry("hvd_qgenx.cli.game:game", "Compare methods on games with known solutions."),
+    "topology": Entry("hvd_qgenx.cli.topology:topology", "Compare topologies of gossip."),
     "levels": Entry("hvd_qgenx.cli.levels:levels", "Compare level sets."),
     "measure": Entry("hvd_qgenx.cli.measure:measure_command", "Measure the error and the bits of compressors."),
     "bench": Entry("hvd_qgenx.cli.bench:bench", "Time compressors and exchanges."),
