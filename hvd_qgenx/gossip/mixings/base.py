@@ -70,7 +70,8 @@ class Mixing(ABC):
     """The state and the steps of one decentralized method; one object for every vector.
 
     A step of training takes: ``correct`` on the gradient, ``before_step`` on the parameters, the local step of any
-    optimizer, ``mix`` on the parameters. All tensors are (rows, d), and change in place.
+    optimizer, ``mix`` on the parameters. All tensors are (rows, d), and change in place. Between a message and its
+    answer the state is complete too, so that a checkpoint may fall there.
 
     Args:
         rows: whose vectors these are.
@@ -94,8 +95,8 @@ class Mixing(ABC):
     """Must the graph come again after some steps, as replicas are kept for every step of a period?"""
     overlaps: ClassVar[bool] = False
     """May the message of ``mix`` travel while the next gradient is computed?"""
-    messages: ClassVar[int] = 1
-    """Messages in a step."""
+    tracks: ClassVar[bool] = False
+    """Does it send a second message in every step, of gradients?"""
     loses_to_own: ClassVar[bool] = False
     """Does a rank's own vector count where a message is lost? Otherwise zeros do, as is right for differences."""
     tuned: ClassVar[bool] = True
@@ -107,7 +108,7 @@ class Mixing(ABC):
         self.vectors: dict[str, Tensor] = {}
         """All vectors that it remembers, by name; its state, with ``count``."""
         self.count = 0
-        """Steps begun so far."""
+        """Steps completed so far."""
         self.begin(start, known)
 
     @classmethod
@@ -127,27 +128,55 @@ class Mixing(ABC):
     def begin(self, start: Tensor, known: Callable[[int], Tensor] | None) -> None:
         """Makes ``vectors``; the arguments are those of the class."""
 
+    @property
+    def phase(self) -> int:
+        """Place of the step under way in the topology's period."""
+        return self.rows.topology.phase(self.count)
+
     def correct(self, gradient: Tensor) -> Mix:
-        """Replaces the gradient by what the local step is to take; nothing by default."""
-        yield from ()
+        """Replaces the gradient by what the local step is to take, where the method ``tracks`` gradients."""
+        if self.tracks:
+            heard: Heard = yield self.gradient_message(gradient)
+            self.hear_gradients(gradient, heard)
+
+    def gradient_message(self, gradient: Tensor) -> Tensor:
+        """Returns what is to be sent before the local step, (rows, d), if the method ``tracks`` gradients."""
+        raise NotImplementedError
+
+    def hear_gradients(self, gradient: Tensor, heard: Heard) -> None:
+        """Replaces the gradient, with the answer to ``gradient_message``."""
+        raise NotImplementedError
 
     def before_step(self, x: Tensor) -> None:  # noqa: B027 (few methods care)
         """Sees the parameters before the local step."""
 
     def mix(self, x: Tensor, rate: float) -> Mix:
-        """Mixes the parameters after the local step.
+        """Mixes the parameters after a local step with step size ``rate``."""
+        answer = yield self.message(x, rate)
+        self.hear(x, answer)
+
+    @abstractmethod
+    def message(self, x: Tensor, rate: float) -> Tensor | Letters:
+        """Returns what is to be sent after a local step.
 
         Args:
             x: the parameters.
             rate: step size of the local step.
         """
-        phase = self.rows.topology.phase(self.count)
+
+    def hear(self, x: Tensor, answer: Any) -> None:
+        """Mixes the parameters, with the answer to ``message``; if the method ``overlaps``, maybe one local step later.
+
+        Args:
+            x: the parameters.
+            answer: ``Heard``, or a tensor in answer to ``Letters``.
+        """
+        self._hear(x, answer)
         self.count += 1
-        return self._mix(x, rate, phase)
 
     @abstractmethod
-    def _mix(self, x: Tensor, rate: float, phase: int) -> Mix:
-        """See ``mix``; ``phase`` is the step's place in the topology's period, and ``count`` its number from 1."""
+    def _hear(self, x: Tensor, answer: Any) -> None:
+        """See ``hear``."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"count": self.count, "vectors": {name: vector.clone() for name, vector in self.vectors.items()}}

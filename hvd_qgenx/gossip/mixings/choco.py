@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from hvd_qgenx.gossip.mixings.base import Heard, Mix, Mixing, Replicas
+from hvd_qgenx.gossip.mixings.base import Heard, Mixing, Replicas
 
 
 class Choco(Mixing):
@@ -25,7 +25,9 @@ class Choco(Mixing):
     def begin(self, start: Tensor, known: Callable[[int], Tensor] | None) -> None:
         self._replicas = Replicas(self.vectors, "replica", self.rows.topology, start, known)
 
-    def _mix(self, x: Tensor, rate: float, phase: int) -> Mix:
-        heard: Heard = yield self._replicas.difference(x, phase)
-        self._replicas.take(heard, phase)
-        self._replicas.pull(x, phase, self.rates.consensus)
+    def message(self, x: Tensor, rate: float) -> Tensor:
+        return self._replicas.difference(x, self.phase)
+
+    def _hear(self, x: Tensor, answer: Heard) -> None:
+        self._replicas.take(answer, self.phase)
+        self._replicas.pull(x, self.phase, self.rates.consensus)

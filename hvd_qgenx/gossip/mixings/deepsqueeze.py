@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hvd_qgenx.gossip.mixings.base import Heard, Mix, Mixing
+from hvd_qgenx.gossip.mixings.base import Heard, Mixing
 
 
 class DeepSqueeze(Mixing):
@@ -23,9 +23,9 @@ class DeepSqueeze(Mixing):
     def begin(self, start: Tensor, known: Callable[[int], Tensor] | None) -> None:
         self.vectors["error"] = torch.zeros_like(start)
 
-    def _mix(self, x: Tensor, rate: float, phase: int) -> Mix:
-        error = self.vectors["error"]
-        corrected = x + error
-        heard: Heard = yield corrected
-        torch.sub(corrected, heard.own, out=error)
-        x.add_(heard.mixed - heard.own, alpha=self.rates.consensus)
+    def message(self, x: Tensor, rate: float) -> Tensor:
+        return x + self.vectors["error"]
+
+    def _hear(self, x: Tensor, answer: Heard) -> None:
+        self.vectors["error"].add_(x - answer.own)
+        x.add_(answer.mixed - answer.own, alpha=self.rates.consensus)

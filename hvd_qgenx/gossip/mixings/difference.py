@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from hvd_qgenx.gossip.mixings.base import Heard, Mix, Mixing, Replicas
+from hvd_qgenx.gossip.mixings.base import Heard, Mixing, Replicas
 
 
 class Dcd(Mixing):
@@ -25,11 +25,13 @@ class Dcd(Mixing):
     def begin(self, start: Tensor, known: Callable[[int], Tensor] | None) -> None:
         self._replicas = Replicas(self.vectors, "replica", self.rows.topology, start, known)
 
-    def _mix(self, x: Tensor, rate: float, phase: int) -> Mix:
-        own, mixed = self._replicas.of(phase)
-        heard: Heard = yield mixed + (x - own) - own  # x - own is the local step
-        self._replicas.take(heard, phase)
-        x.copy_(own)
+    def message(self, x: Tensor, rate: float) -> Tensor:
+        own, mixed = self._replicas.of(self.phase)
+        return mixed + (x - own) - own  # x - own is the local step
+
+    def _hear(self, x: Tensor, answer: Heard) -> None:
+        self._replicas.take(answer, self.phase)
+        x.copy_(self._replicas.of(self.phase)[0])
 
 
 class Ecd(Mixing):
@@ -52,10 +54,14 @@ class Ecd(Mixing):
     def before_step(self, x: Tensor) -> None:
         self.vectors["before"].copy_(x)
 
-    def _mix(self, x: Tensor, rate: float, phase: int) -> Mix:
-        t, before = self.count, self.vectors["before"]
-        own, mixed = self._replicas.of(phase)
+    def message(self, x: Tensor, rate: float) -> Tensor:
+        t, before = self.count + 1, self.vectors["before"]
+        _, mixed = self._replicas.of(self.phase)
         x.add_(mixed - before)
-        heard: Heard = yield before + (t / 2) * (x - before)
-        own.mul_(1 - 2 / t).add_(heard.own, alpha=2 / t)
-        mixed.mul_(1 - 2 / t).add_(heard.mixed, alpha=2 / t)
+        return before + (t / 2) * (x - before)
+
+    def _hear(self, x: Tensor, answer: Heard) -> None:
+        t = self.count + 1
+        own, mixed = self._replicas.of(self.phase)
+        own.mul_(1 - 2 / t).add_(answer.own, alpha=2 / t)
+        mixed.mul_(1 - 2 / t).add_(answer.mixed, alpha=2 / t)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hvd_qgenx.gossip.mixings.base import Heard, Mix, Mixing, Replicas
+from hvd_qgenx.gossip.mixings.base import Heard, Mixing, Replicas
 
 
 class Lead(Mixing):
@@ -29,15 +29,16 @@ class Lead(Mixing):
         self.vectors["dual"] = torch.zeros_like(start)
         self.vectors["rate"] = torch.zeros(1, dtype=torch.float64)
 
-    def _mix(self, x: Tensor, rate: float, phase: int) -> Mix:
+    def message(self, x: Tensor, rate: float) -> Tensor:
         dual, before = self.vectors["dual"], self.vectors["rate"]
         if float(before) and rate:
             dual *= rate / float(before)
         before.fill_(rate or float(before))
-        own, mixed = self._replicas.of(phase)
-        heard: Heard = yield x - dual - own
-        difference = (own + heard.own) - (mixed + heard.mixed)
-        dual.add_(difference, alpha=self.rates.consensus / 2)
-        own.add_(heard.own, alpha=self.rates.memory)
-        mixed.add_(heard.mixed, alpha=self.rates.memory)
+        return x - dual - self._replicas.of(self.phase)[0]
+
+    def _hear(self, x: Tensor, answer: Heard) -> None:
+        dual, (own, mixed) = self.vectors["dual"], self._replicas.of(self.phase)
+        dual.add_((own + answer.own) - (mixed + answer.mixed), alpha=self.rates.consensus / 2)
+        own.add_(answer.own, alpha=self.rates.memory)
+        mixed.add_(answer.mixed, alpha=self.rates.memory)
         x -= dual

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from hvd_qgenx.gossip.mixings.base import Heard, Mix, Mixing
+from hvd_qgenx.gossip.mixings.base import Heard, Mixing
 
 
 class Plain(Mixing):
@@ -25,6 +25,8 @@ class Plain(Mixing):
     def begin(self, start: Tensor, known: Callable[[int], Tensor] | None) -> None:
         """Remembers nothing."""
 
-    def _mix(self, x: Tensor, rate: float, phase: int) -> Mix:
-        heard: Heard = yield x.clone()
-        x.sub_(heard.own).add_(heard.mixed)  # what rounding to fp16 takes from it, a rank keeps
+    def message(self, x: Tensor, rate: float) -> Tensor:
+        return x
+
+    def _hear(self, x: Tensor, answer: Heard) -> None:
+        x.sub_(answer.own).add_(answer.mixed)  # what rounding to fp16 takes from it, a rank keeps

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.gossip.mixings.base import Letters, Mix, Mixing, Rows
+from hvd_qgenx.gossip.mixings.base import Letters, Mixing, Rows
 from hvd_qgenx.gossip.topology import Topology
 
 
@@ -39,11 +39,15 @@ class Relay(Mixing):
         self.vectors["heard"] = start.new_zeros(len(self._owners), start.shape[1] + 1)
         """The last message of every link; its last coordinate counts the ranks in it."""
 
-    def _mix(self, x: Tensor, rate: float, phase: int) -> Mix:
+    def message(self, x: Tensor, rate: float) -> Letters:
         heard = self.vectors["heard"]
-        counted = torch.cat([x, x.new_ones(len(x), 1)], 1)
-        total = counted.index_add(0, self._owners, heard)
-        answer: Tensor = yield Letters(total[self._owners] - heard, heard)
-        heard.copy_(answer)
-        total = counted.index_add(0, self._owners, heard)
+        return Letters(self._total(x)[self._owners] - heard, heard)
+
+    def _hear(self, x: Tensor, answer: Tensor) -> None:
+        self.vectors["heard"].copy_(answer)
+        total = self._total(x)
         torch.div(total[:, :-1], total[:, -1:], out=x)
+
+    def _total(self, x: Tensor) -> Tensor:
+        """Returns the sums of all that these ranks know, and of how many ranks, (rows, d + 1)."""
+        return torch.cat([x, x.new_ones(len(x), 1)], 1).index_add(0, self._owners, self.vectors["heard"])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hvd_qgenx.gossip.mixings.base import Heard, Mix, Mixing, Replicas
+from hvd_qgenx.gossip.mixings.base import Heard, Mixing, Replicas
 
 
 class Beer(Mixing):
@@ -20,7 +20,7 @@ class Beer(Mixing):
 
     name = "beer"
     overlaps = True
-    messages = 2
+    tracks = True
 
     def begin(self, start: Tensor, known: Callable[[int], Tensor] | None) -> None:
         self._replicas = Replicas(self.vectors, "replica", self.rows.topology, start, known)
@@ -31,21 +31,24 @@ class Beer(Mixing):
         """Returns what is tracked, by the gradient of this step."""
         return gradient
 
-    def correct(self, gradient: Tensor) -> Mix:
-        phase = self.rows.topology.phase(self.count)
+    def gradient_message(self, gradient: Tensor) -> Tensor:
         tracker, last = self.vectors["tracker"], self.vectors["gradient"]
-        self._tracked.pull(tracker, phase, self.rates.consensus)
+        self._tracked.pull(tracker, self.phase, self.rates.consensus)
         new = self._new(gradient)
         tracker.add_(new - last)
         last.copy_(new)
-        heard: Heard = yield self._tracked.difference(tracker, phase)
-        self._tracked.take(heard, phase)
-        gradient.copy_(tracker)
+        return self._tracked.difference(tracker, self.phase)
 
-    def _mix(self, x: Tensor, rate: float, phase: int) -> Mix:
-        self._replicas.pull(x, phase, self.rates.consensus)
-        heard: Heard = yield self._replicas.difference(x, phase)
-        self._replicas.take(heard, phase)
+    def hear_gradients(self, gradient: Tensor, heard: Heard) -> None:
+        self._tracked.take(heard, self.phase)
+        gradient.copy_(self.vectors["tracker"])
+
+    def message(self, x: Tensor, rate: float) -> Tensor:
+        self._replicas.pull(x, self.phase, self.rates.consensus)
+        return self._replicas.difference(x, self.phase)
+
+    def _hear(self, x: Tensor, answer: Heard) -> None:
+        self._replicas.take(answer, self.phase)
 
 
 class Motef(Beer):
