@@ -45,6 +45,7 @@ class Channel:
         self._tag = 0
         self._under_way: dict[int, list[Sequence[Tensor]]] = {}
         """Tensors that MPI reads and writes, by tag: kept alive even if nobody waits for them."""
+        _channels.append(self)
 
     def start_all(self, sent: Sequence[Tensor], lengths: Sequence[int] | None, name: str) -> Callable[[], list[Tensor]]:
         """Sends ``sent[k]`` to rank k; returns a function that waits for the tensors from every rank and returns them.
@@ -140,6 +141,9 @@ class Channel:
 
         wait_until(done, left.keys(), POLL_SECONDS, problem)
 
+
+_channels: list[Channel] = []
+"""All channels of the process: MPI may still write to their tensors when nobody else knows them."""
 
 _started = False
 
