@@ -4,12 +4,15 @@ import json
 from datetime import datetime
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hvd_qgenx.cli.session import exit_codes, require_alone
 from hvd_qgenx.gossip.registry import DEFAULT_WEIGHTS, TOPOLOGIES, WEIGHTS, make
+
+if TYPE_CHECKING:
+    from hvd_qgenx.gossip.topology import Topology
 
 
 @click.command()
@@ -66,7 +69,7 @@ def topology(**values: Any) -> None:
         click.echo(table if values["as_json"] else f"{table}all numbers and a picture in {folder.path}")
 
 
-def _topologies(values: dict[str, Any]) -> list[Any]:
+def _topologies(values: dict[str, Any]) -> "list[Topology]":
     """Makes each topology for each number of ranks; ``--peers`` concerns those that take it, if there are any."""
     names, ranks = list(dict.fromkeys(values["names"])), list(dict.fromkeys(values["ranks"]))
     concerned = [name for name in names if name in TOPOLOGIES and TOPOLOGIES[name].takes_peers] or names
