@@ -11,7 +11,7 @@ import numpy as np
 from compressors.random import derive
 from hvd_qgenx.gossip.family import Family, Request, any_number
 from hvd_qgenx.gossip.graphs import circulant
-from hvd_qgenx.gossip.topology import Cycle, Matrix, Topology
+from hvd_qgenx.gossip.topology import Cycle, Drawn, Matrix, Topology
 
 PAIRS = 0x7061697273
 """The word beside the seed of ``random-matching``: its numbers are no other's."""
@@ -54,15 +54,22 @@ def base_k(n: int, peers: int) -> list[Matrix]:
     return [_matrix(n, edges) for edges in rounds]
 
 
-class RandomMatching(Topology):
+class RandomMatching(Drawn):
     """Pairs drawn anew at every step, a function of seed and step; both take the mean, an odd rank stays out."""
 
     def __init__(self, name: str, size: int, seed: int) -> None:
-        self.name, self.size, self.seed, self.period = name, size, seed, None
+        self.name, self.size, self.seed = name, size, seed
 
     def matrix(self, step: int) -> Matrix:
         order = sorted(range(self.size), key=lambda rank: derive(self.seed, PAIRS, step, rank))
         return _matrix(self.size, (Edge(i, j, 0.5) for i, j in zip(order[::2], order[1::2], strict=False)))
+
+    def mean_square(self) -> Matrix:
+        n = self.size
+        chance = 1 / (n - 1 + n % 2)  # of two ranks to be a pair
+        mean = np.full((n, n), chance / 2)
+        np.fill_diagonal(mean, 1 - chance * (n - 1) / 2)
+        return mean  # W^T W = W: the mean of a mean changes nothing
 
 
 def _split(ranks: Sequence[int], base: int) -> Rounds:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hvd_qgenx.gossip.topology import Matrix, Topology
+from hvd_qgenx.gossip.topology import Drawn, Matrix, Topology
 from hvd_qgenx.gossip.weights import connected
 
 EXACT = 1e-12
@@ -44,7 +44,7 @@ class Spectrum:
 
 
 def analyse(topology: Topology) -> Spectrum:
-    """Returns all measures, over one period, or over ``WINDOW`` steps from 0 on if there is none."""
+    """Returns all measures; degrees are those of one period, or of ``WINDOW`` steps from 0 on if there is none."""
     matrices = _period(topology)
     degrees = np.array([(matrix > 0).sum(0) - (matrix.diagonal() > 0) for matrix in matrices])
     return Spectrum(
@@ -62,12 +62,18 @@ def analyse(topology: Topology) -> Spectrum:
 def spectral_gap(topology: Topology) -> float:
     """Returns 1 - sigma^(1/T), where sigma is the second largest singular value of the product of a period's T rounds.
 
-    With a single symmetric matrix this is 1 - |lambda_2|; with exact consensus within a period it is 1.
+    With a single symmetric matrix this is 1 - |lambda_2|; with exact consensus within a period it is 1. If matrices are
+    drawn, it is 1 - sqrt(lambda_2) of the expectation of W^T W.
     """
-    matrices = _period(topology)
-    *_, product = _products(matrices)
+    if isinstance(topology, Drawn):
+        product, rounds = topology.mean_square(), 2
+    else:
+        matrices = _period(topology)
+        (*_, product), rounds = _products(matrices), len(matrices)
     sigma = float(np.linalg.norm(product - 1 / topology.size, 2))
-    return 0.0 if sigma > 1 - EXACT else 1.0 - (0.0 if sigma < EXACT else float(sigma ** (1 / len(matrices))))
+    if sigma < EXACT:
+        return 1.0
+    return 0.0 if sigma > 1 - EXACT else 1 - float(sigma ** (1 / rounds))
 
 
 def rounds_to_consensus(topology: Topology) -> int | None:
@@ -76,7 +82,7 @@ def rounds_to_consensus(topology: Topology) -> int | None:
     Looks at four periods and as many rounds as there are ranks beyond. A distance that falls below ``EXACT`` round by
     round, rather than in the last, is only a small one.
     """
-    most = 4 * len(_period(topology)) + topology.size
+    most = 4 * (topology.period or 1) + topology.size
     before = 1.0
     for rounds, product in enumerate(_products(topology.matrix(step) for step in range(most)), 1):
         error = float(np.abs(product - 1 / topology.size).max())

@@ -68,3 +68,16 @@ class Cycle(Topology):
 
     def matrix(self, step: int) -> Matrix:
         return self._matrices[step % len(self._matrices)]
+
+
+class Drawn(Topology):
+    """Matrices drawn at every step, independently and from one distribution, so that there is no period."""
+
+    period = None
+
+    @abstractmethod
+    def mean_square(self) -> Matrix:
+        """Returns the expectation of W^T W, float64 (n, n).
+
+        A step multiplies the expected squared distance to consensus by its second largest eigenvalue, at most.
+        """

@@ -62,3 +62,13 @@ def test_random_matching_is_a_function_of_seed_and_step():
     partners = [int(np.flatnonzero(make("random-matching", 5).matrix(step)[0])[-1]) for step in range(4000)]
     counts = np.bincount(partners, minlength=5)  # idle, or one of four others
     assert np.abs(counts / 4000 - 1 / 5).max() < 4 * (0.2 * 0.8 / 4000) ** 0.5
+
+
+@pytest.mark.parametrize("n", [2, 5, 6])
+def test_the_expectation_of_random_matching(n):
+    topology = make("random-matching", n)
+    matrices = np.array([topology.matrix(step) for step in range(4000)])
+    found = np.mean([matrix.T @ matrix for matrix in matrices], axis=0)
+    np.testing.assert_allclose(found, topology.mean_square(), atol=0.03)
+    expected = 0.5 if n % 2 else (n - 2) / (2 * (n - 1))
+    assert analyse(topology).rate == pytest.approx(expected, abs=1e-12)
