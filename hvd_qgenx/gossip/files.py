@@ -18,7 +18,7 @@ import numpy as np
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gossip.topology import Cycle, Matrix, Topology
-from hvd_qgenx.gossip.weights import TOLERANCE, Adjacency, Rule, check_mixing, metropolis, mix, with_diagonal
+from hvd_qgenx.gossip.weights import ROUNDING, TOLERANCE, Adjacency, Rule, check_mixing, metropolis, mix, with_diagonal
 
 INTEGER = re.compile(r"[+-]?\d+")
 
@@ -76,7 +76,6 @@ def read(path: Path, ranks: int, rule: Rule | None = None) -> Topology:
         matrix = mix(str(path), adjacency, rule or metropolis)
     else:
         matrix = with_diagonal(weights)
-        _check_shares(path, matrix)
     check_mixing(str(path), matrix)
     return Cycle(str(path), [matrix])
 
@@ -111,6 +110,9 @@ def _edges(path: Path, lines: list[Line], values: list[list[float]], ranks: int)
             raise ConfigurationError(f"{where}: the weight {line.words[2]} is not above 0")
         first[i, j] = line.number
         matrix[i, j] = matrix[j, i] = row[2] if len(row) == 3 else 1.0
+        for rank in (i, j):
+            if len(row) == 3 and (total := matrix[rank].sum()) > 1 + ROUNDING:
+                raise ConfigurationError(f"{where}: the weights of rank {rank} add up to {total:.7g}, more than 1")
     return matrix
 
 
@@ -127,14 +129,6 @@ def _check_nodes(path: Path, lines: list[Line], ranks: int) -> None:
         raise ConfigurationError(
             f"{path}, line {where}: the highest rank is {highest}, so the file has {highest + 1} ranks, not {ranks}"
         )
-
-
-def _check_shares(path: Path, matrix: Matrix) -> None:
-    """Refuses weights that add up to more than 1 at a rank."""
-    over = np.flatnonzero(matrix.diagonal() < 0)
-    if over.size:
-        total = 1 - matrix[over[0], over[0]]
-        raise ConfigurationError(f"{path}: the weights of rank {over[0]} add up to {total:.6g}, which is more than 1")
 
 
 def _square(path: Path, lines: list[Line], values: list[list[float]], ranks: int) -> Matrix:

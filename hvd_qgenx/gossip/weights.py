@@ -20,6 +20,8 @@ Rule: TypeAlias = Callable[[Adjacency], Matrix]
 
 TOLERANCE = 1e-6
 """How far sums of rows and columns may be from 1, as in a file with few digits."""
+ROUNDING = 1e-9
+"""How far they may be above 1 where the diagonal is what others leave."""
 
 
 def uniform(adjacency: Adjacency) -> Matrix:
@@ -43,12 +45,12 @@ def metropolis(adjacency: Adjacency) -> Matrix:
 def with_diagonal(edges: Matrix) -> Matrix:
     """Returns the matrix with these weights beside the diagonal, and what rows lack of 1 on it.
 
-    A rest between 0 and -1e-9 is taken for rounding, and is 0.
+    A rest that is less than ``ROUNDING`` below 0 is 0.
     """
     matrix = np.array(edges, dtype=np.float64)
     np.fill_diagonal(matrix, 0.0)
     rest = 1.0 - matrix.sum(1)
-    np.fill_diagonal(matrix, np.where((rest < 0) & (rest > -1e-9), 0.0, rest))
+    np.fill_diagonal(matrix, np.where((rest < 0) & (rest >= -ROUNDING), 0.0, rest))
     return matrix
 
 
@@ -64,7 +66,7 @@ def mix(name: str, adjacency: Adjacency, rule: Rule) -> Matrix:
         ConfigurationError: the two sides of a bipartite graph would swap their values and never agree.
     """
     matrix = rule(adjacency)
-    if np.linalg.eigvalsh(matrix)[0] < -1 + 1e-9:
+    if np.linalg.eigvalsh(matrix)[0] < -1 + ROUNDING:
         raise ConfigurationError(
             f"under these weights the two sides of {name} swap their values and never agree; "
             "choose weights that leave every rank a share of its own, like uniform or metropolis"

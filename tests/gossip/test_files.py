@@ -76,7 +76,7 @@ def test_exact_consensus_over_a_directed_graph(tmp_path):
         ("0 1\n1 2\n1 0\n", 3, "line 3: ranks 0 and 1 have an edge already, in line 1"),
         ("0 1 .5\n1 2 -.5\n", 3, "line 2: the weight -.5 is not above 0"),
         ("0 1 .5\n1 2 0\n", 3, "line 2: the weight 0 is not above 0"),
-        ("0 1 .5\n1 2 .6\n", 3, "the weights of rank 1 add up to 1.1, which is more than 1"),
+        ("0 1 .5\n1 2 .6\n", 3, "line 2: the weights of rank 1 add up to 1.1, more than 1"),
         ("0 1 1\n", 2, "swap values and never agree"),
         ("0 1\n2 3\n4 5\n", 6, "is not connected: no path leads from rank 0 to ranks 2, 3, 4, 5"),
         ("0 1\n2 3\n", 4, "is not connected: no path leads from rank 0 to ranks 2, 3; add edges"),
