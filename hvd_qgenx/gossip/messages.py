@@ -32,8 +32,13 @@ class Messages:
         return self.codec.payload_bytes(0, self.codec.numel) if self.codec.exact_size else None
 
     def encode(self, vector: Tensor) -> Tensor:
-        """Returns the payload of a vector, uint8, with the next random key of this rank."""
-        keys = [Keys(key.own, None) for key in self.codec.next_keys()]
+        """Returns the payload of a vector, uint8, with the next random key of this rank.
+
+        Random places, which ranks share where sums are sent, are its own too: if all ranks left out the same
+        coordinates, replicas would be as old everywhere, and the largest stable consensus step size half as large.
+        """
+        ranks = [segment.compressor.stream.rank for segment in self.codec.segments]
+        keys = [Keys(derive(key.own, rank), None) for key, rank in zip(self.codec.next_keys(), ranks, strict=True)]
         payload = vector.new_empty(self.codec.payload_bytes(0, self.codec.numel), dtype=torch.uint8)
         return payload[: self.codec.encode(vector, 0, keys, payload)]
 
