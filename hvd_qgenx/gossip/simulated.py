@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +17,7 @@ from compressors.scaled import Scaled, best_factors
 from hvd_qgenx.exchange import Codec
 from hvd_qgenx.gossip.messages import Messages, is_lost
 from hvd_qgenx.gossip.mixings.base import Heard, Letters, Mix, Mixing, Rows
-from hvd_qgenx.gossip.topology import Topology
+from hvd_qgenx.gossip.topology import Matrix, Topology
 
 
 class Simulated:
@@ -45,7 +48,7 @@ class Simulated:
         self.count = 0
         """Exchanges so far."""
         self._coder = _coder(compressor, topology.size, dimension, dtype)
-        self._matrices: dict[int, Tensor] = {}
+        self._rounds: dict[int, _Round] = {}
         self._dtype = dtype
 
     def run(self, steps: Mix, step: int, mixing: type[Mixing]) -> None:
@@ -59,24 +62,24 @@ class Simulated:
         with suppress(StopIteration):
             message = next(steps)
             while True:
-                self.count += 1
-                if isinstance(message, Letters):
-                    message = steps.send(self._deliver(message))
-                else:
-                    message = steps.send(self._gossip(message, step, mixing.loses_to_own))
+                message = steps.send(self.exchange(message, step, mixing))
 
-    def _gossip(self, vectors: Tensor, step: int, loses_to_own: bool) -> Heard:
+    def exchange(self, message: Tensor | Letters, step: int, mixing: type[Mixing]) -> Heard | Tensor:
+        """Returns the answer to a message of all rows; the other arguments are those of ``run``."""
+        self.count += 1
+        return self._deliver(message) if isinstance(message, Letters) else self._gossip(message, step, mixing)
+
+    def _gossip(self, vectors: Tensor, step: int, mixing: type[Mixing]) -> Heard:
         own, sizes = self._coder.pass_through(vectors)
-        told = [len(self.topology.links(rank, step).told) for rank in self.rows.ranks]
+        matrix, told, idle = self._round(step)
         self.bytes_sent += sum(size * links for size, links in zip(sizes, told, strict=True))
-        idle = [rank for rank, links in enumerate(told) if not links]
-        own[idle] = vectors[idle]  # nobody decodes them
-        matrix = self._matrix(step)
+        if idle:
+            own[idle] = vectors[idle]  # nobody decodes them
         if not self.drop:
             return Heard(own, matrix @ own)
         lost = self._lost() * matrix
         mixed = (matrix - lost) @ own
-        return Heard(own, mixed + lost.sum(1, keepdim=True) * own if loses_to_own else mixed)
+        return Heard(own, mixed + lost.sum(1, keepdim=True) * own if mixing.loses_to_own else mixed)
 
     def _deliver(self, letters: Letters) -> Tensor:
         """Returns what each link hears: what the rank at its other end has written to this one."""
@@ -89,19 +92,34 @@ class Simulated:
                 heard[place] = letters.vectors[places[other, rank]]
         return heard
 
-    def _matrix(self, step: int) -> Tensor:
+    def _round(self, step: int) -> _Round:
         phase = self.topology.phase(step)
-        if self.topology.period is None:
-            return torch.from_numpy(self.topology.matrix(step)).to(self._dtype)
-        if phase not in self._matrices:
-            self._matrices[phase] = torch.from_numpy(self.topology.matrix(step)).to(self._dtype)
-        return self._matrices[phase]
+        if phase not in self._rounds:
+            if self.topology.period is None:
+                self._rounds.clear()
+            self._rounds[phase] = _Round.of(self.topology.matrix(step), self._dtype)
+        return self._rounds[phase]
 
     def _lost(self) -> Tensor:
         """Returns 1 where a message is lost and 0 elsewhere, (receivers, senders)."""
         ranks = self.rows.ranks
         lost = [[to != by and is_lost(self.drop, self.seed, self.count, by, to) for by in ranks] for to in ranks]
         return torch.tensor(lost, dtype=self._dtype)
+
+
+class _Round(NamedTuple):
+    """What a step of the topology asks for."""
+
+    matrix: Tensor
+    told: list[int]
+    """Number of ranks that hear from each rank."""
+    idle: list[int]
+    """Ranks that nobody hears from."""
+
+    @classmethod
+    def of(cls, matrix: Matrix, dtype: torch.dtype) -> _Round:
+        told = [int(count) for count in np.count_nonzero(matrix, axis=0) - (matrix.diagonal() != 0)]
+        return cls(torch.from_numpy(matrix).to(dtype), told, [rank for rank, links in enumerate(told) if not links])
 
 
 class _Coder(ABC):
@@ -113,18 +131,33 @@ class _Coder(ABC):
 
 
 class _Together(_Coder):
-    """Compresses all rows at once, as one vector whose buckets end where rows end."""
+    """Compresses all rows at once, as vectors whose buckets end where rows end.
 
-    def __init__(self, compressor: Compressor, ranks: int, dimension: int, dtype: torch.dtype) -> None:
+    Args:
+        compressor: of every rank.
+        parts: numbers of columns and compressors of them; those of a part fill whole buckets.
+        ranks: number of rows.
+        dtype: of the rows.
+    """
+
+    def __init__(
+        self, compressor: Compressor, parts: Sequence[tuple[int, Compressor]], ranks: int, dtype: torch.dtype
+    ) -> None:
         self._scaled = isinstance(compressor, Scaled)
-        inner = compressor.inner if isinstance(compressor, Scaled) else compressor
-        self._messages = Messages(Codec([(inner, ranks * dimension)], dtype))
-        self._sizes = [compressor.payload_bytes(dimension, dtype)] * ranks
+        self._widths = [width for width, _ in parts]
+        self._messages = [Messages(Codec([(inner, ranks * width)], dtype)) for width, inner in parts]
+        self._sizes = [compressor.payload_bytes(sum(self._widths), dtype)] * ranks
 
     def pass_through(self, rows: Tensor) -> tuple[Tensor, list[int]]:
-        flat = rows.contiguous().view(-1)
-        decoded = self._messages.decode(self._messages.encode(flat), torch.empty_like(flat)).view_as(rows)
-        return decoded * best_factors(decoded, rows) if self._scaled else decoded, self._sizes
+        columns = [rows] if len(self._widths) == 1 else rows.split(self._widths, dim=1)
+        parts = [_passed(messages, part) for messages, part in zip(self._messages, columns, strict=True)]
+        decoded = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+        return decoded.mul_(best_factors(decoded, rows)) if self._scaled else decoded, self._sizes
+
+
+def _passed(messages: Messages, rows: Tensor) -> Tensor:
+    flat = rows.contiguous().view(-1)
+    return messages.decode(messages.encode(flat), torch.empty_like(flat)).view_as(rows)
 
 
 class _Apart(_Coder):
@@ -144,18 +177,27 @@ class _Apart(_Coder):
 
 def _coder(compressor: Compressor, ranks: int, dimension: int, dtype: torch.dtype) -> _Coder:
     """Returns the faster coder that treats rows as ranks would, but for the random numbers."""
-    fitted = _with_buckets_of(compressor, dimension)
-    together = fitted.exact_size and dimension % fitted.alignment == 0
-    return (_Together if together else _Apart)(fitted, ranks, dimension, dtype)
+    inner = compressor.inner if isinstance(compressor, Scaled) else compressor
+    if inner.exact_size:
+        with suppress(ValueError):  # buckets of such a size are impossible
+            return _Together(compressor, _parts(inner, dimension), ranks, dtype)
+    return _Apart(compressor, ranks, dimension, dtype)
 
 
-def _with_buckets_of(compressor: Compressor, dimension: int) -> Compressor:
-    """Returns the compressor with buckets of one vector where a vector fits into a bucket, if it can have such."""
-    if isinstance(compressor, Scaled):
-        return Scaled(_with_buckets_of(compressor.inner, dimension))
-    if getattr(compressor, "bucket_size", 0) <= dimension:
-        return compressor
-    with suppress(ValueError):
-        replaced: Compressor = dataclasses.replace(compressor, **{"bucket_size": dimension})
-        return replaced.for_rank(0, seed=compressor.stream.seed)
-    return compressor
+def _parts(compressor: Compressor, dimension: int) -> list[tuple[int, Compressor]]:
+    """Returns the columns of a row that fill whole buckets, with the compressor, and those of its last, shorter bucket.
+
+    Raises:
+        ValueError: the compressor cannot have buckets of that length.
+    """
+    if dimension % compressor.alignment == 0:
+        return [(dimension, compressor)]
+    size = getattr(compressor, "bucket_size", 0)
+    if size != compressor.alignment:
+        raise ValueError(f"{compressor.name} has no buckets of {dimension} coordinates")
+    tail = dimension % size
+    shorter: dict[str, Any] = {"bucket_size": tail}
+    changed = dataclasses.replace(compressor, **shorter).for_rank(1, seed=compressor.stream.seed)
+    if changed.alignment != tail:
+        raise ValueError(f"{compressor.name} has no buckets of {tail} coordinates")
+    return [(dimension - tail, compressor), (tail, changed)] if dimension > tail else [(tail, changed)]
