@@ -174,21 +174,24 @@ def stalled(transport: Transport, beside: Transport) -> str:
     from horovod.common.exceptions import HorovodInternalError
 
     rank, said = transport.rank, ""
-    if rank == 1:
-        beside.all_gather_object(None, "given up")
     others = [other for other in range(transport.size) if other != rank] if rank == 0 else [0]
-    work = transport.neighbour_exchange(dict.fromkeys(others, torch.zeros(4)), others, [4] * len(others), "gradients")
-    if rank == 0:
+
+    def start() -> Work[dict[int, Tensor]]:
+        sent = dict.fromkeys(others, torch.zeros(4))
+        return transport.neighbour_exchange(sent, others, [4] * len(others), "gradients")
+
+    work = None if rank == 1 else start()
+    beside.all_gather_object(None, "begun")
+    if rank == 0 and work is not None:
         limit, os.environ[STALL_SHUTDOWN] = os.environ[STALL_SHUTDOWN], "0.5"
         try:
             work.wait()
         except HorovodInternalError as error:
             said = str(error)
         os.environ[STALL_SHUTDOWN] = limit
-    else:
-        work.wait()
-    if rank != 1:
-        beside.all_gather_object(None, "given up")
+    beside.all_gather_object(None, "given up")
+    if rank != 0:
+        (work or start()).wait()
     return said
 
 
