@@ -16,6 +16,7 @@ from hvd_qgenx.gossip.messages import Messages, is_lost
 from hvd_qgenx.gossip.mixings.base import Heard, Letters
 from hvd_qgenx.gossip.topology import Topology
 from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.base import LENGTH_BYTES
 
 
 class NotFiniteMessageError(LocalError):
@@ -72,14 +73,15 @@ class Wire:
 
     def _gossip(self, vector: Tensor, step: int) -> Heard:
         rank = self.transport.rank
-        links = self.topology.links(rank, step)
+        links, size = self.topology.links(rank, step), self.messages.payload_bytes
+        sizes = None if size is None else [size] * len(links.heard)
         if not links.told and not links.heard:
-            return Heard(vector[None], vector[None])
+            self._send({}, [], sizes, vector)  # exchanges stay in step on all ranks
+            alone = vector[None].clone()  # nobody decodes it
+            return Heard(alone, alone)
         with self.report.clock("encode"):
             payload = self.messages.encode(vector)
-        size = self.messages.payload_bytes
-        sizes = None if size is None else [size] * len(links.heard)
-        arriving = self._send(dict.fromkeys(links.told, payload), list(links.heard), sizes)
+        arriving = self._send(dict.fromkeys(links.told, payload), list(links.heard), sizes, vector)
         with self.report.clock("decode"):
             self._require_finite(payload, rank)
             own = self.messages.decode(payload, torch.empty_like(vector))
@@ -101,7 +103,8 @@ class Wire:
     def _deliver(self, letters: Letters) -> Tensor:
         links, rank = self.topology.links(self.transport.rank, 0), self.transport.rank
         payloads = {told: part.view(torch.uint8) for told, part in zip(links.told, letters.vectors, strict=True)}
-        received = self._send(payloads, list(links.heard), [payloads[sender].nbytes for sender in links.heard])()
+        sizes = [payloads[sender].nbytes for sender in links.heard]
+        received = self._send(payloads, list(links.heard), sizes, letters.vectors)()
         heard = letters.otherwise.clone()
         for place, sender in enumerate(links.heard):
             if not is_lost(self.drop, self.seed, self.count, sender, rank):
@@ -110,13 +113,25 @@ class Wire:
                     raise NotFiniteMessageError(f"rank {sender} sent Inf or NaN to rank {rank}")
         return heard
 
+    def mix_exactly(self, vector: Tensor, phase: int) -> Tensor:
+        """Returns the sum of w_ij x_j in a phase, with all vectors sent as they are."""
+        links = self.topology.links(self.transport.rank, phase)
+        data = vector.view(torch.uint8)
+        sizes = [data.nbytes] * len(links.heard)
+        received = self._send(dict.fromkeys(links.told, data), list(links.heard), sizes, vector)()
+        mixed = vector * links.own
+        for sender, weight in links.heard.items():
+            mixed.add_(received[sender].view(vector.dtype), alpha=weight)
+        return mixed
+
     def _send(
-        self, payloads: dict[int, Tensor], heard: list[int], sizes: list[int] | None
+        self, payloads: dict[int, Tensor], heard: list[int], sizes: list[int] | None, vector: Tensor
     ) -> Callable[[], dict[int, Tensor]]:
-        """Sends payloads to neighbours; returns a function that waits for theirs."""
-        work = self.transport.neighbour_exchange(payloads, heard, sizes, self.name)
+        """Sends payloads, of a vector on this device, to neighbours; returns a function that waits for theirs."""
+        like = vector.new_empty(0, dtype=torch.uint8)
+        work = self.transport.neighbour_exchange(payloads, heard, sizes, self.name, like)
         for neighbour, payload in payloads.items():
-            self.bytes_to[neighbour] += payload.nbytes
+            self.bytes_to[neighbour] += payload.nbytes + (LENGTH_BYTES if sizes is None else 0)
             self.sent[neighbour] = _checksum(payload, self.sent.get(neighbour, 0))
 
         def wait() -> dict[int, Tensor]:
@@ -135,6 +150,11 @@ class Wire:
         if self._scratch is None:
             self._scratch = torch.empty_like(vector)
         return self._scratch
+
+    @property
+    def ends(self) -> tuple[dict[int, int], dict[int, int]]:
+        """This rank's ends of all links: copies of ``sent`` and ``received``."""
+        return dict(self.sent), dict(self.received)
 
     def state_dict(self) -> dict[str, Any]:
         names = ("count", "sent", "received", "bytes_to")

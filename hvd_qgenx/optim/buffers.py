@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -10,15 +11,19 @@ from compressors import Compressor, Identity
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import Codec
 
+B = TypeVar("B", bound="FlatBuffer")
+
 
 class FlatBuffer:
     """A vector that holds a tensor for every parameter, end to end, and the codec that compresses it.
 
     Args:
         segments: compressors, each with the parameters whose tensors it compresses; all of one dtype and device.
+        names: names of parameters for messages.
     """
 
-    def __init__(self, segments: Sequence[tuple[Compressor, Sequence[Tensor]]]) -> None:
+    def __init__(self, segments: Sequence[tuple[Compressor, Sequence[Tensor]]], names: Mapping[Tensor, str]) -> None:
+        self._names = names
         self.parameters = [parameter for _, members in segments for parameter in members]
         stops = accumulate(parameter.numel() for parameter in self.parameters)
         self.spans = {p: (stop - p.numel(), stop) for p, stop in zip(self.parameters, stops, strict=True)}
@@ -63,13 +68,11 @@ class FlatGradients(FlatBuffer):
     gradient if before. ``replace`` then lets the two buffers change places.
 
     Args:
-        segments: as of ``FlatBuffer``.
-        names: names of parameters for messages.
+        segments, names: as of ``FlatBuffer``.
     """
 
     def __init__(self, segments: Sequence[tuple[Compressor, Sequence[Tensor]]], names: Mapping[Tensor, str]) -> None:
-        super().__init__(segments)
-        self._names = names
+        super().__init__(segments, names)
         self._layouts = {parameter: _layout(parameter) for parameter in self.parameters}
         self._checked = {parameter: parameter.data_ptr() for parameter in self.parameters}
         """Address of every parameter's memory when its layout was last checked."""
@@ -185,8 +188,8 @@ class FlatGradients(FlatBuffer):
             parameter.grad = self._view(parameter)
 
 
-def flatten(names: Mapping[Tensor, str], compression: Compressor) -> list[FlatGradients]:
-    """Makes buffers for the gradients of parameters, which are given in the order in which gradients appear.
+def flatten(names: Mapping[Tensor, str], compression: Compressor, kind: type[B]) -> list[B]:
+    """Makes buffers for the gradients or values of parameters, which are given in the order in which gradients appear.
 
     There is one for every dtype and device. It holds the segments of all compressors whose payloads have a
     known length and are not added on their way; and, last, the segment that is left uncompressed. Other
@@ -200,17 +203,17 @@ def flatten(names: Mapping[Tensor, str], compression: Compressor) -> list[FlatGr
         if not parameter.is_floating_point():
             raise ConfigurationError(f"{name} is {parameter.dtype}; only real floating-point parameters are exchanged")
         compressor = compression.route(parameter.shape)
-        kind: object = Identity if isinstance(compressor, Identity) else id(compressor)
+        route: object = Identity if isinstance(compressor, Identity) else id(compressor)
         shares = compressor.exact_size and compressor.reduction == "gather"
-        key = (parameter.dtype, parameter.device, None if shares else kind)
-        buffers.setdefault(key, {}).setdefault(kind, (compressor, []))[1].append(parameter)
-    for dtype, device, kind in list(buffers):
-        if kind is Identity and (dtype, device, None) in buffers:
-            buffers[dtype, device, None].update(buffers.pop((dtype, device, kind)))
+        key = (parameter.dtype, parameter.device, None if shares else route)
+        buffers.setdefault(key, {}).setdefault(route, (compressor, []))[1].append(parameter)
+    for dtype, device, route in list(buffers):
+        if route is Identity and (dtype, device, None) in buffers:
+            buffers[dtype, device, None].update(buffers.pop((dtype, device, route)))
     for segments in buffers.values():
         for compressor, members in segments.values():
             compressor.lay_out([parameter.shape for parameter in members])
-    return [FlatGradients(list(segments.values()), names) for segments in buffers.values()]
+    return [kind(list(segments.values()), names) for segments in buffers.values()]
 
 
 def gradient_strides(parameter: Tensor) -> tuple[int, ...]:

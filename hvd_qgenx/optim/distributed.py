@@ -179,7 +179,7 @@ class _Distributed(Wrapper):
         """Makes flat buffers for all gradients that are exchanged as such; keeps gradients as they are. Collective."""
         taken = [p for p in in_backward_order(self.param_groups) if p.requires_grad or p in self._buffer_of]
         names = {parameter: self._parameter_names[parameter] for parameter in taken if parameter not in self._sparse}
-        self._buffers = flatten(names, self.compression)
+        self._buffers = flatten(names, self.compression, FlatGradients)
         self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
         self._memories.lay_out(self._buffers, self.param_groups)
         self._exchanges = [

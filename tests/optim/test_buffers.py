@@ -25,7 +25,7 @@ def gradients(*shapes):
 
 def test_tensors_lie_end_to_end():
     one, two, three = parameters((2, 3), (4,), (1, 5))
-    buffer = FlatBuffer([(compressors.make("minmax"), [one, two]), (compressors.make("none"), [three])])
+    buffer = FlatBuffer([(compressors.make("minmax"), [one, two]), (compressors.make("none"), [three])], {})
     assert list(buffer.spans.values()) == [(0, 6), (6, 10), (10, 15)]
     assert [(start, stop) for _, start, stop in buffer.codec.segments] == [(0, 10), (10, 15)]
     assert buffer.vector.tolist() == [0.0] * 15
@@ -122,7 +122,7 @@ def test_gradients_have_the_strides_that_autograd_gives_them(layout):
 def test_complex_parameters_are_refused():
     parameter = torch.nn.Parameter(torch.zeros(3, dtype=torch.complex64))
     with pytest.raises(ConfigurationError, match=r"0 is torch.complex64; only real floating-point parameters"):
-        flatten(named(parameter), compressors.make("none"))
+        flatten(named(parameter), compressors.make("none"), FlatGradients)
 
 
 def test_changes_are_seen_while_watched():
@@ -143,7 +143,7 @@ def test_dtypes_and_payloads_that_cannot_share_have_buffers_of_their_own():
     weight, bias, double = *parameters((20, 30), (30,)), *parameters((2,), dtype=torch.float64)
 
     def layout(compressor):
-        buffers = flatten(named(weight, bias, double), compressors.Exempt(compressors.make(compressor)))
+        buffers = flatten(named(weight, bias, double), compressors.Exempt(compressors.make(compressor)), FlatGradients)
         return [(buffer.vector.dtype, buffer.parameters) for buffer in buffers]
 
     single, double_ = torch.float32, torch.float64
@@ -154,7 +154,7 @@ def test_dtypes_and_payloads_that_cannot_share_have_buffers_of_their_own():
 
 def test_what_is_not_compressed_comes_last():
     bias, weight = parameters((30,), (20, 30))
-    (buffer,) = flatten(named(bias, weight), compressors.Exempt(compressors.make("minmax")))
+    (buffer,) = flatten(named(bias, weight), compressors.Exempt(compressors.make("minmax")), FlatGradients)
     assert buffer.parameters == [weight, bias]
     assert [segment.compressor.name for segment in buffer.codec.segments] == ["minmax", "none"]
 

@@ -4,13 +4,13 @@ import torch
 
 import compressors
 from hvd_qgenx.exchange import Report
-from hvd_qgenx.optim.buffers import flatten
+from hvd_qgenx.optim.buffers import FlatGradients, flatten
 from hvd_qgenx.optim.level_updates import update_levels
 from hvd_qgenx.transport import inprocess
 
 
 def buffers(rank, compression):
-    (buffer,) = made = flatten({torch.zeros(64, 128, requires_grad=True): "x"}, compression)
+    (buffer,) = made = flatten({torch.zeros(64, 128, requires_grad=True): "x"}, compression, FlatGradients)
     buffer.vector.copy_(torch.randn(64 * 128, generator=torch.Generator().manual_seed(rank)) ** 3)
     return made
 

@@ -111,6 +111,11 @@ class Mixing(ABC):
         """Steps completed so far."""
         self.begin(start, known)
 
+    def restart(self, start: Tensor, known: Callable[[int], Tensor] | None) -> None:
+        """Forgets all; the arguments are those of the class."""
+        self.vectors, self.count = {}, 0
+        self.begin(start, known)
+
     @classmethod
     def check(cls, topology: Topology) -> None:
         """Raises ConfigurationError if the method does not work on the topology."""
