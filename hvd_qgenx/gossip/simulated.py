@@ -45,6 +45,8 @@ class Simulated:
         self.rows = Rows(topology, range(topology.size))
         self.bytes_sent = 0
         """Bytes sent by all ranks together."""
+        self.messages_sent = 0
+        """Messages sent by all ranks together."""
         self.count = 0
         """Exchanges so far."""
         self._coder = _coder(compressor, topology.size, dimension, dtype)
@@ -72,6 +74,7 @@ class Simulated:
     def _gossip(self, vectors: Tensor, step: int, mixing: type[Mixing]) -> Heard:
         own, sizes = self._coder.pass_through(vectors)
         matrix, told, idle = self._round(step)
+        self.messages_sent += sum(told)
         self.bytes_sent += sum(size * links for size, links in zip(sizes, told, strict=True))
         if idle:
             own[idle] = vectors[idle]  # nobody decodes them
@@ -86,6 +89,7 @@ class Simulated:
         links = [(rank, other) for rank in self.rows.ranks for other in self.topology.links(rank, 0).told]
         places = {link: place for place, link in enumerate(links)}
         heard = letters.otherwise.clone()
+        self.messages_sent += len(links)
         self.bytes_sent += letters.vectors.nbytes
         for (rank, other), place in places.items():
             if not is_lost(self.drop, self.seed, self.count, other, rank):
