@@ -16,6 +16,7 @@ COMMANDS = {
     "bilinear": Entry("hvd_qgenx.cli.bilinear:bilinear", "Compare methods on a bilinear WGAN."),
     "game": Entry("hvd_qgenx.cli.game:game", "Compare methods on games with known solutions."),
     "topology": Entry("hvd_qgenx.cli.topology:topology", "Compare topologies of gossip."),
+    "consensus": Entry("hvd_qgenx.cli.consensus:consensus", "Measure how fast ranks agree."),
     "levels": Entry("hvd_qgenx.cli.levels:levels", "Compare level sets."),
     "measure": Entry("hvd_qgenx.cli.measure:measure_command", "Measure the error and the bits of compressors."),
     "bench": Entry("hvd_qgenx.cli.bench:bench", "Time compressors and exchanges."),

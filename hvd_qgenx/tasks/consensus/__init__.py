@@ -1,0 +1,1 @@
+"""Plain consensus: how fast, and after how many bits, ranks without gradients agree."""
