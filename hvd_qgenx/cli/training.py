@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from hvd_qgenx.cli import options
 from hvd_qgenx.cli.sections import option
-from hvd_qgenx.cli.session import exit_codes
+from hvd_qgenx.cli.session import exit_codes, require_alone
 from hvd_qgenx.cli.settings import FIRST, TaskCommand, setting_options
 from hvd_qgenx.training import presets
 from hvd_qgenx.training.asked import Setting, Settings, merge
@@ -89,6 +89,12 @@ def _run_options(task: type[Config]) -> Iterator[Any]:
         default=10,
         show_default=True,
     )
+    yield option(
+        "--local-ranks",
+        "Train this many ranks as threads of this process, without a launcher.",
+        RUN,
+        type=click.IntRange(1),
+    )
     yield option("--label", "Name of the link between ranks in reports, to tell runs apart.", RUN, metavar="TEXT")
     yield options.launcher_options
     yield option(
@@ -120,11 +126,30 @@ def _run(task: type[Config], values: dict[str, Any]) -> None:
 
         if values["elastic"]:
             run, summary = launched_elastic(ElasticRun(begin, values["commit_every"]).train)
+        elif values["local_ranks"]:
+            run, summary = _train_threads(context, task, values["local_ranks"])
         else:
             run = begin()
             summary = run.train()
         if run.writes:
             click.echo(json.dumps(summary, indent=2) if values["as_json"] else _describe(summary, run))
+
+
+def _train_threads(context: click.Context, task: type[Config], ranks: int) -> "tuple[Run, dict[str, Any]]":
+    """Trains with ranks that are threads of this process; returns the run and the summary of rank 0."""
+    from hvd_qgenx.training import stopping
+    from hvd_qgenx.transport import inprocess
+    from hvd_qgenx.transport.startup import check_start
+
+    require_alone()
+
+    def train(transport: "Transport") -> "tuple[Run, dict[str, Any]]":
+        check_start(transport, context.params["expect_ranks"], context.params["expect_hosts"])
+        run = _begin(context, transport, _plan(context, task, transport))
+        return run, run.train()
+
+    with stopping.asked():
+        return inprocess.run(ranks, train)[0]
 
 
 def _plan(
@@ -211,12 +236,30 @@ def _remarks(run: "Run") -> Iterator[str]:
             f"Warning: levels never adapt in {run.task.updates} updates with --levels-at {config.levels_at!r} "
             f"--levels-every {config.levels_every}; {config.compressor} keeps those it starts with"
         )
+    if run.trainer.gossip is not None:
+        yield run.trainer.gossip.describe()
     yield from run.task.remarks()
     if config.compressor not in ("none", "fp16") and transport.size > 1 and len(transport.hosts()) == 1:
         yield (
             "Note: all ranks are on one host, where no link is slower than compressing; "
             "--compressor none is faster here (docs/performance.md)"
         )
+
+
+def _describe_gossip(summary: dict[str, Any], run: "Run") -> Iterator[str]:
+    """Lines on how far ranks are apart, or that they are not."""
+    from hvd_qgenx.training.run import DISTANCE
+
+    if run.trainer.gossip is None:
+        yield f"replica hash {summary['replica_hash']} on every rank"
+        return
+    scores = summary["scores"]
+    for name in run.task.local_scores if scores else ():
+        mean, least, greatest = (scores[f"{name}/local_{which}"] for which in ("mean", "least", "greatest"))
+        yield f"{name} of the ranks' own parameters: {mean:.4g}, from {least:.4g} to {greatest:.4g}"
+    if scores:
+        yield f"consensus distance {scores[DISTANCE]:.3g}"
+    yield f"replicas agree at both ends of every link; hash of all ranks' parameters {summary['replica_hash']}"
 
 
 def _describe(summary: dict[str, Any], run: "Run") -> str:
@@ -234,7 +277,7 @@ def _describe(summary: dict[str, Any], run: "Run") -> str:
         f"Communication took {communication:.1f} s ({inside}), partly overlapped; "
         f"training waited {seconds['waiting']:.1f} s for it.",
         *run.task.conclusions(summary),
-        f"replica hash {summary['replica_hash']} on every rank",
+        *_describe_gossip(summary, run),
         f"samples, metrics and checkpoint in {run.folder.path}",
     ]
     return "\n".join(lines)

@@ -14,10 +14,11 @@ from hvd_qgenx.training.config import Config
 from hvd_qgenx.training.resize import resized
 from hvd_qgenx.training.run import Run
 from hvd_qgenx.training.settings import declared
-from hvd_qgenx.training.task import task_of
+from hvd_qgenx.training.task import Task, task_of
 from hvd_qgenx.training.trainer import Trainer
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import on_all_ranks, require_same
+from hvd_qgenx.transport.agreement import from_rank_0, on_all_ranks, require_same
+from hvd_qgenx.transport.inprocess import InProcess
 
 
 class Stored(TypedDict):
@@ -101,7 +102,7 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
     """
     config, stored = plan.config, plan.stored
     task_type = task_of(type(config))
-    data = task_type.load(config, transport, download)
+    data = _load(task_type, config, transport, download)
     state = stored["state"] if stored else None
     on_all_ranks(transport, "model", lambda: task_type.check_data(config, data, state))
     task = task_type(config, data, transport)
@@ -115,6 +116,13 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
     if run.writes:
         write_json(run.folder.config, run.record)
     return run
+
+
+def _load(task: type[Task], config: Config, transport: Transport, download: bool) -> Any:
+    """Returns the data, of which the ranks of one process have one copy together. Collective."""
+    if not transport.shares_memory:
+        return task.load(config, transport, download)
+    return from_rank_0(transport, "data", lambda: task.load(config, InProcess(), download))
 
 
 def interrupted(path: Path | None) -> Path | None:

@@ -14,7 +14,8 @@ def resized(state: dict[str, Any], ranks: int) -> dict[str, Any]:
     the compressor's state of rank 0, its levels among it, with a random stream of its own, and no more:
     its counts of bytes and seconds begin at zero, an optimizer that remembers a worker's own gradient takes
     it for zeros, and a task has no state of this rank alone (``Task.local_state``). Error memories and momentum
-    of a new rank are zero; shifts, whose mean all ranks know, begin at zero on all.
+    of a new rank are zero; shifts, whose mean all ranks know, begin at zero on all. With gossip a new rank starts from
+    the mean of the parameters, and neighbours tell each other theirs anew.
     """
     kept = [_without_shifts(each) for each in state["ranks"][:ranks]]
     new = [_newcomer(kept[0], rank) for rank in range(len(kept), ranks)]

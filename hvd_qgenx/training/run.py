@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ EXCHANGE = ("encode", "wire", "decode")
 """The parts of an exchange's time, while training does something else or waits."""
 SPENT = ("traffic/megabytes", "seconds/elapsed", "seconds/scoring")
 """Columns of scores.csv beside the scores."""
+DISTANCE = "consensus_distance"
+"""Column of scores.csv with gossip: the root mean square distance of ranks' parameters to their mean, over its norm."""
 
 
 class Run:
@@ -83,6 +85,8 @@ class Run:
                 self._draw()
             if task.evaluates(done):
                 self._score()  # before the checkpoint: a run stopped here scores again
+            if trainer.move == last_move:
+                trainer.end()
             signal = stop.reached() if done == int(done) < task.updates else 0
             if signal or trainer.move % checkpoint_moves == 0 or trainer.move == last_move:
                 self.save_checkpoint()
@@ -127,7 +131,8 @@ class Run:
         )
         self._log = MetricsLog(self.folder.metrics, self.folder.events, columns, start)
         if task.score_columns:
-            columns = (*SPENT, *task.score_columns)
+            local = (*_spread([dict.fromkeys(task.local_scores, 0.0)]), DISTANCE) if self.trainer.gossip else ()
+            columns = (*SPENT, *task.score_columns, *local)
             self._score_log = MetricsLog(self.folder.scores, self.folder.events / "scores", columns, start)
         compressor = self.config.make_compressor().inner
         if compressor.learner is not None:
@@ -209,10 +214,20 @@ class Run:
 
     def _score(self) -> None:
         start = time.perf_counter()
-        self.scores = self.task.evaluate(self.trainer.updates)
+        self.scores = self._scores()
         spent = (self.trainer.report.bytes_sent / 1e6, self._seconds()["total"], time.perf_counter() - start)
         if self._score_log:
             self._score_log.write(int(self.trainer.updates), {**dict(zip(SPENT, spent, strict=True)), **self.scores})
+
+    def _scores(self) -> dict[str, float]:
+        """Returns the scores; with gossip, of the mean of all ranks' parameters, and facts about the ranks' own."""
+        if self.trainer.gossip is None:
+            return self.task.evaluate(self.trainer.updates)
+        everyone = self.trainer.transport.all_gather_object(self.task.evaluate_alone(), "local-scores")
+        distance = max(optimizer.consensus_distance() for optimizer in self.trainer.optimizers)
+        with self.trainer.averaged():
+            scores = self.task.evaluate(self.trainer.updates)
+        return {**scores, **_spread(everyone), DISTANCE: distance}
 
     def _summarize(self) -> dict[str, Any]:
         trainer, report = self.trainer, self.trainer.report
@@ -227,8 +242,35 @@ class Run:
             "seconds": {name: round(value, 6) for name, value in seconds.items()},
             "scores": self.scores,
             **self.task.summary(),
+            **self._links(),
             "replica_hash": trainer.replica_hash(),
         }
         if self.writes:
             write_json(self.folder.summary, summary)
         return summary
+
+    def _links(self) -> dict[str, Any]:
+        """Returns the bytes that went over every link, if there are any."""
+        if self.trainer.gossip is None:
+            return {}
+        mine = [optimizer.bytes_to for optimizer in self.trainer.optimizers]
+        everyone = self.trainer.transport.all_gather_object(mine, "links")
+        links: dict[str, int] = {}
+        for rank, sent in enumerate(everyone):
+            for neighbour, count in (item for each in sent for item in sorted(each.items())):
+                links[f"{rank} to {neighbour}"] = links.get(f"{rank} to {neighbour}", 0) + count
+        gossip = self.trainer.gossip.gossip
+        return {"consensus_step_size": gossip.consensus_step_size, "bytes_by_link": links}
+
+
+def _spread(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Returns mean, least and greatest of every score over the ranks, as ``NAME/local_mean`` and the like."""
+    found: dict[str, float] = {}
+    for name in scores[0]:
+        values = [each[name] for each in scores]
+        found |= {
+            f"{name}/local_mean": math.fsum(values) / len(values),
+            f"{name}/local_least": min(values),
+            f"{name}/local_greatest": max(values),
+        }
+    return found

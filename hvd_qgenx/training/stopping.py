@@ -64,13 +64,21 @@ class Agreement:
         return max(int(flag) for flag in under_way.wait()) if under_way else 0
 
 
+_shared: Callable[[], int] | None = None
+"""What the main thread has noted, for ranks that are threads of this process."""
+
+
 @contextmanager
 def asked() -> Iterator[Callable[[], int]]:
     """Notes the first SIGTERM or SIGINT inside the context; a second ends the process.
 
     Gives a function that returns the number of the signal noted, 0 before; that of SIGTERM too if horovodrun was
-    ended. Only in a process's main thread; elsewhere signals stay what they are.
+    ended. Only a process's main thread can: elsewhere signals stay what they are, or are those that it has noted.
     """
+    global _shared
+    if threading.current_thread() is not threading.main_thread():
+        yield _shared or (lambda: 0)
+        return
     noted = 0
     horovodrun_ended = _watch_horovodrun()
 
@@ -81,7 +89,11 @@ def asked() -> Iterator[Callable[[], int]]:
             signal.signal(each, signal.SIG_DFL)
 
     with _handled(note, SIGNALS):
-        yield lambda: noted or (signal.SIGTERM if horovodrun_ended() else 0)
+        _shared = lambda: noted or (signal.SIGTERM if horovodrun_ended() else 0)  # noqa: E731
+        try:
+            yield _shared
+        finally:
+            _shared = None
 
 
 @contextmanager

@@ -131,6 +131,13 @@ class Task(ABC):
         """Returns the scores of the players after an update, by name. Collective; the same on all ranks."""
         return {}
 
+    local_scores: ClassVar[tuple[str, ...]] = ()
+    """Names of the values of ``evaluate_alone``."""
+
+    def evaluate_alone(self) -> dict[str, float]:
+        """Returns scores of this rank's own players, by name, where gossip lets ranks differ. Not collective."""
+        return {}
+
     def draws(self, update: float) -> bool:
         """Tells whether pictures are drawn after this update."""
         return False

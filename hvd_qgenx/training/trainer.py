@@ -1,7 +1,9 @@
 """The training loop: one move after the other, of any task."""
 
+import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.optim import DistributedOptimizer
 from hvd_qgenx.runs.folder import write_atomically
+from hvd_qgenx.training.neighbourhood import Neighbourhood
 from hvd_qgenx.training.task import Task
 
 INTEGER_FACTS = ("integers/scale", "integers/largest", "integers/largest_sum", "integers/clipped")
@@ -33,6 +36,8 @@ class Trainer:
 
     def __init__(self, task: Task) -> None:
         self.task, self.config, self.transport = task, task.config, task.transport
+        self.gossip = Neighbourhood.of(self.config, self.transport)
+        """With whom and how parameters are mixed; None if gradients are averaged."""
         self.optimizers = [self._make_optimizer(index) for index in range(len(task.turns))]
         self.schedulers = task.schedulers(self.optimizers)
         self.level_update: LevelUpdate | None = None
@@ -75,8 +80,9 @@ class Trainer:
         for each in self.optimizers:
             each.zero_grad()
         optimizer.measure_error = measure_error
-        optimizer.update_levels_next = updates_levels = self._updates_levels(turn)
-        optimizer.overlap = not save_gradients
+        updates_levels = self.gossip is None and self._updates_levels(turn)
+        if self.gossip is None:
+            optimizer.update_levels_next, optimizer.overlap = updates_levels, not save_gradients
         timer.credit(OPTIMIZER)
         task.fill_gradients(self.move, moving)
         if save_gradients:
@@ -121,20 +127,39 @@ class Trainer:
         return dict(zip(INTEGER_FACTS, (scale, counts.largest, counts.largest_sum, shares), strict=True))
 
     def replica_hash(self) -> str:
-        """Returns the SHA-256 of the parameters of all players. Collective.
+        """Returns the SHA-256 of the parameters of all players; with gossip, of those of all ranks. Collective.
 
         Raises:
-            TrainingError: on all ranks, if replicas differ.
+            TrainingError: on all ranks, if replicas differ; with gossip, if the two ends of a link do.
         """
         digest = hashlib.sha256()
         for model in self.task.players.values():
             for parameter in model.parameters():
                 digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
         hashes = self.transport.all_gather_object(digest.hexdigest(), "replica-hash")
+        if self.gossip is not None:
+            for optimizer in self.optimizers:
+                optimizer.check_links()
+            return hashlib.sha256("".join(hashes).encode()).hexdigest()
         if len(set(hashes)) > 1:
             listing = ", ".join(f"rank {rank} {text[:12]}" for rank, text in enumerate(hashes))
             raise TrainingError(f"replicas differ after move {self.move}: {listing}")
         return str(hashes[0])
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Lets parameters be the mean of all ranks' inside the context, which they are anyway without gossip."""
+        with ExitStack() as stack:
+            if self.gossip is not None:
+                for optimizer in self.optimizers:
+                    stack.enter_context(optimizer.averaged())
+            yield
+
+    def end(self) -> None:
+        """Ends gossip with an exact average, if it is to. Collective."""
+        if self.gossip is not None and self.gossip.averages_at_end:
+            for optimizer in self.optimizers:
+                optimizer.average()
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state of all ranks, the same on each. Collective."""
@@ -145,9 +170,11 @@ class Trainer:
             "seconds": self.task.timer.seconds(),
             **self.task.local_state(),
         }
+        with self.averaged():
+            common = copy.deepcopy(self.task.state_dict()) if self.gossip else self.task.state_dict()
         return {
             "move": self.move,
-            **self.task.state_dict(),
+            **common,
             "optimizers": states,
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "ranks": self.transport.all_gather_object(mine, "rank-state"),
@@ -157,6 +184,7 @@ class Trainer:
         """Goes on from ``state_dict`` of as many ranks."""
         mine = state["ranks"][self.transport.rank]
         self.move = state["move"]
+        self.task.load_state_dict(state, mine)  # with gossip, the mean: optimizers have this rank's own parameters
         stored = zip(state["optimizers"], mine["optimizers"], mine["reports"], strict=True)
         for optimizer, (common, local, report) in zip(self.optimizers, stored, strict=True):
             optimizer.load_state_dict({**common, "local": local})
@@ -164,7 +192,6 @@ class Trainer:
         for scheduler, own in zip(self.schedulers, state.get("schedulers", ()), strict=True):
             scheduler.load_state_dict(own)
         self.task.timer.load(mine["seconds"])
-        self.task.load_state_dict(state, mine)
 
     def _updates_levels(self, turn: int) -> bool:
         """Tells whether levels are due and this is the optimizer's first move in the update."""
@@ -184,10 +211,15 @@ class Trainer:
         """Makes the distributed optimizer of the players that move together."""
         players = self.task.turns[turn]
         groups = [group for player in players for group in self.task.parameter_groups(player)]
+        alone = self.config.method.make(groups, **self.config.optimizer_settings)
+        names = [named for player in players for named in self.task.players[player].named_parameters()]
+        compressor = self.config.make_compressor(stream=turn)
+        if self.gossip is not None:
+            return self.gossip.optimizer(alone, names, compressor)
         optimizer = DistributedOptimizer(
-            self.config.method.make(groups, **self.config.optimizer_settings),
-            [named for player in players for named in self.task.players[player].named_parameters()],
-            self.config.make_compressor(stream=turn),
+            alone,
+            names,
+            compressor,
             backward_passes_per_step=self.task.backward_passes,
             exchange=self.config.exchange,
             transport=self.transport,

@@ -49,6 +49,8 @@ class Transport(ABC):
     """Number of this rank among the ranks of its host."""
     local_size: int
     """Number of ranks on this host."""
+    shares_memory: bool = False
+    """Are the ranks threads of one process, which get the objects of others themselves instead of copies?"""
 
     def __init__(self) -> None:
         self._numbers: Counter[str] = Counter()

@@ -80,6 +80,8 @@ class Rendezvous:
 class InProcess(Transport):
     """One rank among the threads that ``run`` starts. Sums are taken in rank order."""
 
+    shares_memory = True
+
     def __init__(
         self, rank: int = 0, hosts: Sequence[int] = (0,), rendezvous: Rendezvous | None = None, path: Any = ()
     ) -> None:

@@ -12,6 +12,7 @@ from hvd_qgenx.nets.registry import NORMS
 from hvd_qgenx.tasks.classify.models.registry import MODELS
 from hvd_qgenx.tasks.images import IMAGES, ImageConfig
 from hvd_qgenx.training.config import COMPRESSION, MACHINE, RUN, STUDIED, TRAINING, WEIGHTS
+from hvd_qgenx.training.gossip import GOSSIP, NONE, GossipConfig
 from hvd_qgenx.training.settings import Role, declared, redeclared, setting
 
 MODEL, STEP_SIZE, EVALUATION = "Model", "Step size", "Evaluation"
@@ -31,13 +32,23 @@ EPOCHS = 10.0
 
 
 @dataclass(frozen=True)
-class ClassifyConfig(ImageConfig):
+class ClassifyConfig(GossipConfig, ImageConfig):
     """One run of ``hvd-qgenx classify``."""
 
     task: ClassVar[str] = "classify"
     implementation: ClassVar[str] = "hvd_qgenx.tasks.classify.task:ClassifyTask"
     evaluation: ClassVar[str] = "hvd_qgenx.tasks.classify.evaluation:evaluate_runs"
-    sections: ClassVar[tuple[str, ...]] = (IMAGES, MODEL, TRAINING, STEP_SIZE, COMPRESSION, EVALUATION, MACHINE, RUN)
+    sections: ClassVar[tuple[str, ...]] = (
+        IMAGES,
+        MODEL,
+        TRAINING,
+        STEP_SIZE,
+        COMPRESSION,
+        GOSSIP,
+        EVALUATION,
+        MACHINE,
+        RUN,
+    )
 
     augmentation: str = setting(
         "none",
@@ -140,6 +151,13 @@ class ClassifyConfig(ImageConfig):
     score_weights: str = setting(
         "raw", f"The weights to evaluate, any of {', '.join(WEIGHTS)}, like raw,ema.", EVALUATION
     )
+    local_images: int = setting(
+        0,
+        "Test images that every rank's own model is scored on, with --mixing; 0: all.",
+        EVALUATION,
+        limits="[0, inf)",
+        may_change=True,
+    )
     ema: float = setting(0.999, "Decay, an update, of the moving average of the weights.", EVALUATION, limits="[0, 1)")
 
     def check(self, ranks: int) -> None:
@@ -157,6 +175,8 @@ class ClassifyConfig(ImageConfig):
             )
         self._check_momentum()
         self._check_split()
+        if self.mixing != NONE and self.scored_weights != ("raw",):
+            raise ConfigurationError("score_weights other than raw are for averages of gradients; leave out --mixing")
         self._check_step_size()
         for weights in self.scored_weights:
             if weights not in WEIGHTS:

@@ -26,6 +26,7 @@ from hvd_qgenx.training.task import Task
 from hvd_qgenx.training.trainer import DATA
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import require_same
+from hvd_qgenx.transport.inprocess import InProcess
 
 FORWARD, BACKWARD = PHASES = ("forward", "backward")
 PLAYER = "model"
@@ -246,6 +247,13 @@ class ClassifyTask(Task):
             self.best = found
         return found
 
+    local_scores = ("top1", "test_loss")
+
+    def evaluate_alone(self) -> dict[str, float]:
+        count = self.config.local_images or len(self.parts.test)
+        scores = score(self.model, self.config, self.parts, self.device, InProcess(), count)
+        return {name: scores[name] for name in self.local_scores}
+
     def _first(self, name: str) -> str:
         """Returns the column of a score for the first of ``score_weights``."""
         return f"{name}/{self.config.scored_weights[0]}"
@@ -323,11 +331,17 @@ def make_model(config: ClassifyConfig, images: ImageSet) -> nn.Module:
 
 
 def score(
-    model: nn.Module, config: ClassifyConfig, parts: Parts, device: torch.device, transport: Transport
+    model: nn.Module,
+    config: ClassifyConfig,
+    parts: Parts,
+    device: torch.device,
+    transport: Transport,
+    images: int | None = None,
 ) -> dict[str, float]:
     """Returns the scores of a model's weights, with batch-norm statistics estimated for them. Collective.
 
-    The model itself is left as it is. The scores are the same bits for any number of ranks.
+    The model itself is left as it is. The scores are the same bits for any number of ranks. ``images`` is the number
+    of test images, from the first; None: all.
     """
     scored = copy.deepcopy(model)
     order = torch.randperm(len(parts.train), generator=generator(config.seed, RandomStream.STATISTICS)).tolist()
@@ -338,4 +352,4 @@ def score(
         return normalized(images).to(device)
 
     estimate_statistics(scored, inputs, count, ESTIMATE_SIZE, transport)
-    return accuracy.evaluate(scored.eval(), parts.test, device, transport)
+    return accuracy.evaluate(scored.eval(), parts.test, device, transport, images)
