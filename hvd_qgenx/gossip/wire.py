@@ -157,8 +157,8 @@ class Wire:
         return dict(self.sent), dict(self.received)
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("count", "sent", "received", "bytes_to")
-        return {name: getattr(self, name).copy() if name != "count" else self.count for name in names}
+        links = {name: dict(getattr(self, name)) for name in ("sent", "received", "bytes_to")}
+        return {"count": self.count, **links}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.count, self.sent, self.received = state["count"], dict(state["sent"]), dict(state["received"])

@@ -110,13 +110,13 @@ class MixedParameters:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the parameters and all that belongs to their mixing, the answer under way included."""
-        self.wait()
+        answer = None if self._pending is None else self._result(self._pending)
         return {
             "parameters": self.vector.clone(),
             "mixing": self.mixing.state_dict(),
             "wire": self.wire.state_dict(),
             "momentum": self.momentum.state_dict() if self.momentum else None,
-            "pending": None if self._pending is None else self._result(self._pending),
+            "answer": tuple(answer) if isinstance(answer, Heard) else answer,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -126,8 +126,7 @@ class MixedParameters:
         self.wire.load_state_dict(state["wire"])
         if self.momentum:
             self.momentum.load_state_dict(state["momentum"])
-        self._pending = None
-        if state["pending"] is not None:
+        self._pending, answer = None, state["answer"]
+        if answer is not None:
             self._pending = Future()
-            pending = state["pending"]
-            self._pending.set_result(Heard(*pending) if isinstance(pending, tuple) else pending)
+            self._pending.set_result(Heard(*answer) if isinstance(answer, tuple) else answer)
