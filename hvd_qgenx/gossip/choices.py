@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -97,7 +98,9 @@ def combinations(mixings: Iterable[str], choices: Sequence[Choice]) -> list[tupl
         refusals = []
         for choice in choices:
             try:
-                fitting(choice.compressor, MIXINGS[mixing])
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # the run will warn
+                    fitting(choice.compressor, MIXINGS[mixing])
             except ConfigurationError as error:
                 refusals.append(error)
             else:

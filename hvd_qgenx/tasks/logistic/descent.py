@@ -9,6 +9,7 @@ from hvd_qgenx.tasks.logistic.estimators import Sampling
 from hvd_qgenx.tasks.logistic.methods import Method
 from hvd_qgenx.tasks.logistic.optimum import Optimum
 from hvd_qgenx.tasks.logistic.problem import Problem
+from hvd_qgenx.tasks.logistic.schedule import Outcome, Schedule
 from hvd_qgenx.tasks.logistic.workers import Workers
 
 FAR = 1e12
@@ -34,6 +35,10 @@ class Moment:
     """Largest absolute integer that a worker has sent since the last record."""
     largest_sum: int
     """Largest absolute sum of the workers' integers since the last record."""
+    worst_gap: float | None = None
+    """Largest f(x_i) - f* of a worker, where each has a point of its own; x is their mean then."""
+    consensus: float | None = None
+    """Mean over workers of ||x_i - x||^2."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Record:
     """In order of k; the first is the start."""
     diverged_at: int | None = None
     """The iteration that ended the run early."""
+    consensus_step_size: float | None = None
 
 
 @dataclass
@@ -70,6 +76,7 @@ def descend(
     sampling: Sampling,
     lr: float,
     seed: int = 0,
+    schedule: Schedule | None = None,
 ) -> Record:
     """Runs a method from 0; all ranks must call it alike, and all return the same.
 
@@ -82,22 +89,27 @@ def descend(
         sampling: batch size, and probability of a new reference.
         lr: step size.
         seed: decides the samples that are drawn, and the rounding of what is sent.
+        schedule: how the step size changes, and which point counts; default: it does not, and the last.
     """
+    schedule = schedule or Schedule()
     estimator = method.estimator(problem, workers.own, sampling, seed)
     averaging = method.averaging(workers, problem.dimension, seed)
     point = torch.zeros(problem.dimension, dtype=torch.float64)
     last_step, sent, every = torch.zeros_like(point), _Sent(), max(1, iterations // RECORDS)
+    outcome = Outcome(schedule, point)
 
     def moment(k: int) -> Moment:
-        gap, away = problem.value(point) - optimum.value, point - optimum.point
+        gap, away = problem.value(outcome.value) - optimum.value, outcome.value - optimum.point
         integers = sent.largest_integer, sent.largest_sum
         return Moment(k, gap, float(away @ away), estimator.passes, sent.bytes_sent / 1e6, *integers)
 
     moments = [moment(0)]
     for k in range(iterations):
-        averaged = averaging.mean(estimator.estimate(point), Iteration(k, lr, last_step))
+        rate = schedule.step_size(lr, k, estimator.passes, problem.l2)
+        averaged = averaging.mean(estimator.estimate(point), Iteration(k, rate, last_step))
         sent.count(averaged)
-        before, point = point, point.sub(averaged.mean, alpha=lr)
+        before, point = point, point.sub(averaged.mean, alpha=rate)
+        outcome.add(k + 1, point)
         last_step = point - before
         if not float(torch.linalg.vector_norm(point)) <= FAR:
             return Record(lr, moments, diverged_at=k + 1)

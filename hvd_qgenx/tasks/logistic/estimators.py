@@ -49,7 +49,7 @@ class Estimator(ABC):
 
     @abstractmethod
     def estimate(self, point: Tensor) -> Tensor:
-        """Returns the estimates at a point, (len(workers), d)."""
+        """Returns the estimates, (len(workers), d), at a point, (d,), or at one of each worker, (len(workers), d)."""
 
 
 class Full(Estimator):
@@ -88,7 +88,7 @@ class LSVRG(Minibatch):
 
     g_i(x) = grad_B f_i(x) - grad_B f_i(w) + grad f_i(w). The reference w is the first point; after every call, with
     a small probability, by one coin that all workers share, it becomes that call's point (Kovalev, Horvath and
-    Richtarik, ALT 2020).
+    Richtarik, ALT 2020). All workers must be at one point.
     """
 
     def __init__(self, problem: Problem, workers: Sequence[int], sampling: Sampling, seed: int) -> None:

@@ -1,13 +1,17 @@
 """A problem, its optimum, and everything that runs on it have in common."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from hvd_qgenx.tasks.logistic.decentralized import Decentralized, Trial, descend_apart
 from hvd_qgenx.tasks.logistic.descent import Record, descend
 from hvd_qgenx.tasks.logistic.estimators import Sampling
 from hvd_qgenx.tasks.logistic.optimum import Optimum
 from hvd_qgenx.tasks.logistic.problem import Problem
 from hvd_qgenx.tasks.logistic.registry import METHODS
+from hvd_qgenx.tasks.logistic.schedule import Schedule
 from hvd_qgenx.tasks.logistic.workers import Workers
 from hvd_qgenx.transport.cores import one_thread
 
@@ -21,29 +25,46 @@ class Experiment:
     workers: Workers
     sampling: Sampling
     iterations: int
-    lr: float | None = None
-    """Step size of all methods; None: what theory allows each."""
+    lr: float | Sequence[float] | None = None
+    """Step sizes of all methods, of which the best counts; None: what theory allows each."""
+    decentralized: Mapping[str, Decentralized] = field(default_factory=dict)
+    """Methods in which every worker has a point of its own, by name; others are in ``METHODS``."""
+    schedule: Schedule = field(default_factory=Schedule)
 
     def step_size(self, method: str) -> float:
-        """Returns the step size of a method.
+        """Returns the step size of a method, of several the first.
 
         Those of theory have ten digits: the rest depends on how a machine finds eigenvalues.
         """
-        return self.lr or float(f"{METHODS[method].lr(self.problem, self.sampling):.10g}")
+        return self.trials(method)[0].lr
 
-    def run(self, method: str, seed: int) -> Record:
-        """Runs a method; all ranks must call it alike."""
+    def trials(self, method: str) -> list[Trial]:
+        """Returns the step sizes that a method is run with."""
+        apart = self.decentralized.get(method)
+        if self.lr is None:
+            lr = (apart or METHODS[method]).lr(self.problem, self.sampling)
+            rates = [float(f"{self.schedule.beginning_with(lr, self.problem.l2):.10g}")]
+        else:
+            rates = [self.lr] if isinstance(self.lr, float) else list(self.lr)
+        return [Trial(lr, consensus) for lr in rates for consensus in (apart.step_sizes if apart else (1.0,))]
+
+    def run(self, method: str, seed: int, trial: Trial | None = None) -> Record:
+        """Runs a method with step sizes, by default its first; all ranks must call it alike."""
+        trial = trial or self.trials(method)[0]
+        common = self.iterations, self.optimum, self.sampling
         with one_thread():
-            return descend(
-                self.problem,
-                METHODS[method],
-                self.workers,
-                self.iterations,
-                self.optimum,
-                self.sampling,
-                self.step_size(method),
-                seed,
-            )
+            if method in self.decentralized:
+                apart = self.decentralized[method]
+                return descend_apart(self.problem, apart, self.workers, *common, trial, seed, self.schedule)
+            return descend(self.problem, METHODS[method], self.workers, *common, trial.lr, seed, self.schedule)
+
+    def best(self, method: str, seeds: Sequence[int]) -> list[Record]:
+        """Returns a record for every seed, with the best of the method's step sizes; all ranks must call it alike.
+
+        The best has the least gap at the end, as geometric mean over seeds.
+        """
+        found = [[self.run(method, seed, trial) for seed in seeds] for trial in self.trials(method)]
+        return min(found, key=_score)
 
     def facts(self) -> dict[str, Any]:
         """Returns the constants of the problem and of its optimum, as plain values."""
@@ -85,3 +106,10 @@ class Experiment:
             f"|grad| = {facts['gradient_norm']:.2g} at x*, so f* is exact to {facts['value_error']:.2g} "
             f"and x* to {facts['distance_error']:.2g}\n"
         )
+
+
+def _score(records: Sequence[Record]) -> tuple[float, int]:
+    """Returns what is least for the best records: the gap; of records that diverge, minus the iterations before."""
+    if ended := [record.diverged_at for record in records if record.diverged_at is not None]:
+        return math.inf, -min(ended)
+    return sum(math.log(max(record.moments[-1].gap, 2.0**-52)) for record in records) / len(records), 0

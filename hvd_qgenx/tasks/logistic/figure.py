@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
-from hvd_qgenx.tasks.logistic.results import RESOLUTION, Curves, Results
+from hvd_qgenx.tasks.logistic.results import LOCAL, RESOLUTION, Curves, Results
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -15,6 +15,8 @@ AGAINST = {"k": "iteration", "passes": "passes over a worker's samples", "megaby
 SHOWN = {
     "gap": "f - f*",
     "squared_distance": "|x - x*|^2",
+    "worst_gap": "f - f* of the worst worker",
+    "consensus": "mean of |x_i - x|^2",
     "largest_integer": "largest integer of a worker",
     "largest_sum": "largest sum of integers",
 }
@@ -26,13 +28,15 @@ STYLES = ("-", "--", ":")
 
 def draw(results: Results, path: Path) -> None:
     """Writes a PNG: a row of panels for each error, and rows for the largest integers and sums where some are sent."""
-    rows = [name for name in SHOWN if any(curves.largest(name) > 0 or name in RESOLUTION for curves in results.curves)]
+    rows = [name for name in SHOWN if any(_has(curves, name) for curves in results.curves)]
     columns = [name for name in AGAINST if any(curves.axis(name)[-1] > 0 for curves in results.curves)]
     size = (4.2 * len(columns) + 2, 3.4 * len(rows))
     figure, grid = plt.subplots(len(rows), len(columns), figsize=size, layout="constrained", squeeze=False)
     for name, line in zip(rows, grid, strict=True):
         for against, axes in zip(columns, line, strict=True):
             for number, curves in enumerate(results.curves):
+                if not _has(curves, name):
+                    continue
                 _draw(axes, curves, name, against, f"C{number}", STYLES[number // COLORS % len(STYLES)])
             axes.set(xlabel=AGAINST[against], ylabel=SHOWN[name], yscale="log")
             axes.grid(alpha=0.3)
@@ -44,10 +48,17 @@ def draw(results: Results, path: Path) -> None:
     plt.close(figure)
 
 
+def _has(curves: Curves, name: str) -> bool:
+    """Tells whether there is anything to draw of a value."""
+    if name in LOCAL:
+        return curves.is_local
+    return name in RESOLUTION or curves.largest(name) > 0
+
+
 def _draw(axes: Axes, curves: Curves, name: str, against: str, color: str, style: str) -> None:
     """An error as mean over seeds of the logarithm, within one standard deviation; an integer as the largest."""
     x = curves.axis(against)
-    if name not in RESOLUTION:
+    if name not in RESOLUTION and name not in LOCAL:
         largest = curves.columns[name].max(0)
         axes.plot(x, np.where(largest > 0, largest, np.nan), style, color=color)
         return

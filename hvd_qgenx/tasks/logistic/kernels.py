@@ -24,3 +24,14 @@ def combine(indptr, indices, data, rows, bounds, weights, out):
             weight = weights[place]
             for entry in range(indptr[rows[place]], indptr[rows[place] + 1]):
                 out[group, indices[entry]] += weight * data[entry]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def multiply_own(indptr, indices, data, rows, bounds, points, out):
+    """Puts the products of ``rows[bounds[j]:bounds[j + 1]]`` with ``points[j]``, (groups, columns), into ``out``."""
+    for group in range(len(bounds) - 1):
+        for place in range(bounds[group], bounds[group + 1]):
+            total = 0.0
+            for entry in range(indptr[rows[place]], indptr[rows[place] + 1]):
+                total += data[entry] * points[group, indices[entry]]
+            out[place] = total

@@ -99,8 +99,21 @@ class Problem:
         return torch.from_numpy(found / np.diff(batch.bounds)[:, None])
 
     def gradients(self, batch: Batch, point: Tensor) -> Tensor:
-        """Returns every worker's gradient on its samples of a batch, (len(batch.bounds) - 1, d)."""
-        return self.combine(batch, self.slopes(batch.rows, point)).add_(point, alpha=self.l2)
+        """Returns every worker's gradient on its samples of a batch, (len(batch.bounds) - 1, d).
+
+        Args:
+            batch: of some workers.
+            point: of all of them, (d,), or one of each, (len(batch.bounds) - 1, d).
+        """
+        slopes = self.slopes(batch.rows, point) if point.dim() == 1 else self._own_slopes(batch, point)
+        return self.combine(batch, slopes).add_(point, alpha=self.l2)
+
+    def _own_slopes(self, batch: Batch, points: Tensor) -> Array:
+        """Returns the slopes of a batch's losses, those of each worker at its own point."""
+        products = np.empty(len(batch.rows))
+        kernels.multiply_own(*self._csr, *batch, points.numpy(), products)
+        slopes: Array = expit(products) - self.labels[batch.rows]
+        return slopes
 
     def value(self, point: Tensor) -> float:
         """Returns f(x)."""

@@ -27,6 +27,10 @@ METHODS: Registry[Method] = Registry(
 )
 SPLITS = ("contiguous", "shuffled", "sorted", "dirichlet")
 """Ways to divide samples among workers; ``shares.make_shares`` makes them."""
+LAWS = ("constant", "decay", "bottou", "epoch-decay")
+"""Laws of step sizes: lr, lr / (l2 (k + tau)), lr / (1 + lr l2 k), lr c^epoch."""
+AVERAGES = ("final", "mean", "t+tau", "(t+tau)^2")
+"""Weights of iterate t in the point that counts."""
 L2 = {
     "a5a": 5e-4,
     "gisette": 2e-4,

@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 
 RESOLUTION = {"gap": float(np.finfo(float).eps), "squared_distance": float(np.finfo(float).tiny)}
 """Values below, which rounding may make 0 or negative, count as this in logarithms."""
+LOCAL = {"worst_gap": RESOLUTION["gap"], "consensus": RESOLUTION["squared_distance"]}
+"""The same for values that only methods have in which every worker has a point of its own."""
 
 
 class Run(NamedTuple):
@@ -38,6 +40,12 @@ class Curves:
     """Every value of ``Moment``, by name, (seeds, n)."""
     diverged_at: list[int]
     """The iterations at which runs diverged, in order of their seeds."""
+    consensus_step_size: float | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Tells whether every worker has a point of its own."""
+        return self.consensus_step_size is not None
 
     def axis(self, name: str) -> Array:
         """Returns the mean over seeds of a value that runs are drawn against, (n,)."""
@@ -46,7 +54,7 @@ class Curves:
 
     def logarithms(self, name: str) -> tuple[Array, Array]:
         """Returns the mean over seeds of log10 of an error, and its standard deviation, which is 0 for one seed."""
-        values = np.log10(np.maximum(self.columns[name], RESOLUTION[name]))
+        values = np.log10(np.maximum(self.columns[name], (RESOLUTION | LOCAL)[name]))
         deviation = values.std(0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
         return values.mean(0), deviation
 
@@ -93,31 +101,54 @@ class Results:
                     **{name: _at_marks(curves, name) for name in RESOLUTION},
                     **{name: float(curves.axis(name)[-1]) for name in ("passes", "megabytes")},
                     **{name: curves.largest(name) for name in ("largest_integer", "largest_sum")},
+                    **({name: _at_marks(curves, name) for name in LOCAL} if curves.is_local else {}),
+                    **({"consensus_step_size": curves.consensus_step_size} if curves.is_local else {}),
                 }
                 for curves in self.curves
             ],
         }
 
     def table(self, width: int = 132) -> str:
-        """Returns a table as text: a row for every method."""
-        title = "squared distance |x - x*|^2 and, at the end, gap f - f*"
-        if len({run.seed for run in self.runs}) > 1:
-            title += "; geometric means over seeds ± one standard deviation in decades"
-        table = Table("method", title=title)
+        """Returns tables as text: a row for every method, apart for those in which workers have points of their own."""
+        text = io.StringIO()
         longest = max(self.curves, key=lambda curves: curves.axis("k")[-1])
         marks = [int(longest.axis("k")[mark]) for mark in _marks(longest)]
+        for tabulate, local in ((self._central, False), (self._local, True)):
+            if found := [curves for curves in self.curves if curves.is_local == local]:
+                Console(file=text, width=width).print(tabulate(found, marks))
+        return text.getvalue()
+
+    def _title(self, title: str) -> str:
+        if len({run.seed for run in self.runs}) > 1:
+            title += "; geometric means over seeds ± one standard deviation in decades"
+        return title
+
+    def _central(self, found: Sequence[Curves], marks: Sequence[int]) -> Table:
+        table = Table("method", title=self._title("squared distance |x - x*|^2 and, at the end, gap f - f*"))
         for heading in ("step", *(f"k = {k}" for k in marks), "gap", "passes", "MB sent", "largest integer, sum"):
             table.add_column(heading, justify="right")
-        for curves in self.curves:
+        for curves in found:
             distances = (_cell(curves, "squared_distance", k) for k in marks)
             last = (f"{curves.axis(name)[-1]:.4g}" for name in ("passes", "megabytes"))
             integer, total = curves.largest("largest_integer"), curves.largest("largest_sum")
             integers = f"{integer}, {total}" if integer else ""
             cells = (*distances, _cell(curves, "gap", marks[-1]), *last, integers)
             table.add_row(curves.method, f"{curves.lr:.5g}", *cells)
-        text = io.StringIO()
-        Console(file=text, width=width).print(table)
-        return text.getvalue()
+        return table
+
+    def _local(self, found: Sequence[Curves], marks: Sequence[int]) -> Table:
+        title = "gap f - f* at the mean of the workers' points and, at the end, of the worst; mean of |x_i - mean|^2"
+        table = Table(title=self._title(title))
+        table.add_column("method", no_wrap=True)
+        for heading in ("step", "gamma", *(f"k = {k}" for k in marks), "worst", "consensus", "passes", "MB sent"):
+            table.add_column(heading, justify="right")
+        for curves in found:
+            gaps = (_cell(curves, "gap", k) for k in marks)
+            ends = ("" if curves.diverged_at else _cell(curves, name, marks[-1]) for name in LOCAL)
+            last = (f"{curves.axis(name)[-1]:.4g}" for name in ("passes", "megabytes"))
+            steps = f"{curves.lr:.4g}", f"{curves.consensus_step_size:.3g}"
+            table.add_row(curves.method, *steps, *gaps, *ends, *last)
+        return table
 
 
 def _names() -> list[str]:
@@ -131,7 +162,7 @@ def _curves(method: str, records: list[Record]) -> Curves:
         for name in _names()
     }
     diverged_at = [record.diverged_at for record in records if record.diverged_at is not None]
-    return Curves(method, records[0].lr, columns, diverged_at)
+    return Curves(method, records[0].lr, columns, diverged_at, records[0].consensus_step_size)
 
 
 def _marks(curves: Curves) -> list[int]:

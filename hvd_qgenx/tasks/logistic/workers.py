@@ -46,6 +46,19 @@ class Workers:
         total = sum_in_order([rows[worker % size][worker // size] for worker in range(self.count)])
         return cat(self.transport.all_gather(total, [len(part) for part in slices], "gather").wait())
 
+    def gather(self, vectors: Tensor) -> Tensor:
+        """Returns all workers' vectors, (count, d), of the own workers' vectors, (len(own), d). Collective."""
+        size = self.transport.size
+        if size == 1:
+            return vectors
+        width = vectors.shape[1]
+        owned = [len(range(rank, self.count, size)) for rank in range(size)]
+        parts = self.transport.all_gather(vectors.flatten(), [number * width for number in owned], "gather").wait()
+        everyone = vectors.new_empty(self.count, width)
+        for rank, (part, number) in enumerate(zip(parts, owned, strict=True)):
+            everyone[rank::size] = part.view(number, width)
+        return everyone
+
     def largest(self, vectors: Tensor) -> float:
         """Returns the largest magnitude in the vectors of all workers; a rank gives its own workers'. Collective."""
         own = vectors.abs().amax().reshape(1)
