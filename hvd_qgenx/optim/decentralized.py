@@ -233,7 +233,7 @@ class _Decentralized(Wrapper):
                 with self.report.clock("exposed"):
                     for part in self._parts:
                         part.before_step(rate)
-                self._base.step(self)
+                self._step_alone()
             self.finish()
             for part in self._parts:
                 part.send(rate)
@@ -243,6 +243,15 @@ class _Decentralized(Wrapper):
         if self.gossip.average_every and self.step_count % self.gossip.average_every == 0:
             self.average()
         return loss
+
+    def _step_alone(self) -> None:
+        """Takes the optimizer's own step, which is not to see what a ``GradScaler`` has set."""
+        scaler = {name: getattr(self, name) for name in ("grad_scale", "found_inf") if hasattr(self, name)}
+        for name in scaler:
+            setattr(self, name, None)
+        self._base.step(self)
+        for name, value in scaler.items():
+            setattr(self, name, value)
 
     _step_supports_amp_scaling = True
     """A ``GradScaler`` lets this optimizer take the step, which mixes even where overflow skips the local step."""
