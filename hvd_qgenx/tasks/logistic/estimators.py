@@ -1,16 +1,18 @@
 """Gradients as workers estimate them."""
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from compressors.random import generator
 from hvd_qgenx.data.streams import RandomStream
-from hvd_qgenx.games.draws import Draws, integers
-from hvd_qgenx.tasks.logistic.problem import Batch, Problem
+from hvd_qgenx.games.draws import BLOCK, Draws
+from hvd_qgenx.tasks.logistic.problem import Batch, Problem, Rows
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,25 @@ class Minibatch(Estimator):
     def __init__(self, problem: Problem, workers: Sequence[int], sampling: Sampling, seed: int) -> None:
         super().__init__(problem, workers, sampling, seed)
         size = sampling.batch_size
-        self._draws = [
-            integers(int(problem.sizes[worker]), size, seed, RandomStream.MINIBATCH, worker) for worker in workers
-        ]
-        self._starts = torch.from_numpy(problem.starts[list(workers)])[:, None]
+        self._drawn = self._all_draws()
         self._bounds = np.arange(len(workers) + 1) * size
         self._pass_of_draw = float((size / problem.sizes).mean())
 
     def draw(self) -> Batch:
         """Returns the samples of the next call."""
-        drawn = torch.stack([draws.next() for draws in self._draws]).add_(self._starts)
-        return Batch(drawn.flatten().numpy(), self._bounds)
+        return Batch(next(self._drawn), self._bounds)
+
+    def _all_draws(self) -> Iterator[Rows]:
+        """Yields the rows of every call's samples; those of many calls are drawn at once."""
+        size, starts = self.sampling.batch_size, self.problem.starts
+        calls, shape = max(1, BLOCK // size), (max(1, BLOCK // size), size)
+        for block in itertools.count():
+            drawn = np.empty((calls, len(self.workers), size), np.int64)
+            for place, worker in enumerate(self.workers):
+                random = generator(self.seed, RandomStream.MINIBATCH, worker, block)
+                own = torch.randint(int(self.problem.sizes[worker]), shape, generator=random)
+                np.add(own.numpy(), starts[worker], out=drawn[:, place])
+            yield from drawn.reshape(calls, -1)
 
     def estimate(self, point: Tensor) -> Tensor:
         self.passes += self._pass_of_draw
