@@ -91,7 +91,10 @@ class Run:
             if signal or trainer.move % checkpoint_moves == 0 or trainer.move == last_move:
                 self.save_checkpoint()
             if signal:
-                advice = f" after update {int(done)}; go on with: hvd-qgenx {config.task} --resume {self.folder.path}"
+                ranks = trainer.transport
+                threads = f" --local-ranks {ranks.size}" if ranks.shares_memory and ranks.size > 1 else ""
+                again = f"hvd-qgenx {config.task} --resume {self.folder.path}{threads}"
+                advice = f" after update {int(done)}; go on with: {again}"
                 raise stopping.Stopped(signal, advice, together=True)
             if done == int(done):
                 self.after_update(self)

@@ -109,7 +109,8 @@ class Watch:
         time.sleep(2 * POLL_SECONDS)  # the last message of a rank that has ended may be on its way
         counts = {**self._waited_for, self._rank: self.collectives}
         gone = [rank for rank, count in sorted(counts.items()) if count == SHUTDOWN]
-        late = [rank for rank, count in sorted(counts.items()) if count < max(counts.values()) and not gone]
+        least, most = min(counts.values()), max(counts.values())  # who gossips with others may be ahead of them too
+        late = [rank for rank, count in sorted(counts.items()) if count == least < most and not gone]
         if self._rank > min(set(counts) - set(gone) - set(late)):
             return None
         if gone:
