@@ -11,8 +11,9 @@ from hvd_qgenx.training import presets
 from hvd_qgenx.training.asked import configure, merge, read
 from hvd_qgenx.training.config import Config
 
-OTHERS = {"preset": str, "download": bool, "label": str}
+OTHERS = {"preset": str, "download": bool, "label": str, "local_ranks": int}
 """Options of the training commands that are not settings, with their types."""
+IN_WORDS = {str: "a string", bool: "true or false", int: "a whole number"}
 
 
 def plan(sweep: Sweep) -> list[Job]:
@@ -39,13 +40,12 @@ def _job(sweep: Sweep, mode: str, seed: int) -> Job:
 def _config(task: type[Config], asked: Mapping[str, Any]) -> Config:
     """Returns the configuration that the task's command makes of these options."""
     for name, kind in OTHERS.items():
-        if not isinstance(asked.get(name, kind()), kind):
-            wanted = "a string" if kind is str else "true or false"
-            raise ConfigurationError(f"{name} must be {wanted}, not {asked[name]!r}")
+        if type(asked.get(name, kind())) is not kind:
+            raise ConfigurationError(f"{name} must be {IN_WORDS[kind]}, not {asked[name]!r}")
     preset = [presets.load(task, asked["preset"]).merged()] if "preset" in asked else []
     own = read(task, {name: value for name, value in asked.items() if name not in OTHERS}, "sweep")
     config = configure(task, merge(task, [*preset, own]))
-    config.check(ranks=1)
+    config.check(ranks=asked.get("local_ranks", 1))
     return config
 
 

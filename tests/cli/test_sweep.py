@@ -177,7 +177,9 @@ def test_folder_and_label_may_be_others_than_the_file_says(tmp_path):
     assert words[words.index("--label") + 1] == "1 gbit"
 
 
-@pytest.mark.parametrize("name", ["classify", "compression", "hosts", "intsgd", "intsgd-paper", "smoke"])
+@pytest.mark.parametrize(
+    "name", ["choco", "choco-paper", "classify", "compression", "hosts", "intsgd", "intsgd-paper", "smoke"]
+)
 def test_the_sweeps_that_come_with_the_project_can_be_run(name):
     result = call("sweep", "--dry-run", f"jobs/sweeps/{name}.toml")
     assert result.exit_code == 0, result.output
