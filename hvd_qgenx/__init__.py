@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from hvd_qgenx.exports import lazy
 
 __all__ = [
+    "DecentralizedOptimizer",
     "DistributedOptimizer",
     "ExtraAdam",
     "ExtraSGD",
+    "Gossip",
     "OptimisticAdam",
     "OptimisticSGD",
     "PastExtraAdam",
@@ -21,9 +23,11 @@ __all__ = [
 
 if TYPE_CHECKING:
     from hvd_qgenx.optim import (
+        DecentralizedOptimizer,
         DistributedOptimizer,
         ExtraAdam,
         ExtraSGD,
+        Gossip,
         OptimisticAdam,
         OptimisticSGD,
         PastExtraAdam,

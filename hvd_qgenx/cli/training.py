@@ -237,7 +237,7 @@ def _remarks(run: "Run") -> Iterator[str]:
             f"--levels-every {config.levels_every}; {config.compressor} keeps those it starts with"
         )
     if run.trainer.gossip is not None:
-        yield run.trainer.gossip.describe()
+        yield run.trainer.gossip.describe(run.trainer.optimizers[0])
     yield from run.task.remarks()
     if config.compressor not in ("none", "fp16") and transport.size > 1 and len(transport.hosts()) == 1:
         yield (

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 from hvd_qgenx.exports import lazy
 
 __all__ = [
+    "DecentralizedOptimizer",
     "DistributedOptimizer",
     "ExtraAdam",
     "ExtraSGD",
     "Extragradient",
+    "Gossip",
     "Optimistic",
     "OptimisticAdam",
     "OptimisticSGD",
@@ -19,6 +21,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from hvd_qgenx.optim.decentralized import DecentralizedOptimizer, Gossip
     from hvd_qgenx.optim.distributed import DistributedOptimizer
     from hvd_qgenx.optim.extragradient import ExtraAdam, Extragradient, ExtraSGD
     from hvd_qgenx.optim.optimistic import Optimistic, OptimisticAdam, OptimisticSGD
@@ -28,10 +31,12 @@ else:
     __getattr__ = lazy(
         __name__,
         {
+            "DecentralizedOptimizer": "hvd_qgenx.optim.decentralized",
             "DistributedOptimizer": "hvd_qgenx.optim.distributed",
             "ExtraAdam": "hvd_qgenx.optim.extragradient",
             "ExtraSGD": "hvd_qgenx.optim.extragradient",
             "Extragradient": "hvd_qgenx.optim.extragradient",
+            "Gossip": "hvd_qgenx.optim.decentralized",
             "Optimistic": "hvd_qgenx.optim.optimistic",
             "OptimisticAdam": "hvd_qgenx.optim.optimistic",
             "OptimisticSGD": "hvd_qgenx.optim.optimistic",

@@ -3,23 +3,25 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from compressors import Compressor
+from compressors import Compressor, Exempt
 from compressors.identity import Beside
 from hvd_qgenx.errors import ConfigurationError, TrainingError
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.exchange.single_level import single_level
+from hvd_qgenx.gossip import registry
 from hvd_qgenx.gossip.messages import Messages, fitting
 from hvd_qgenx.gossip.mixings.base import Mixing, Rates, Rows
 from hvd_qgenx.gossip.mixings.registry import MIXINGS
 from hvd_qgenx.gossip.momentum import QuasiGlobalMomentum
 from hvd_qgenx.gossip.topology import Topology
+from hvd_qgenx.gossip.tuning import safe_step
 from hvd_qgenx.gossip.wire import Wire, disagreements
 from hvd_qgenx.optim.agreement import check_agreement
 from hvd_qgenx.optim.buffers import flatten
@@ -31,6 +33,7 @@ from hvd_qgenx.optim.state import join, separate
 from hvd_qgenx.optim.stock import as_compressor, transport_of
 from hvd_qgenx.optim.wrapping import Wrapper, wrap
 from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.agreement import from_rank_0
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ class Gossip:
 
     mixing: str = "choco"
     """``choco``, ``dpsgd``, ``dcd``, ``ecd``, ``deepsqueeze``, ``lead``, ``beer``, ``motef`` or ``relay``."""
-    consensus_step_size: float = 1.0
-    """How far parameters move towards what neighbours have, where the mixing has such a step size."""
+    consensus_step_size: float | None = None
+    """How far parameters move towards what neighbours have, where the mixing has such a step size; None: a safe one is
+    found by simulation (``gossip.tuning``), in about a second."""
     memory: float = 0.5
     """alpha of LEAD, lambda of MoTEF."""
     quasi_global_momentum: float = 0.0
@@ -57,7 +61,7 @@ class Gossip:
     """Share of the messages that are lost, in experiments."""
 
     def __post_init__(self) -> None:
-        if not self.consensus_step_size > 0:
+        if self.consensus_step_size is not None and not self.consensus_step_size > 0:
             raise ConfigurationError(f"the consensus step size must be positive, not {self.consensus_step_size}")
         if not (0 < self.memory <= 1 and 0 <= self.quasi_global_momentum < 1 and 0 <= self.drop < 1):
             raise ConfigurationError("memory must be in (0, 1], quasi-global momentum and drop in [0, 1)")
@@ -70,7 +74,7 @@ def DecentralizedOptimizer(  # noqa: N802 (as DistributedOptimizer)
     named_parameters: Iterable[tuple[str, Tensor]] | None = None,
     compression: Compressor | Any = None,
     *,
-    topology: Topology,
+    topology: Topology | str = "ring",
     gossip: Gossip | str = "choco",
     transport: Transport | None = None,
 ) -> Any:
@@ -87,7 +91,7 @@ def DecentralizedOptimizer(  # noqa: N802 (as DistributedOptimizer)
         named_parameters: names for error messages, as from ``model.named_parameters()``.
         compression: compressor, of which a copy gets the random stream of this rank; unbiased ones are scaled where
             the mixing needs contractions.
-        topology: who hears from whom: ``hvd_qgenx.gossip.registry.make("ring", ranks)``.
+        topology: who hears from whom, or its name, as ``hvd_qgenx.gossip.registry.make`` takes it.
         gossip: how parameters are mixed, or the name of a mixing.
         transport: default: Horovod, which is initialized if need be.
 
@@ -98,6 +102,8 @@ def DecentralizedOptimizer(  # noqa: N802 (as DistributedOptimizer)
     compressor = as_compressor(compression)
     made = Gossip(gossip) if isinstance(gossip, str) else gossip
     transport = transport or transport_of(None)
+    if isinstance(topology, str):
+        topology = registry.make(topology, transport.size)
     wrapped = wrap(optimizer, _Decentralized, step=_Decentralized.step_and_mix)
     wrapped._decentralize(given_names(named_parameters), compressor, topology, made, transport)
     return wrapped
@@ -118,15 +124,17 @@ class _Decentralized(Wrapper):
         kind.check(topology)
         if topology.size != transport.size:
             raise ConfigurationError(f"the topology has {topology.size} ranks, and there are {transport.size}")
-        self.transport, self.topology, self.gossip = transport, topology, gossip
-        self.compression = fitting(compression, kind).for_rank(transport.rank, ranks=transport.size)
+        self._name = transport.unique("optimizer")
+        self.transport, self.topology = transport, topology
+        fitted = fitting(compression, kind)
+        self.gossip = self._with_step_size(gossip, fitted)
+        self.compression = fitted.for_rank(transport.rank, ranks=transport.size)
         self.overlap = gossip.overlap and kind.overlaps
         """Let messages travel while the next gradient is computed."""
         self.raise_on_divergence = self.update_levels_next = False
         self.level_update = None
         self.step_count = 0
         """Steps so far."""
-        self._name = transport.unique("optimizer")
         self._parameter_names = name_parameters(self.param_groups, given)
         self._background = ThreadPoolExecutor(1, "gossip")
         self._mixed_ones = dict.fromkeys(p for p in in_backward_order(self.param_groups) if p.requires_grad)
@@ -142,11 +150,22 @@ class _Decentralized(Wrapper):
         self.report = Report()
         self.measure_error = False
 
+    def _with_step_size(self, gossip: Gossip, compression: Compressor) -> Gossip:
+        """Returns the gossip with a consensus step size, which rank 0 finds if none is given. Collective."""
+        if gossip.consensus_step_size is not None:
+            return gossip
+        inner = compression.inner if isinstance(compression, Exempt) else compression
+        found = from_rank_0(
+            self.transport, f"{self._name}.step-size", lambda: safe_step(self.topology, inner, gossip.mixing)
+        )
+        return replace(gossip, consensus_step_size=found)
+
     def _mixed(self, number: int, buffer: FlatParameters, kind: type[Mixing], channel: Transport) -> MixedParameters:
         gossip, name = self.gossip, f"{self._name}.{number}"
         start = self.transport.broadcast_object(buffer.vector.cpu().clone(), f"{name}.start")
         buffer.vector.data.copy_(start)
-        rows, rates = Rows(self.topology, [self.transport.rank]), Rates(gossip.consensus_step_size, gossip.memory)
+        rows = Rows(self.topology, [self.transport.rank])
+        rates = Rates(gossip.consensus_step_size or 1.0, gossip.memory)
         mixing = kind(rows, buffer.row, lambda phase: buffer.row, rates)
         decay = gossip.quasi_global_momentum
         momentum = QuasiGlobalMomentum(buffer.row, decay) if decay else None

@@ -111,21 +111,13 @@ class GossipConfig(Config):
 
         return registry.make(self.topology, ranks, weights=self.topology_weights, seed=self.seed)
 
-    def find_step_size(self, topology: "Topology") -> float:
-        """Returns the consensus step size: the given one, or a safe one, which takes a second to find."""
-        if self.consensus_step_size is not None:
-            return self.consensus_step_size
-        from hvd_qgenx.gossip.tuning import safe_step
-
-        return safe_step(topology, self.make_compressor().inner, self.mixing)
-
-    def make_gossip(self, step_size: float) -> "Gossip":
-        """Returns how parameters are mixed, with this consensus step size."""
+    def make_gossip(self) -> "Gossip":
+        """Returns how parameters are mixed."""
         from hvd_qgenx.optim.decentralized import Gossip
 
         return Gossip(
             mixing=self.mixing,
-            consensus_step_size=step_size,
+            consensus_step_size=self.consensus_step_size,
             memory=self.mixing_memory,
             quasi_global_momentum=self.quasi_global_momentum,
             average_every=self.average_every,

@@ -13,7 +13,6 @@ from hvd_qgenx.optim.decentralized import DecentralizedOptimizer, Gossip
 from hvd_qgenx.training.config import Config
 from hvd_qgenx.training.gossip import NONE, GossipConfig
 from hvd_qgenx.transport import Transport
-from hvd_qgenx.transport.agreement import from_rank_0
 
 
 @dataclass(frozen=True)
@@ -27,16 +26,15 @@ class Neighbourhood:
 
     @classmethod
     def of(cls, config: Config, transport: Transport) -> Self | None:
-        """Returns that of a run; None if its ranks average gradients. Collective.
+        """Returns that of a run; None if its ranks average gradients.
 
         Raises:
-            ConfigurationError: on all ranks; the topology does not have as many ranks.
+            ConfigurationError: the topology does not have as many ranks.
         """
         if not isinstance(config, GossipConfig) or config.mixing == NONE:
             return None
         topology = config.make_topology(transport.size)
-        step_size = from_rank_0(transport, "consensus-step-size", lambda: config.find_step_size(topology))
-        return cls(transport, topology, config.make_gossip(step_size), config.average_at_end == "yes")
+        return cls(transport, topology, config.make_gossip(), config.average_at_end == "yes")
 
     def optimizer(self, alone: Optimizer, names: Sequence[tuple[str, Tensor]], compressor: Compressor) -> Any:
         """Makes an optimizer decentralized."""
@@ -44,10 +42,10 @@ class Neighbourhood:
             alone, names, compressor, topology=self.topology, gossip=self.gossip, transport=self.transport
         )
 
-    def describe(self) -> str:
-        """Returns a sentence on it."""
-        gossip, links = self.gossip, [self.topology.links(rank, 0) for rank in range(self.topology.size)]
-        degrees = [len(each.told) for each in links]
+    def describe(self, optimizer: Any) -> str:
+        """Returns a sentence on it, and on the step size that an optimizer has found."""
+        gossip: Gossip = optimizer.gossip
+        degrees = [len(self.topology.links(rank, 0).told) for rank in range(self.topology.size)]
         degree = f"{min(degrees)}" if min(degrees) == max(degrees) else f"{min(degrees)} to {max(degrees)}"
         return (
             f"Gossip: {gossip.mixing} on {self.topology.name}, {degree} neighbour(s) a step, "

@@ -262,7 +262,7 @@ class Run:
         for rank, sent in enumerate(everyone):
             for neighbour, count in (item for each in sent for item in sorted(each.items())):
                 links[f"{rank} to {neighbour}"] = links.get(f"{rank} to {neighbour}", 0) + count
-        gossip = self.trainer.gossip.gossip
+        gossip = self.trainer.optimizers[0].gossip
         return {"consensus_step_size": gossip.consensus_step_size, "bytes_by_link": links}
 
 

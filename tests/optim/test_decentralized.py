@@ -7,11 +7,10 @@ import torch
 from torch import nn
 
 import compressors
-from hvd_qgenx import ExtraSGD
+from hvd_qgenx import DecentralizedOptimizer, ExtraSGD, Gossip
 from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
 from hvd_qgenx.gossip import registry
 from hvd_qgenx.gossip.wire import NotFiniteMessageError
-from hvd_qgenx.optim.decentralized import DecentralizedOptimizer, Gossip
 from hvd_qgenx.transport import inprocess
 
 LR = 0.1

@@ -121,7 +121,7 @@ def test_ranks_that_come_start_from_the_mean():
 
 def test_a_step_size_is_found_where_none_is_given():
     def work(transport):
-        return trainer(transport, consensus_step_size=None).gossip.gossip.consensus_step_size
+        return trainer(transport, consensus_step_size=None).optimizers[0].gossip.consensus_step_size
 
     found = inprocess.run(4, work)
     assert len(set(found)) == 1
