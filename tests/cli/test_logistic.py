@@ -83,6 +83,37 @@ def test_the_published_experiment_is_one_option_away(tmp_path, data_dir):
     assert summary["methods"][0]["lr"] == pytest.approx(3.818935, abs=5e-7)
 
 
+def test_decentralized_methods(tmp_path, small):
+    arguments = ("--data", small, "--workers", 3, "--iterations", 20, "--method", "gd", "--method", "dpsgd",
+                 "--method", "choco+qg", "--compressor", "none", "--compressor", "sign@.2,.1:.4:2", "--lr", 0.1,
+                 "--lr", 0.2, "--split", "sorted", "--gradients", "full", "--consensus-step-size", 1)  # fmt: skip
+    table, summary = rows(tmp_path / "run", *arguments)
+    names = ["gd", "dpsgd", "choco+qg none@1", "choco+qg sign@.2", "choco+qg sign@.1:.4:2"]
+    assert [method["method"] for method in summary["methods"]] == names
+    assert [method.get("consensus_step_size") for method in summary["methods"][:4]] == [None, 1.0, 1.0, 0.2]
+    assert {method["lr"] for method in summary["methods"]} <= {0.1, 0.2}
+    last = {row["method"]: row for row in table if row["k"] == 20}
+    assert last["gd"]["consensus"] is None
+    assert all(last[name]["worst_gap"] >= last[name]["gap"] for name in names[1:])
+    assert Image.open(tmp_path / "run" / "logistic.png").size[1] > 1500
+    result = call("--out", tmp_path / "again", *arguments)
+    assert "squared distance |x - x*|^2" in result.stdout
+    assert "gap f - f* at the mean of the workers' points" in result.stdout
+    assert all(name.split("@")[0] in result.stdout for name in names)
+
+
+def test_laws_and_averages_arrive(tmp_path, small):
+    arguments = ("--data", small, "--workers", 3, "--iterations", 9, "--method", "choco", "--method", "sgd")
+    usual, _ = rows(tmp_path / "usual", *arguments)
+    given, summary = rows(
+        tmp_path / "given", *arguments, "--lr-law", "decay", "--tau", 5, "--average", "(t+tau)^2", "--overlap",
+        "--topology", "ring", "--topology", "complete", "--drop", 0.1,
+    )  # fmt: skip
+    names = ["sgd", "choco on ring", "choco on complete"]
+    assert [method["method"] for method in summary["methods"]] == names
+    assert usual[-1]["gap"] != given[-1]["gap"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -96,6 +127,16 @@ def test_the_published_experiment_is_one_option_away(tmp_path, data_dir):
         (["--l2", "0"], "0.0 is not in the range x>0"),
         (["--lr", "nan"], "nan is not a finite number"),
         (["--expect-ranks", "3"], "1 found"),
+        (["--method", "choko"], "unknown method 'choko'; did you mean 'choco'?"),
+        (["--method", "gd", "--compressor", "sign"], "none of the methods takes a compressor; add --method choco"),
+        (["--method", "dpsgd", "--compressor", "sign"], "dpsgd sends vectors uncompressed"),
+        (["--method", "relay"], "relay needs a tree"),
+        (["--method", "dpsgd", "--overlap"], "--overlap is for choco, beer and motef"),
+        (["--method", "choco", "--topology", "hypercube"], "not 12"),
+        (["--method", "choco", "--consensus-step-size", "0"], "is no consensus step size"),
+        (["--lr-law", "decai"], "unknown law of step sizes 'decai'; did you mean 'decay'?"),
+        (["--lr-law", "decay", "--tau", "0"], "--lr-law decay needs --tau above 0"),
+        (["--average", "means"], "unknown average 'means'; did you mean 'mean'?"),
     ],
 )
 def test_bad_input(tmp_path, arguments, sentence, monkeypatch):
