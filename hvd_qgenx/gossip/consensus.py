@@ -19,6 +19,10 @@ DIVERGED = 1e6
 """A run whose error is so many times that of its start, or not finite, has diverged."""
 RECORDS = 200
 """Records of a run beside the start, at most."""
+STALLED = 0.9
+"""A run that ends with more than this share of its error at half time does not converge."""
+ROUNDING = 1e-13
+"""Errors below this share of the start are rounding: messages have float32 numbers."""
 REFUSED = {
     "dcd": "its parameters are what compression makes of them, so their mean is not that of the start",
     "ecd": "its parameters are what compression makes of them, so their mean is not that of the start",
@@ -67,12 +71,6 @@ class Record:
         if self.last.relative > ROUNDING and self.last.error > STALLED * half.error:
             return f"does not converge: lower {size}, or take a more precise compressor"
         return ""
-
-
-STALLED = 0.9
-"""A run that ends with more than this share of its error at half time does not converge."""
-ROUNDING = 1e-13
-"""Errors below this share of the start are rounding: messages have float32 numbers."""
 
 
 def check(mixing: type[Mixing], topology: Topology) -> None:
@@ -151,18 +149,24 @@ def messages_in(topology: Topology, step: int) -> float:
     return sum(len(topology.links(rank, step).told) for rank in range(topology.size)) / topology.size
 
 
+def messages_in_period(topology: Topology) -> float | None:
+    """Returns the messages that a rank sends in a period; mean over ranks; None if there is no period."""
+    if topology.period is None:
+        return None
+    return sum(messages_in(topology, step) for step in range(topology.period))
+
+
 def rounds_of(topology: Topology, messages: float) -> int:
     """Returns the least number of rounds in which a rank sends so many messages; mean over ranks.
 
     Raises:
         ConfigurationError: ranks of this topology send none.
     """
-    period = topology.period
-    in_period = sum(messages_in(topology, step) for step in range(period or 0))
+    period, in_period = topology.period, messages_in_period(topology)
     if topology.size == 1 or (period is not None and not in_period):
         raise ConfigurationError(f"ranks of {topology.name} send no messages; give a number of rounds")
-    whole = max(0, math.ceil(messages / in_period) - 1) if period else 0
-    rounds, sent = whole * (period or 0), whole * in_period
+    whole = max(0, math.ceil(messages / in_period) - 1) if in_period else 0
+    rounds, sent = whole * (period or 0), whole * (in_period or 0)
     while sent < messages * (1 - 1e-12):
         sent += messages_in(topology, rounds)
         rounds += 1

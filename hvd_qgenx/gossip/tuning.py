@@ -64,6 +64,8 @@ class Tuning:
     """Factor of the error in a round, with the best."""
     largest_stable: float
     """The largest with which the error does not grow in a run of ten times the length."""
+    safe: float
+    """What ``safe_step`` returns."""
 
 
 @dataclass
@@ -150,7 +152,8 @@ def tune(topology: Topology, compressor: Compressor, mixing: str = "choco", dime
     highest = _highest(spectrum.beta, quality.measured)
     best = search.best(highest)
     theory = consensus_step_size(spectrum.gap, spectrum.beta, min(quality.bound, 1.0)) if quality.bound > 0 else 0.0
-    return Tuning(quality, theory, best, math.exp(search.rates[best]), search.largest_stable(highest))
+    rate, stable = math.exp(search.rates[best]), search.largest_stable(highest)
+    return Tuning(quality, theory, best, rate, stable, _safe(best, quality))
 
 
 def safe_step(topology: Topology, compressor: Compressor, mixing: str = "choco", dimension: int = DIMENSION) -> float:
@@ -175,6 +178,11 @@ def safe_step(topology: Topology, compressor: Compressor, mixing: str = "choco",
         return 1.0
     search, quality = _search(topology, compressor, kind, dimension)
     best = search.best(_highest(analyse(topology).beta, quality.measured))
+    return _safe(best, quality)
+
+
+def _safe(best: float, quality: Quality) -> float:
+    """Returns the safe step size, with two digits: the rest depends on how machines add up."""
     share = max(RESERVE, 1 - 2 * (1 - quality.measured))
     return float(f"{min(1.0, share * best):.2g}")
 
