@@ -49,11 +49,13 @@ class StepSize(NamedTuple):
         ends = _positive(low, written), _positive(rest[0], written)
         return cls(written, tuple(float(f"{value:.6g}") for value in np.geomspace(*ends, int(rest[1]))))
 
-    def candidates(self, topology: Topology, compressor: Compressor, mixing: str, dimension: int) -> tuple[float, ...]:
-        """Returns the values, or the one that is found; 1 if the mixing has no consensus step size."""
+    def candidates(
+        self, topology: Topology, compressor: Compressor, mixing: str, dimension: int, momentum: float = 0.0
+    ) -> tuple[float, ...]:
+        """Returns the values, or the one that ``safe_step`` finds; 1 if the mixing has no consensus step size."""
         if not MIXINGS[mixing].tuned:
             return (1.0,)
-        return self.values or (safe_step(topology, compressor, mixing, dimension),)
+        return self.values or (safe_step(topology, compressor, mixing, dimension, momentum),)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 from compressors import Compressor
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gossip.mixings.base import Mixing, Rates
+from hvd_qgenx.gossip.momentum import QuasiGlobalMomentum
 from hvd_qgenx.gossip.simulated import Simulated
 from hvd_qgenx.gossip.topology import Topology
 
@@ -90,6 +91,7 @@ def run(
     drop: float = 0.0,
     seed: int = 0,
     until: float = 0.0,
+    momentum: float = 0.0,
 ) -> Record:
     """Lets ranks gossip until they agree, or for a number of rounds.
 
@@ -105,6 +107,7 @@ def run(
         drop: share of the messages that are lost.
         seed: decides which.
         until: error, over that of the start, at which the run is over.
+        momentum: decay of a quasi-global momentum, which carries on how vectors move by gossip; 0: none.
 
     Raises:
         ConfigurationError: the mixing has no consensus of its own, or does not work on the topology.
@@ -112,7 +115,7 @@ def run(
     check(mixing, topology)
     every = max(1, rounds // RECORDS)
     moments: list[Moment] = []
-    for moment in moments_of(start, mixing, compressor, topology, rates, drop, seed):
+    for moment in moments_of(start, mixing, compressor, topology, rates, drop, seed, momentum):
         if not moment.relative <= DIVERGED:
             return Record(rates.consensus, moments, moment.round)
         last = moment.round == rounds or moment.relative <= until
@@ -131,16 +134,22 @@ def moments_of(
     rates: Rates,
     drop: float = 0.0,
     seed: int = 0,
+    momentum: float = 0.0,
 ) -> Iterator[Moment]:
     """Yields the start and the state after every round, without end; the arguments are those of ``run``."""
     x, mean = start.clone(), start.mean(0)
     carrier = Simulated(topology, compressor, start.shape[1], start.dtype, drop, seed)
     state = mixing(carrier.rows, x, None, rates)
+    memory = QuasiGlobalMomentum(x, momentum) if momentum else None
     first, ranks = _error(x, mean), topology.size
     while True:
         error = _error(x, mean)
         sent = carrier.messages_sent / ranks, 8 * carrier.bytes_sent / ranks
         yield Moment(state.count, *sent, error, error / first if first else 0.0)
+        if memory:
+            step = torch.zeros_like(x)
+            memory.correct(step, x, 1.0)
+            x -= step
         carrier.run(state.mix(x, 0.0), state.count, mixing)
 
 

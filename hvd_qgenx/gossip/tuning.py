@@ -77,6 +77,7 @@ class _Search:
     topology: Topology
     dimension: int
     rounds: int
+    momentum: float = 0.0
     rates: dict[float, float] = field(default_factory=dict)
     """Logarithm of the error's factor in a round, by step size; infinite where it diverges."""
 
@@ -127,7 +128,8 @@ class _Search:
 
     def _run(self, step_size: float, rounds: int) -> Record:
         start = gaussian_start(self.topology.size, self.dimension)
-        return run(start, self.mixing, self.compressor, self.topology, Rates(step_size), rounds, until=AGREED)
+        problem = start, self.mixing, self.compressor, self.topology
+        return run(*problem, Rates(step_size), rounds, until=AGREED, momentum=self.momentum)
 
 
 def tune(topology: Topology, compressor: Compressor, mixing: str = "choco", dimension: int = DIMENSION) -> Tuning:
@@ -156,7 +158,13 @@ def tune(topology: Topology, compressor: Compressor, mixing: str = "choco", dime
     return Tuning(quality, theory, best, rate, stable, _safe(best, quality))
 
 
-def safe_step(topology: Topology, compressor: Compressor, mixing: str = "choco", dimension: int = DIMENSION) -> float:
+def safe_step(
+    topology: Topology,
+    compressor: Compressor,
+    mixing: str = "choco",
+    dimension: int = DIMENSION,
+    momentum: float = 0.0,
+) -> float:
     """Returns a consensus step size for training: half of the best on Gaussian vectors, and at most 1.
 
     What training sends is not Gaussian, and many compressors lose more of it; precise ones, whose error is below a
@@ -168,6 +176,7 @@ def safe_step(topology: Topology, compressor: Compressor, mixing: str = "choco",
         compressor: as the user names it, or as ``messages.fitting`` returns it.
         mixing: name of the method; those without a consensus step size get 1.
         dimension: length of the vectors that it is found on; 1000 stands for all that are longer.
+        momentum: decay of the quasi-global momentum, which needs smaller steps: it repeats what gossip moves; 0: none.
 
     Raises:
         ConfigurationError: mixing, compressor and topology do not go together.
@@ -176,7 +185,7 @@ def safe_step(topology: Topology, compressor: Compressor, mixing: str = "choco",
     kind.check(topology)
     if not kind.tuned or topology.size == 1:
         return 1.0
-    search, quality = _search(topology, compressor, kind, dimension)
+    search, quality = _search(topology, compressor, kind, dimension, momentum)
     best = search.best(_highest(analyse(topology).beta, quality.measured))
     return _safe(best, quality)
 
@@ -204,7 +213,9 @@ def measure_quality(compressor: Compressor, dimension: int = DIMENSION) -> Quali
     return Quality(1 - lost / total, 1 - bound / total)
 
 
-def _search(topology: Topology, compressor: Compressor, kind: type[Mixing], dimension: int) -> tuple[_Search, Quality]:
+def _search(
+    topology: Topology, compressor: Compressor, kind: type[Mixing], dimension: int, momentum: float = 0.0
+) -> tuple[_Search, Quality]:
     """Returns the search, and the quality of the compressor, which decides the length of its runs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # whoever asked for this compressor has been warned
@@ -215,7 +226,7 @@ def _search(topology: Topology, compressor: Compressor, kind: type[Mixing], dime
     check(kind, topology)
     length = int(min(MOST_ROUNDS, max(LEAST_ROUNDS, rounds)))
     width = max(1, min(dimension, DIMENSION, NUMBERS // topology.size))
-    return _Search(kind, fitted, topology, width, length), quality
+    return _Search(kind, fitted, topology, width, length, momentum), quality
 
 
 def _highest(beta: float, delta: float) -> float:

@@ -48,6 +48,13 @@ def test_tuning():
     assert found.theory < 0.01 * found.best
 
 
+def test_quasi_global_momentum_needs_smaller_steps():
+    """It repeats what gossip moves: the steps are longer by 1 / (1 - decay) in the end."""
+    ring, compressor = make("ring", 4), text.parse("topk:ratio=.05")
+    plain, momentum = (safe_step(ring, compressor, dimension=60, momentum=decay) for decay in (0.0, 0.8))
+    assert momentum < 0.5 * plain
+
+
 def test_beer_is_tuned_as_choco():
     ring, compressor = make("ring", 4), text.parse("sign")
     assert safe_step(ring, compressor, "beer", 100) == safe_step(ring, compressor, "choco", 100)

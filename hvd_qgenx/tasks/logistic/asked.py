@@ -102,14 +102,15 @@ def make(
         place = f" on {topology.name}" if len(topologies) > 1 else ""
         for method in asked:
             mixing, compressor = method.mixing, method.choice.compressor
+            momentum = settings.momentum if method.method.endswith(QUASI_GLOBAL) else 0.0
             for step in method.choice.steps_for(mixing):
                 made[method.label(step) + place] = Decentralized(
                     mixing,
                     compressor,
                     topology,
-                    step.candidates(topology, compressor, mixing, dimension),
+                    step.candidates(topology, compressor, mixing, dimension, momentum),
                     settings.memory,
-                    settings.momentum if method.method.endswith(QUASI_GLOBAL) else 0.0,
+                    momentum,
                     settings.overlap,
                     settings.drop,
                     settings.full,
