@@ -101,8 +101,6 @@ def _choices(values: dict[str, Any], topologies: "list[Topology]") -> "list[Choi
         raise ConfigurationError(f"{mixing.name} has no consensus step size; choco has one")
     for topology in topologies:
         mixing.check(topology)
-        if topology.size == 1:
-            raise ConfigurationError("a rank alone has no consensus step size; give two ranks or more")
         if consensus.messages_in_period(topology) == 0:
             raise ConfigurationError(f"ranks of {topology.name} send no messages, so there is nothing to tune")
     found = [choices.Choice.read(text, ()) for text in dict.fromkeys(values["compressors"])]

@@ -45,7 +45,7 @@ class Row:
 
 
 def measure(topology: Topology, choice: Choice, mixing: str) -> Row:
-    """Tunes a mixing on a topology of two ranks or more; raises as ``tuning.tune`` does."""
+    """Tunes a mixing on a topology; raises as ``tuning.tune`` does."""
     return Row(topology, choice.text, tune(topology, choice.compressor, mixing))
 
 

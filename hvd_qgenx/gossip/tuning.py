@@ -17,6 +17,7 @@ from hvd_qgenx.gossip.mixings.base import Mixing, Rates
 from hvd_qgenx.gossip.mixings.registry import MIXINGS
 from hvd_qgenx.gossip.spectrum import analyse, consensus_step_size
 from hvd_qgenx.gossip.topology import Topology
+from hvd_qgenx.transport.cores import one_thread
 
 DIMENSION = 1000
 """Coordinates of the vectors that step sizes are found on."""
@@ -129,14 +130,15 @@ class _Search:
     def _run(self, step_size: float, rounds: int) -> Record:
         start = gaussian_start(self.topology.size, self.dimension)
         problem = start, self.mixing, self.compressor, self.topology
-        return run(*problem, Rates(step_size), rounds, until=AGREED, momentum=self.momentum)
+        with one_thread():  # so that no sum depends on the number of cores
+            return run(*problem, Rates(step_size), rounds, until=AGREED, momentum=self.momentum)
 
 
 def tune(topology: Topology, compressor: Compressor, mixing: str = "choco", dimension: int = DIMENSION) -> Tuning:
     """Finds the best and the largest stable consensus step size, on Gaussian vectors.
 
     Args:
-        topology: of two ranks or more.
+        topology: of ranks that send messages.
         compressor: as the user names it; it is fitted to the mixing.
         mixing: one that has a consensus step size.
         dimension: length of the vectors; 1000 stands for all that are longer.
@@ -147,9 +149,9 @@ def tune(topology: Topology, compressor: Compressor, mixing: str = "choco", dime
     kind = MIXINGS[mixing]
     if not kind.tuned:
         raise ConfigurationError(f"{mixing} has no consensus step size; choco has one")
-    if topology.size == 1:
-        raise ConfigurationError("a rank alone has no consensus step size; give two ranks or more")
     spectrum = analyse(topology)
+    if not spectrum.beta:
+        raise ConfigurationError(f"ranks of {topology.name} send no messages, so there is nothing to tune")
     search, quality = _search(topology, compressor, kind, dimension)
     highest = _highest(spectrum.beta, quality.measured)
     best = search.best(highest)
@@ -183,10 +185,11 @@ def safe_step(
     """
     kind = MIXINGS[mixing]
     kind.check(topology)
-    if not kind.tuned or topology.size == 1:
+    beta = analyse(topology).beta
+    if not kind.tuned or not beta:
         return 1.0
     search, quality = _search(topology, compressor, kind, dimension, momentum)
-    best = search.best(_highest(analyse(topology).beta, quality.measured))
+    best = search.best(_highest(beta, quality.measured))
     return _safe(best, quality)
 
 
