@@ -11,6 +11,8 @@ from PIL import Image
 
 from hvd_qgenx.cli import main
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHORT = ("--ranks", 4, "--dimension", 30, "--rounds", 20)
 
 

@@ -12,6 +12,8 @@ from hvd_qgenx.gossip.mixings.registry import MIXINGS
 from hvd_qgenx.gossip.registry import make
 from hvd_qgenx.gossip.spectrum import consensus_errors
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def run(topology, n, spec, gamma, rounds, mixing="choco", d=1000, **settings):
     kind = MIXINGS[mixing]

@@ -21,6 +21,7 @@ from hvd_qgenx.gossip.momentum import QuasiGlobalMomentum
 from hvd_qgenx.gossip.registry import make
 from hvd_qgenx.gossip.simulated import Simulated, _Apart, _coder, _Together
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 D, RATES = 40, Rates(1.0)
 
 

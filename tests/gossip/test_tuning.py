@@ -13,6 +13,8 @@ from hvd_qgenx.gossip.registry import make
 from hvd_qgenx.gossip.spectrum import analyse, consensus_step_size
 from hvd_qgenx.gossip.tuning import measure_quality, safe_step, tune
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.mark.parametrize(
     ("n", "spec", "low", "high"),

@@ -20,6 +20,8 @@ from hvd_qgenx.tasks.logistic.workers import Workers
 from hvd_qgenx.transport import inprocess
 from tests.tasks.logistic.problems import points, problem
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SORTED = problem(l2=0.05, split="sorted", workers=5)
 OPTIMUM = find_optimum(SORTED)
 
