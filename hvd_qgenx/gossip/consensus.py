@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,6 +93,7 @@ def run(
     seed: int = 0,
     until: float = 0.0,
     momentum: float = 0.0,
+    overlap: bool = False,
 ) -> Record:
     """Lets ranks gossip until they agree, or for a number of rounds.
 
@@ -108,6 +110,7 @@ def run(
         seed: decides which.
         until: error, over that of the start, at which the run is over.
         momentum: decay of a quasi-global momentum, which carries on how vectors move by gossip; 0: none.
+        overlap: whether a message is heard one round later, as where it travels while a gradient is computed.
 
     Raises:
         ConfigurationError: the mixing has no consensus of its own, or does not work on the topology.
@@ -115,7 +118,7 @@ def run(
     check(mixing, topology)
     every = max(1, rounds // RECORDS)
     moments: list[Moment] = []
-    for moment in moments_of(start, mixing, compressor, topology, rates, drop, seed, momentum):
+    for moment in moments_of(start, mixing, compressor, topology, rates, drop, seed, momentum, overlap):
         if not moment.relative <= DIVERGED:
             return Record(rates.consensus, moments, moment.round)
         last = moment.round == rounds or moment.relative <= until
@@ -135,22 +138,30 @@ def moments_of(
     drop: float = 0.0,
     seed: int = 0,
     momentum: float = 0.0,
+    overlap: bool = False,
 ) -> Iterator[Moment]:
     """Yields the start and the state after every round, without end; the arguments are those of ``run``."""
     x, mean = start.clone(), start.mean(0)
     carrier = Simulated(topology, compressor, start.shape[1], start.dtype, drop, seed)
     state = mixing(carrier.rows, x, None, rates)
     memory = QuasiGlobalMomentum(x, momentum) if momentum else None
-    first, ranks = _error(x, mean), topology.size
+    first, ranks, number = _error(x, mean), topology.size, 0
+    answer: Any = None
     while True:
         error = _error(x, mean)
         sent = carrier.messages_sent / ranks, 8 * carrier.bytes_sent / ranks
-        yield Moment(state.count, *sent, error, error / first if first else 0.0)
+        yield Moment(number, *sent, error, error / first if first else 0.0)
         if memory:
             step = torch.zeros_like(x)
             memory.correct(step, x, 1.0)
             x -= step
-        carrier.run(state.mix(x, 0.0), state.count, mixing)
+        if answer is not None:
+            state.hear(x, answer)
+        answer = carrier.exchange(state.message(x, 0.0), state.count, mixing)
+        if not (overlap and mixing.overlaps):
+            state.hear(x, answer)
+            answer = None
+        number += 1
 
 
 def messages_in(topology: Topology, step: int) -> float:

@@ -79,6 +79,7 @@ class _Search:
     dimension: int
     rounds: int
     momentum: float = 0.0
+    overlap: bool = False
     rates: dict[float, float] = field(default_factory=dict)
     """Logarithm of the error's factor in a round, by step size; infinite where it diverges."""
 
@@ -131,7 +132,7 @@ class _Search:
         start = gaussian_start(self.topology.size, self.dimension)
         problem = start, self.mixing, self.compressor, self.topology
         with one_thread():  # so that no sum depends on the number of cores
-            return run(*problem, Rates(step_size), rounds, until=AGREED, momentum=self.momentum)
+            return run(*problem, Rates(step_size), rounds, until=AGREED, momentum=self.momentum, overlap=self.overlap)
 
 
 def tune(topology: Topology, compressor: Compressor, mixing: str = "choco", dimension: int = DIMENSION) -> Tuning:
@@ -166,6 +167,7 @@ def safe_step(
     mixing: str = "choco",
     dimension: int = DIMENSION,
     momentum: float = 0.0,
+    overlap: bool = False,
 ) -> float:
     """Returns a consensus step size for training: half of the best on Gaussian vectors, and at most 1.
 
@@ -179,6 +181,7 @@ def safe_step(
         mixing: name of the method; those without a consensus step size get 1.
         dimension: length of the vectors that it is found on; 1000 stands for all that are longer.
         momentum: decay of the quasi-global momentum, which needs smaller steps: it repeats what gossip moves; 0: none.
+        overlap: whether messages travel while the next gradient is computed.
 
     Raises:
         ConfigurationError: mixing, compressor and topology do not go together.
@@ -189,6 +192,7 @@ def safe_step(
     if not kind.tuned or not beta:
         return 1.0
     search, quality = _search(topology, compressor, kind, dimension, momentum)
+    search.overlap = overlap
     best = search.best(_highest(beta, quality.measured))
     return _safe(best, quality)
 

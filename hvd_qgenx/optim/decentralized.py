@@ -126,11 +126,11 @@ class _Decentralized(Wrapper):
             raise ConfigurationError(f"the topology has {topology.size} ranks, and there are {transport.size}")
         self._name = transport.unique("optimizer")
         self.transport, self.topology = transport, topology
+        self.overlap = gossip.overlap and kind.overlaps
+        """Let messages travel while the next gradient is computed."""
         fitted = fitting(compression, kind)
         self.gossip = self._with_step_size(gossip, fitted)
         self.compression = fitted.for_rank(transport.rank, ranks=transport.size)
-        self.overlap = gossip.overlap and kind.overlaps
-        """Let messages travel while the next gradient is computed."""
         self.raise_on_divergence = self.update_levels_next = False
         self.level_update = None
         self.step_count = 0
@@ -155,9 +155,12 @@ class _Decentralized(Wrapper):
         if gossip.consensus_step_size is not None:
             return gossip
         inner = compression.inner if isinstance(compression, Exempt) else compression
-        found = from_rank_0(
-            self.transport, f"{self._name}.step-size", lambda: safe_step(self.topology, inner, gossip.mixing)
-        )
+        momentum, overlap = gossip.quasi_global_momentum, self.overlap
+
+        def find() -> float:
+            return safe_step(self.topology, inner, gossip.mixing, momentum=momentum, overlap=overlap)
+
+        found = from_rank_0(self.transport, f"{self._name}.step-size", find)
         return replace(gossip, consensus_step_size=found)
 
     def _mixed(self, number: int, buffer: FlatParameters, kind: type[Mixing], channel: Transport) -> MixedParameters:
