@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from compressors import coding, parameters, registry
 from compressors.base import Compressor, Shape
 from compressors.coding import CorruptPayloadError, frame
 from compressors.coding.frame import OVERHEAD, Symbols
+from compressors.combinator import Combinator
 from compressors.deferred import Deferred
-from compressors.learning import Learner
 from compressors.quantizer import BucketQuantizer
 
 if TYPE_CHECKING:
@@ -23,33 +22,17 @@ else:
 
 
 @dataclass(eq=False)
-class EntropyCoded(Compressor):
+class EntropyCoded(Combinator):
     """The base of combinators that send what ``inner`` sends in an entropy code; all but the payload is ``inner``'s."""
 
-    inner: Compressor
     code: str = parameters.parameter("huffman", "Entropy code; elias is Elias's omega.", choices=coding.CODES)
 
     name = "coded"
     exact_size = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.stream = self.inner.stream
-
     @property
     def unbiased(self) -> bool:  # type: ignore[override]
         return self.inner.unbiased
-
-    @property
-    def alignment(self) -> int:
-        return self.inner.alignment
-
-    @property
-    def learner(self) -> Learner | None:
-        return self.inner.learner
-
-    def lay_out(self, shapes: Sequence[Shape]) -> None:
-        self.inner.lay_out(shapes)
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         """Returns an upper bound: the size without entropy coding."""
@@ -57,18 +40,6 @@ class EntropyCoded(Compressor):
 
     def variance_bound(self, tensor: Tensor) -> float:
         return self.inner.variance_bound(tensor)
-
-    def for_rank(self, rank: int, seed: int | None = None, ranks: int = 1) -> Self:
-        other = super().for_rank(rank, seed, ranks)
-        other.inner = self.inner.for_rank(rank, seed, ranks)
-        other.stream = other.inner.stream
-        return other
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.inner.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.inner.load_state_dict(state)
 
 
 @dataclass(eq=False)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from compressors.base import Compressor, Shape, byte_tensor
+from compressors.combinator import Combinator
 from compressors.deferred import Deferred
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ FACTOR = struct.Struct("<f")
 
 
 @dataclass(eq=False)
-class Scaled(Compressor):
+class Scaled(Combinator):
     """Combinator: sends the factor c = <Q(x), x> / ||Q(x)||^2 in front, which makes ||c Q(x) - x||^2 least.
 
     So it is at most ||x||^2, whatever ``inner`` does. If ``inner`` is unbiased with E||Q(x) - x||^2 <= w ||x||^2, it is
@@ -30,25 +30,12 @@ class Scaled(Compressor):
     Payload: the factor (float32), then the payload of ``inner``.
     """
 
-    inner: Compressor
-
     name = "scaled"
     unbiased = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.stream = self.inner.stream
 
     @property
     def exact_size(self) -> bool:  # type: ignore[override]
         return self.inner.exact_size
-
-    @property
-    def alignment(self) -> int:
-        return self.inner.alignment
-
-    def lay_out(self, shapes: Sequence[Shape]) -> None:
-        self.inner.lay_out(shapes)
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         return FACTOR.size + self.inner.payload_bytes(shape, dtype)
@@ -80,18 +67,6 @@ class Scaled(Compressor):
         if not self.inner.unbiased:
             return min(bound, square)
         return bound * square / (bound + square) if bound + square else 0.0
-
-    def for_rank(self, rank: int, seed: int | None = None, ranks: int = 1) -> Self:
-        other = super().for_rank(rank, seed, ranks)
-        other.inner = self.inner.for_rank(rank, seed, ranks)
-        other.stream = other.inner.stream
-        return other
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.inner.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.inner.load_state_dict(state)
 
 
 def as_contraction(compressor: Compressor) -> Compressor:

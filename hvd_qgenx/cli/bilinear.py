@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from hvd_qgenx.cli.comparison import Finite, comparison_options, run_comparison
+from hvd_qgenx.cli.comparison import comparison_options, run_comparison
+from hvd_qgenx.cli.options import Finite
 
 STEPS = {"sgda": 0.1, "alternating": 0.1, "extra-gradient": 0.6, "past": 0.5}
 """Step sizes of Gidel et al. for this game, by method."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 import compressors
 from compressors import text
 from hvd_qgenx.cli import options
-from hvd_qgenx.cli.options import F
+from hvd_qgenx.cli.options import F, Finite
 from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.cli.settings import compressor_options, take_compressor_parameters
 from hvd_qgenx.errors import ConfigurationError, configuration_errors
@@ -29,14 +28,6 @@ if TYPE_CHECKING:
     from hvd_qgenx.games.compare import Play
     from hvd_qgenx.games.play import Record
     from hvd_qgenx.runs import RunFolder
-
-
-class Finite(click.FloatRange):
-    """A number in a range; neither Inf nor NaN."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
-        return number if math.isfinite(number) else self.fail(f"{value} is not a finite number.", param, ctx)
 
 
 OUTSIDE = ("out", "as_json", "expect_ranks", "expect_hosts", "workers", "jobs")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hvd_qgenx.cli.comparison import Finite
+from hvd_qgenx.cli import options
+from hvd_qgenx.cli.options import Finite
 from hvd_qgenx.cli.session import exit_codes, require_alone
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gossip.mixings.registry import NAMES
@@ -39,14 +40,7 @@ DIMENSION = 1000
     show_default=True,
     help="NAME or NAME:PARAMETER=VALUE,...; with @STEP,... it has step sizes of its own; repeatable.",
 )
-@click.option(
-    "--topology",
-    "topologies",
-    multiple=True,
-    default=("ring",),
-    show_default=True,
-    help="As of hvd-qgenx topology; repeatable.",
-)
+@options.gossip_options
 @click.option("--ranks", type=click.IntRange(1), multiple=True, help=f"Repeatable.  [default: {RANKS}]")
 @click.option("--dimension", type=click.IntRange(1), help=f"Numbers that a rank has.  [default: {DIMENSION}]")
 @click.option("--rounds", type=click.IntRange(1), help=f"Length of runs.  [default: {ROUNDS}]")
@@ -63,11 +57,7 @@ DIMENSION = 1000
     show_default=True,
     help="Consensus step size: a number, LOW:HIGH:COUNT for the best of a geometric grid, or auto; repeatable.",
 )
-@click.option("--memory", type=Finite(0, 1, min_open=True), default=0.5, show_default=True, help="alpha of lead.")
 @click.option("--start", default="gaussian", show_default=True, metavar="gaussian|FILE", help="A matrix, .npy or .pt.")
-@click.option(
-    "--drop", type=Finite(0, 1, max_open=True), default=0.0, show_default=True, help="Share of lost messages."
-)
 @click.option("--seed", type=int, default=0, show_default=True, help="First seed.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of seeds.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/consensus-TIME]")

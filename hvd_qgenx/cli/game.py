@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compressors.naming import unknown
-from hvd_qgenx.cli.comparison import Finite, comparison_options, run_comparison
-from hvd_qgenx.cli.options import F
+from hvd_qgenx.cli.comparison import comparison_options, run_comparison
+from hvd_qgenx.cli.options import F, Finite
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.games.registry import LOSSES
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hvd_qgenx.cli import options
-from hvd_qgenx.cli.comparison import Finite
+from hvd_qgenx.cli.options import Finite
 from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.data.registry import SAMPLES
 from hvd_qgenx.errors import ConfigurationError
@@ -80,14 +80,7 @@ OUTSIDE = ("out", "as_json", "expect_ranks", "expect_hosts", "data_dir", "downlo
     help="What workers with their own points send: NAME or NAME:PARAMETER=VALUE,..., with @STEP,... for consensus step "
     "sizes of its own; repeatable, and every method is run with each that fits.",
 )
-@click.option(
-    "--topology",
-    "topologies",
-    multiple=True,
-    default=("ring",),
-    show_default=True,
-    help="Who hears from whom, as of hvd-qgenx topology; repeatable.",
-)
+@options.gossip_options
 @click.option(
     "--consensus-step-size",
     "consensus_step_sizes",
@@ -104,9 +97,6 @@ OUTSIDE = ("out", "as_json", "expect_ranks", "expect_hosts", "data_dir", "downlo
     help="Of workers with their own points.",
 )
 @click.option(
-    "--memory", type=Finite(0, 1, min_open=True), default=0.5, show_default=True, help="alpha of lead, lambda of motef."
-)
-@click.option(
     "--quasi-global",
     type=Finite(0, 1, min_open=True, max_open=True),
     default=0.9,
@@ -114,9 +104,6 @@ OUTSIDE = ("out", "as_json", "expect_ranks", "expect_hosts", "data_dir", "downlo
     help="Decay of the momentum of methods with +qg.",
 )
 @click.option("--overlap", is_flag=True, help="Messages of choco, beer and motef travel while gradients are computed.")
-@click.option(
-    "--drop", type=Finite(0, 1, max_open=True), default=0.0, show_default=True, help="Share of lost messages."
-)
 @click.option("--seed", type=int, default=0, show_default=True, help="First seed; decides the split, too.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of seeds.")
 @click.option("--iterations", type=click.IntRange(1), default=5020, show_default=True)

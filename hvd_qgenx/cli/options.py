@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -11,6 +12,14 @@ from hvd_qgenx.transport.environment import STALL_SHUTDOWN
 from hvd_qgenx.transport.launcher import STALL_SECONDS, limit_stall
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Finite(click.FloatRange):
+    """A number in a range; neither Inf nor NaN."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        return number if math.isfinite(number) else self.fail(f"{value} is not a finite number.", param, ctx)
 
 
 def number(text: str) -> float:
@@ -40,6 +49,32 @@ def launcher_options(function: F) -> F:
         ),
         click.option(
             "--expect-ranks", type=click.IntRange(1), help="Refuse to start unless there are this many ranks."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def gossip_options(function: F) -> F:
+    """Adds the options of comparisons of gossip: ``topologies``, ``memory`` and ``drop``."""
+    for option in (
+        click.option(
+            "--drop", type=Finite(0, 1, max_open=True), default=0.0, show_default=True, help="Share of lost messages."
+        ),
+        click.option(
+            "--memory",
+            type=Finite(0, 1, min_open=True),
+            default=0.5,
+            show_default=True,
+            help="alpha of lead, lambda of motef.",
+        ),
+        click.option(
+            "--topology",
+            "topologies",
+            multiple=True,
+            default=("ring",),
+            show_default=True,
+            help="Who hears from whom, as of hvd-qgenx topology; repeatable.",
         ),
     ):
         function = option(function)
