@@ -19,6 +19,8 @@ COMMANDS = (
 )
 ALONE = (
     ["levels"],
+    ["topology", "ring"],
+    ["consensus"],
     ["measure"],
     ["sample", "nowhere"],
     ["report", "nowhere"],
