@@ -237,9 +237,8 @@ class _Decentralized(Wrapper):
         """Takes the optimizer's step with this rank's own gradients, then mixes. This is the instance's ``step``.
 
         Raises:
-            NonFiniteGradientError: this rank's parameters or gradients hold Inf or NaN.
-            NotFiniteMessageError: a neighbour's do.
-            TrainingError: gossip diverges.
+            LocalError: this rank's parameters, or a neighbour's, hold Inf or NaN; or gossip diverges.
+            ConfigurationError: a ``GradScaler`` calls, and the mixing sends gradients in every step.
         """
         loss = None
         if closure is not None:
@@ -250,6 +249,10 @@ class _Decentralized(Wrapper):
         self._check_thawed()
         with torch.no_grad():
             overflowed = self._overflowed()
+            if overflowed is not None and any(part.mixing.tracks for part in self._parts):
+                raise ConfigurationError(
+                    f"{self.gossip.mixing} sends gradients in every step, which a GradScaler may skip"
+                )
             rate = 0.0 if overflowed else self._rate()
             if not overflowed:
                 with self.report.clock("exposed"):
@@ -278,14 +281,17 @@ class _Decentralized(Wrapper):
     _step_supports_amp_scaling = True
     """A ``GradScaler`` lets this optimizer take the step, which mixes even where overflow skips the local step."""
 
-    def _overflowed(self) -> bool:
-        """Divides gradients by the scale of a ``GradScaler``, if one calls; tells whether it has found Inf or NaN."""
+    def _overflowed(self) -> bool | None:
+        """Divides gradients by the scale of a ``GradScaler`` and tells whether it has found Inf or NaN.
+
+        Returns None if there is no scaler.
+        """
         scale, found = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         if scale is not None:
             for parameter in self._mixed_ones:
                 if parameter.grad is not None:
                     parameter.grad.div_(scale)
-        return found is not None and bool(found)
+        return None if found is None else bool(found)
 
     def _rate(self) -> float:
         """Returns the step size, if it is needed.
