@@ -7,6 +7,8 @@ from typing import Any
 
 import horovod.torch as _horovod
 
+from hvd_qgenx.optim.decentralized import DecentralizedOptimizer as DecentralizedOptimizer
+from hvd_qgenx.optim.decentralized import Gossip as Gossip
 from hvd_qgenx.optim.distributed import DistributedOptimizer as DistributedOptimizer
 from hvd_qgenx.transport import launch
 from hvd_qgenx.transport.horovod import prepare
