@@ -58,7 +58,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         ConfigurationError: there is no such file, or no finite numbers, or nothing but zeros in it.
     """
-    found = _load(path)
+    found = load(path)
     tensors = found if isinstance(found, dict) else {"": found}
     if not all(isinstance(tensor, Tensor) and tensor.is_floating_point() for tensor in tensors.values()):
         raise ConfigurationError(f"{path} must hold floating-point tensors: one, or a dictionary of them by name")
@@ -108,9 +108,14 @@ def read_ranks(paths: Sequence[Path], player: str | None = None) -> list[list[Te
     return found
 
 
-def _load(path: Path) -> Any:
+def load(path: Path) -> Any:
+    """Returns what is in a .npy or .pt file: a tensor, or plain values of tensors. No code is run.
+
+    Raises:
+        ConfigurationError: there is no such file, or it cannot be read.
+    """
     if path.suffix not in (".npy", ".pt"):
-        raise ConfigurationError(f"{path}: gradients are read from .pt and .npy files only")
+        raise ConfigurationError(f"{path}: numbers are read from .pt and .npy files only")
     try:
         if path.suffix == ".npy":
             return torch.from_numpy(np.load(path))

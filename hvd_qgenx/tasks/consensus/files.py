@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.levels.sources import load
 
 
 def read(path: Path) -> Tensor:
@@ -20,14 +18,7 @@ def read(path: Path) -> Tensor:
     """
     if path.suffix not in (".npy", ".pt"):
         raise ConfigurationError(f"{path} is neither gaussian nor a file .npy or .pt")
-    try:
-        if path.suffix == ".npy":
-            found = torch.from_numpy(np.load(path, allow_pickle=False))
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, TypeError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not such a file"
-        raise ConfigurationError(f"{path} cannot be read: {reason}") from error
+    found = load(path)
     if not isinstance(found, Tensor) or found.dim() != 2 or not found.numel():
         raise ConfigurationError(f"{path} must hold a matrix with a row for every rank")
     matrix = found.detach().double()
