@@ -27,7 +27,7 @@ class StepSize(NamedTuple):
 
     text: str
     values: tuple[float, ...]
-    """Of several the best counts; none: it is found."""
+    """The numbers to try, of which the best counts; none: it is found."""
 
     @classmethod
     def read(cls, written: str) -> StepSize:

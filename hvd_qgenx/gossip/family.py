@@ -14,10 +14,10 @@ from hvd_qgenx.gossip.weights import Rule
 
 @dataclass(frozen=True)
 class Request:
-    """What a topology is made for."""
+    """A request for a topology."""
 
     name: str
-    """As the topology is called in messages and reports."""
+    """Name of the topology in messages and reports."""
     ranks: int
     rule: Rule | None = None
     """The mixing weights; None takes the graph's own."""

@@ -1,4 +1,4 @@
-"""What ranks that gossip send, and which compressors fit a method."""
+"""Messages of ranks that gossip, and the compressors that fit a method."""
 
 from __future__ import annotations
 

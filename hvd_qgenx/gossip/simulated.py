@@ -112,7 +112,7 @@ class Simulated:
 
 
 class _Round(NamedTuple):
-    """What a step of the topology asks for."""
+    """The mixing and the messages of one step of the topology."""
 
     matrix: Tensor
     told: list[int]

@@ -15,12 +15,12 @@ Matrix: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Links:
-    """What one rank sends and hears at a step."""
+    """The neighbours of one rank at a step, with their weights."""
 
     own: float
-    """Weight of what it has itself."""
+    """Weight of its own vector."""
     heard: Mapping[int, float]
-    """Weights of what it hears, by sender, in order of ranks; they and ``own`` add up to 1."""
+    """Weights of the vectors that it hears, by sender, in order of ranks; they and ``own`` add up to 1."""
     told: Sequence[int]
     """The ranks that hear from it, in order."""
 

@@ -47,9 +47,9 @@ class Quality:
     """The contraction delta of a compressor: E||Q(x) - x||^2 <= (1 - delta) ||x||^2."""
 
     measured: float
-    """On Gaussian vectors."""
+    """Its value on Gaussian vectors."""
     bound: float
-    """What theory guarantees for the same vectors."""
+    """The value that theory guarantees for the same vectors."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Tuning:
     largest_stable: float
     """The largest with which the error does not grow in a run of ten times the length."""
     safe: float
-    """What ``safe_step`` returns."""
+    """The step size that ``safe_step`` returns."""
 
 
 @dataclass

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from compressors import Compressor, Exempt
+from compressors import Compressor
 from compressors.identity import Beside
 from hvd_qgenx.errors import ConfigurationError, TrainingError
 from hvd_qgenx.exchange import Report
@@ -131,8 +131,6 @@ class _Decentralized(Wrapper):
         fitted = fitting(compression, kind)
         self.gossip = self._with_step_size(gossip, fitted)
         self.compression = fitted.for_rank(transport.rank, ranks=transport.size)
-        self.raise_on_divergence = self.update_levels_next = False
-        self.level_update = None
         self.step_count = 0
         """Steps so far."""
         self._parameter_names = name_parameters(self.param_groups, given)
@@ -154,11 +152,10 @@ class _Decentralized(Wrapper):
         """Returns the gossip with a consensus step size, which rank 0 finds if none is given. Collective."""
         if gossip.consensus_step_size is not None:
             return gossip
-        inner = compression.inner if isinstance(compression, Exempt) else compression
         momentum, overlap = gossip.quasi_global_momentum, self.overlap
 
         def find() -> float:
-            return safe_step(self.topology, inner, gossip.mixing, momentum=momentum, overlap=overlap)
+            return safe_step(self.topology, compression, gossip.mixing, momentum=momentum, overlap=overlap)
 
         found = from_rank_0(self.transport, f"{self._name}.step-size", find)
         return replace(gossip, consensus_step_size=found)

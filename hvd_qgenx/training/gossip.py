@@ -79,14 +79,17 @@ class GossipConfig(Config):
     def check(self, ranks: int) -> None:
         super().check(ranks)
         if self.mixing == NONE:
-            return self._check_unused()
+            self._check_unused()
+        else:
+            self._check_gossip(ranks)
+
+    def _check_gossip(self, ranks: int) -> None:
         self._check_others()
         topology = self.make_topology(ranks)
         MIXINGS[self.mixing].check(topology)
         from hvd_qgenx.gossip.messages import fitting
 
         fitting(self.make_compressor(), MIXINGS[self.mixing])
-        return None
 
     def _check_unused(self) -> None:
         settings = declared(type(self))

@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -258,10 +259,10 @@ class Run:
             return {}
         mine = [optimizer.bytes_to for optimizer in self.trainer.optimizers]
         everyone = self.trainer.transport.all_gather_object(mine, "links")
-        links: dict[str, int] = {}
-        for rank, sent in enumerate(everyone):
-            for neighbour, count in (item for each in sent for item in sorted(each.items())):
-                links[f"{rank} to {neighbour}"] = links.get(f"{rank} to {neighbour}", 0) + count
+        links: Counter[str] = Counter()
+        for rank, counts in enumerate(everyone):
+            for sent in counts:
+                links.update({f"{rank} to {neighbour}": sent[neighbour] for neighbour in sorted(sent)})
         gossip = self.trainer.optimizers[0].gossip
         return {"consensus_step_size": gossip.consensus_step_size, "bytes_by_link": links}
 

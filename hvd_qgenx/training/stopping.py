@@ -65,7 +65,7 @@ class Agreement:
 
 
 _shared: Callable[[], int] | None = None
-"""What the main thread has noted, for ranks that are threads of this process."""
+"""Returns the signal that the main thread has noted, for ranks that are threads of this process."""
 
 
 @contextmanager

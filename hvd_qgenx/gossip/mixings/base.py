@@ -15,10 +15,10 @@ from hvd_qgenx.gossip.topology import Topology
 
 
 class Heard(NamedTuple):
-    """What an exchange with the neighbours has brought."""
+    """The outcome of an exchange with the neighbours."""
 
     own: Tensor
-    """What the ranks of these rows have sent, as their neighbours decode it, (rows, d)."""
+    """The vectors that the ranks of these rows have sent, as their neighbours decode them, (rows, d)."""
     mixed: Tensor
     """The sum over all ranks j of w_ij times what j has sent, decoded, (rows, d)."""
 
@@ -30,7 +30,7 @@ class Letters:
     vectors: Tensor
     """One for every link of ``Rows.owners``, (links, d)."""
     otherwise: Tensor
-    """What counts as heard where a message is lost, (links, d)."""
+    """The vectors that count as heard where messages are lost, (links, d)."""
 
 
 Mix: TypeAlias = Generator["Tensor | Letters", Any, None]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.gossip.mixings.base import Letters, Mixing, Rows
+from hvd_qgenx.gossip.mixings.base import Letters, Mixing
 from hvd_qgenx.gossip.topology import Topology
 
 
@@ -35,7 +35,7 @@ class Relay(Mixing):
             raise ConfigurationError(f"relay needs a tree, like chain or star; {topology.name} has {links // 2} edges")
 
     def begin(self, start: Tensor, known: Callable[[int], Tensor] | None) -> None:
-        self._owners = Rows.owners(self.rows).to(start.device)
+        self._owners = self.rows.owners().to(start.device)
         self.vectors["heard"] = start.new_zeros(len(self._owners), start.shape[1] + 1)
         """The last message of every link; its last coordinate counts the ranks in it."""
 

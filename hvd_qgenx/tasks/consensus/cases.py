@@ -21,7 +21,7 @@ from hvd_qgenx.transport.cores import one_thread
 
 
 class Names(NamedTuple):
-    """What a case is called; cases of one comparison differ in some of these."""
+    """The names of a case in reports; cases of one comparison differ in some of them."""
 
     mixing: str
     compressor: str

@@ -20,7 +20,7 @@ QUASI_GLOBAL = "+qg"
 
 @dataclass(frozen=True)
 class Settings:
-    """What all decentralized methods have in common."""
+    """Settings that all decentralized methods share."""
 
     memory: float
     momentum: float
