@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from compressors import Compressor
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gossip.mixings.base import Mixing, Rates
-from hvd_qgenx.gossip.momentum import QuasiGlobalMomentum
+from hvd_qgenx.gossip.points import SimulatedPoints
 from hvd_qgenx.gossip.simulated import Simulated
 from hvd_qgenx.gossip.topology import Topology
 
@@ -143,25 +143,13 @@ def moments_of(
     """Yields the start and the state after every round, without end; the arguments are those of ``run``."""
     x, mean = start.clone(), start.mean(0)
     carrier = Simulated(topology, compressor, start.shape[1], start.dtype, drop, seed)
-    state = mixing(carrier.rows, x, None, rates)
-    memory = QuasiGlobalMomentum(x, momentum) if momentum else None
-    first, ranks, number = _error(x, mean), topology.size, 0
-    answer: Any = None
-    while True:
+    points = SimulatedPoints(x, mixing, carrier, rates, momentum, overlap)
+    first, ranks = _error(x, mean), topology.size
+    for number in itertools.count():
         error = _error(x, mean)
         sent = carrier.messages_sent / ranks, 8 * carrier.bytes_sent / ranks
         yield Moment(number, *sent, error, error / first if first else 0.0)
-        if memory:
-            step = torch.zeros_like(x)
-            memory.correct(step, x, 1.0)
-            x -= step
-        if answer is not None:
-            state.hear(x, answer)
-        answer = carrier.exchange(state.message(x, 0.0), state.count, mixing)
-        if not (overlap and mixing.overlaps):
-            state.hear(x, answer)
-            answer = None
-        number += 1
+        points.step(torch.zeros_like(x), 1.0)
 
 
 def messages_in(topology: Topology, step: int) -> float:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from compressors import Compressor
 from hvd_qgenx.gossip.messages import fitting
-from hvd_qgenx.gossip.mixings.base import Mixing, Rates
+from hvd_qgenx.gossip.mixings.base import Rates
 from hvd_qgenx.gossip.mixings.registry import MIXINGS
-from hvd_qgenx.gossip.momentum import QuasiGlobalMomentum
+from hvd_qgenx.gossip.points import SimulatedPoints
 from hvd_qgenx.gossip.simulated import Simulated
 from hvd_qgenx.gossip.topology import Topology
 from hvd_qgenx.tasks.logistic.descent import FAR, RECORDS, Moment, Record
@@ -58,60 +58,20 @@ class Decentralized:
         kind: Callable[..., Estimator] = Full if self.full else Minibatch
         return kind(problem, workers, sampling, seed)
 
+    def points(self, workers: Workers, dimension: int, consensus: float, seed: int) -> SimulatedPoints:
+        """Makes the points of all workers, (n, d), which are 0; the seed decides compression and lost messages."""
+        kind = MIXINGS[self.mixing]
+        compressor = fitting(self.compressor, kind).for_rank(0, seed=seed)
+        carrier = Simulated(self.topology, compressor, dimension, drop=self.drop, seed=seed)
+        start = torch.zeros(workers.count, dimension, dtype=torch.float64)
+        return SimulatedPoints(start, kind, carrier, Rates(consensus, self.memory), self.momentum, self.overlap)
+
 
 class Trial(NamedTuple):
     """Step sizes of one run."""
 
     lr: float
     consensus: float = 1.0
-
-
-class _Points:
-    """The points of all workers, their mixing and their messages.
-
-    Args:
-        method: how they mix.
-        workers: their number is that of the topology's ranks.
-        dimension: length of a point, d.
-        consensus: consensus step size.
-        seed: decides random numbers of compression, and lost messages.
-    """
-
-    def __init__(self, method: Decentralized, workers: Workers, dimension: int, consensus: float, seed: int) -> None:
-        self._kind: type[Mixing] = MIXINGS[method.mixing]
-        compressor = fitting(method.compressor, self._kind).for_rank(0, seed=seed)
-        self._carrier = Simulated(method.topology, compressor, dimension, drop=method.drop, seed=seed)
-        self.x = torch.zeros(workers.count, dimension, dtype=torch.float64)
-        """(n, d)"""
-        self._mixing = self._kind(self._carrier.rows, self.x, None, Rates(consensus, method.memory))
-        self._momentum = QuasiGlobalMomentum(self.x, method.momentum) if method.momentum else None
-        self._overlap = method.overlap and self._kind.overlaps
-        self._pending: Any = None
-
-    @property
-    def bytes_sent(self) -> float:
-        """Bytes that a worker has sent; mean over workers."""
-        return self._carrier.bytes_sent / len(self.x)
-
-    def step(self, gradients: Tensor, rate: float) -> None:
-        """Takes a step by the gradients (n, d), which may change."""
-        step, mixing, kind = self._mixing.count, self._mixing, self._kind
-        if mixing.tracks:
-            self._carrier.run(mixing.correct(gradients), step, kind)
-        if self._momentum:
-            self._momentum.correct(gradients, self.x, rate)
-        mixing.before_step(self.x)
-        self.x.sub_(gradients, alpha=rate)
-        self._hear()
-        self._pending = self._carrier.exchange(mixing.message(self.x, rate), mixing.count, kind)
-        if not self._overlap:
-            self._hear()
-
-    def _hear(self) -> None:
-        """Mixes with the answers to messages under way."""
-        if self._pending is not None:
-            self._mixing.hear(self.x, self._pending)
-            self._pending = None
 
 
 def descend_apart(
@@ -143,13 +103,15 @@ def descend_apart(
     """
     schedule = schedule or Schedule()
     estimator = method.estimator(problem, workers.own, sampling, seed)
-    points = _Points(method, workers, problem.dimension, trial.consensus, seed)
+    points = method.points(workers, problem.dimension, trial.consensus, seed)
     outcome, every = Outcome(schedule, points.x), max(1, iterations // RECORDS)
     own = list(workers.own)
     everyone = len(own) == workers.count
 
     def moment(k: int) -> Moment:
-        return _moment(k, problem, optimum, outcome.value, estimator.passes, points.bytes_sent / 1e6)
+        return _moment(
+            k, problem, optimum, outcome.value, estimator.passes, points.carrier.bytes_sent / workers.count / 1e6
+        )
 
     moments = [moment(0)]
     for k in range(iterations):
