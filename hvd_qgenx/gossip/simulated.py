@@ -16,7 +16,7 @@ from compressors import Compressor
 from compressors.scaled import Scaled, best_factors
 from hvd_qgenx.exchange import Codec
 from hvd_qgenx.gossip.messages import Messages, is_lost
-from hvd_qgenx.gossip.mixings.base import Heard, Letters, Mix, Mixing, Rows
+from hvd_qgenx.gossip.mixings.base import Heard, Letters, Mixing, Rows
 from hvd_qgenx.gossip.topology import Matrix, Topology
 
 
@@ -53,21 +53,14 @@ class Simulated:
         self._rounds: dict[int, _Round] = {}
         self._dtype = dtype
 
-    def run(self, steps: Mix, step: int, mixing: type[Mixing]) -> None:
-        """Carries all messages of a part of a method's step, ``correct`` or ``mix``.
+    def exchange(self, message: Tensor | Letters, step: int, mixing: type[Mixing]) -> Heard | Tensor:
+        """Returns the answer to a message of all rows.
 
         Args:
-            steps: of all rows.
+            message: of a mixing.
             step: the number of the step, from 0.
             mixing: the method.
         """
-        with suppress(StopIteration):
-            message = next(steps)
-            while True:
-                message = steps.send(self.exchange(message, step, mixing))
-
-    def exchange(self, message: Tensor | Letters, step: int, mixing: type[Mixing]) -> Heard | Tensor:
-        """Returns the answer to a message of all rows; the other arguments are those of ``run``."""
         self.count += 1
         return self._deliver(message) if isinstance(message, Letters) else self._gossip(message, step, mixing)
 

@@ -43,10 +43,11 @@ def run(name, topology, start, gradient=still, spec="none", rates=RATES, lr=0.1,
     mixing = kind(carrier.rows, x, mixed, rates)
     for step in range(steps):
         g = gradient(x)
-        carrier.run(mixing.correct(g), step, kind)
+        if mixing.tracks:
+            mixing.hear_gradients(g, carrier.exchange(mixing.gradient_message(g), step, kind))
         mixing.before_step(x)
         x.sub_(g, alpha=lr)
-        carrier.run(mixing.mix(x, lr), step, kind)
+        mixing.hear(x, carrier.exchange(mixing.message(x, lr), step, kind))
     return x
 
 
@@ -126,7 +127,7 @@ def test_relay_has_the_exact_mean_after_as_many_steps_as_the_tree_is_long(topolo
     mixing = kind(carrier.rows, start.clone(), None, Rates())
     for step in range(diameter + 2):
         x = start.clone()
-        carrier.run(mixing.mix(x, 0.1), step, kind)
+        mixing.hear(x, carrier.exchange(mixing.message(x, 0.1), step, kind))
         assert torch.allclose(x, start.mean(0).expand_as(x), rtol=0, atol=1e-12) == (step >= diameter - 1)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,10 +31,6 @@ class Letters:
     """One for every link of ``Rows.owners``, (links, d)."""
     otherwise: Tensor
     """The vectors that count as heard where messages are lost, (links, d)."""
-
-
-Mix: TypeAlias = Generator["Tensor | Letters", Any, None]
-"""Yields what is to be sent, (rows, d), and is sent ``Heard``; or yields ``Letters``, and is sent a tensor like it."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +65,10 @@ class Rates:
 class Mixing(ABC):
     """The state and the steps of one decentralized method; one object for every vector.
 
-    A step of training takes: ``correct`` on the gradient, ``before_step`` on the parameters, the local step of any
-    optimizer, ``mix`` on the parameters. All tensors are (rows, d), and change in place. Between a message and its
-    answer the state is complete too, so that a checkpoint may fall there.
+    A step of training takes: ``gradient_message`` and ``hear_gradients`` where the method ``tracks`` gradients,
+    ``before_step`` on the parameters, the local step of any optimizer, ``message`` and ``hear``. All tensors are
+    (rows, d), and change in place. Between a message and its answer the state is complete too, so that a checkpoint
+    may fall there.
 
     Args:
         rows: whose vectors these are.
@@ -138,12 +135,6 @@ class Mixing(ABC):
         """Place of the step under way in the topology's period."""
         return self.rows.topology.phase(self.count)
 
-    def correct(self, gradient: Tensor) -> Mix:
-        """Replaces the gradient by what the local step is to take, where the method ``tracks`` gradients."""
-        if self.tracks:
-            heard: Heard = yield self.gradient_message(gradient)
-            self.hear_gradients(gradient, heard)
-
     def gradient_message(self, gradient: Tensor) -> Tensor:
         """Returns what is to be sent before the local step, (rows, d), if the method ``tracks`` gradients."""
         raise NotImplementedError
@@ -154,11 +145,6 @@ class Mixing(ABC):
 
     def before_step(self, x: Tensor) -> None:  # noqa: B027 (few methods care)
         """Sees the parameters before the local step."""
-
-    def mix(self, x: Tensor, rate: float) -> Mix:
-        """Mixes the parameters after a local step with step size ``rate``."""
-        answer = yield self.message(x, rate)
-        self.hear(x, answer)
 
     @abstractmethod
     def message(self, x: Tensor, rate: float) -> Tensor | Letters:
