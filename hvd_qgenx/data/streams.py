@@ -46,3 +46,19 @@ class RandomStream(IntEnum):
     """Coins of L-SVRG, which all workers share; block."""
     ROUNDING = 17
     """Random rounding of a worker's vector in a logistic regression; worker, iteration."""
+    LANGUAGE = 18
+    """Initial weights of a language model."""
+    MARKOV = 19
+    """The transition probabilities of the Markov source, and its tokens; part."""
+    DROPOUT = 20
+    """Masks of dropout; rank, move."""
+    CONTINUATION = 21
+    """Tokens that continue a prompt."""
+    AUTOENCODER = 22
+    """Initial weights of an autoencoder."""
+    POSTERIOR = 23
+    """Noise of the codes that an autoencoder is trained on; rank, move."""
+    CODES = 24
+    """Noise of the codes that an autoencoder is scored on; block."""
+    DECODED = 25
+    """Codes of an autoencoder's sample pictures."""

@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hvd_qgenx.data.registry import DATASETS
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.training.config import NEUTRAL, Config
 from hvd_qgenx.training.settings import setting
 from hvd_qgenx.transport.environment import DATA
+
+if TYPE_CHECKING:
+    from hvd_qgenx.data import ImageSet
 
 IMAGES = "Images"
 
@@ -52,3 +55,9 @@ def check_images(config: ImageConfig, fingerprint: str, stored: Mapping[str, Any
             f"the run was trained on other images than {config.dataset} in {config.data_dir} has now; "
             "name their folder with --data-dir"
         )
+
+
+def describe_images(images: "ImageSet") -> dict[str, Any]:
+    """Returns what a checkpoint keeps of the images that a model was trained on."""
+    shape = {name: getattr(images, name) for name in ("channels", "side", "classes")}
+    return {**shape, "fingerprint": images.fingerprint()}

@@ -1,17 +1,22 @@
 """What is read of earlier runs, of any task."""
 
+import functools
 from pathlib import Path
 
 import pytest
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import RunFolder, checkpoint
-from hvd_qgenx.tasks.classify.evaluation import SavedClassifier
 from hvd_qgenx.tasks.classify.settings import ClassifyConfig
+from hvd_qgenx.tasks.classify.task import ClassifyTask
 from hvd_qgenx.tasks.gan.saved import SavedRun
 from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.training.single_model.saved import SavedModel
 
-READERS = {"gan": (GanConfig, SavedRun.read), "classify": (ClassifyConfig, SavedClassifier.read)}
+READERS = {
+    "gan": (GanConfig, SavedRun.read),
+    "classify": (ClassifyConfig, functools.partial(SavedModel.read, task=ClassifyTask, config=ClassifyConfig)),
+}
 
 
 @pytest.fixture(params=READERS)

@@ -22,7 +22,7 @@ from hvd_qgenx.tasks.gan.models.players import Players
 from hvd_qgenx.tasks.gan.registry import LOSSES
 from hvd_qgenx.tasks.gan.scoring import make_scorer, score
 from hvd_qgenx.tasks.gan.settings import GanConfig
-from hvd_qgenx.tasks.images import check_images
+from hvd_qgenx.tasks.images import check_images, describe_images
 from hvd_qgenx.training.averages import Averages
 from hvd_qgenx.training.task import Task
 from hvd_qgenx.training.trainer import DATA
@@ -225,10 +225,7 @@ class GanTask(Task):
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "averages": self.averages.state_dict(),
-            "images": {
-                **{name: getattr(self.images, name) for name in ("channels", "side", "classes")},
-                "fingerprint": self.images.fingerprint(),
-            },
+            "images": describe_images(self.images),
         }
 
     def local_state(self) -> dict[str, Any]:

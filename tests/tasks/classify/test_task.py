@@ -13,7 +13,7 @@ from hvd_qgenx.data import InMemory, normalized
 from hvd_qgenx.errors import ConfigurationError, TrainingError
 from hvd_qgenx.tasks.classify.settings import RATES, ClassifyConfig
 from hvd_qgenx.tasks.classify.statistics import estimate_statistics, norms_of
-from hvd_qgenx.tasks.classify.task import ClassifyTask, Parts, score
+from hvd_qgenx.tasks.classify.task import ClassifyTask, Parts
 from hvd_qgenx.training.resize import resized
 from hvd_qgenx.training.trainer import Trainer
 from hvd_qgenx.transport import inprocess
@@ -152,7 +152,7 @@ def test_with_other_numbers_of_ranks_it_goes_on_and_counts_every_sample_once(spl
                 run.load_state_dict(resized(copy.deepcopy(state), transport.size))
             while run.updates < 2 * (part + 1):
                 run.advance()
-            samples = [sums[2] for sums in transport.all_gather_object(tuple(run.task._sums), "samples")]
+            samples = [sums[-1] for sums in transport.all_gather_object(tuple(run.task.tally.sums), "samples")]
             return {**run.state_dict(), "hash": run.replica_hash(), "samples": sum(samples)}
 
         before = state
@@ -254,7 +254,7 @@ def test_scores_are_those_of_a_plain_loop_on_any_number_of_ranks(norm):
     def work(transport):
         run = trainer(transport, model_norm=norm)
         run.task.model.load_state_dict(state)
-        return score(run.task.model, run.config, PARTS, run.task.device, transport)
+        return ClassifyTask.score(run.task.model, run.config, PARTS, run.task.device, transport)
 
     state = trainer(InProcess(), model_norm=norm).task.model.state_dict()
     (alone,) = inprocess.run(1, work)
@@ -343,7 +343,7 @@ def test_the_best_scores_are_kept():
     run = trainer(InProcess())
     scores = iter([{"top1": value, "top5": 90.0, "test_loss": 1.0} for value in (50.0, 70.0, 60.0)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hvd_qgenx.tasks.classify.task.score", lambda *_: next(scores))
+        patch.setattr(ClassifyTask, "score", lambda *_: next(scores))
         for update in (5, 10, 11):
             run.task.evaluate(update)
     assert run.task.summary()["best"]["top1/raw"] == 70

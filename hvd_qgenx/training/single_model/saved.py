@@ -1,0 +1,95 @@
+"""Models of saved runs, and their scores."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.training.asked import changed
+from hvd_qgenx.training.averages import Averages
+from hvd_qgenx.training.saved import read_saved
+from hvd_qgenx.training.single_model.settings import SingleModelConfig
+from hvd_qgenx.training.single_model.task import PLAYER, SingleModelTask
+from hvd_qgenx.training.task import choose_device
+from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.agreement import from_rank_0, on_all_ranks
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A run's folder: its configuration and its last checkpoint."""
+
+    task: type[SingleModelTask]
+    config: SingleModelConfig
+    state: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path, task: type[SingleModelTask], config: type[SingleModelConfig]) -> "SavedModel":
+        """Reads a run's folder.
+
+        Raises:
+            ConfigurationError: there is no run, it has no checkpoint yet, or it is of another task or version.
+        """
+        return cls(task, *read_saved(path, config, task.kind, (*task.defining, "ema"), (*task.kept, "move")))
+
+    @property
+    def updates(self) -> float:
+        """Number of updates so far, with one half after an extrapolation."""
+        return self.config.updates_after(self.state["move"])
+
+    def model(self, data: Any, weights: str) -> nn.Module:
+        """Returns the model with these weights, on the CPU.
+
+        Raises:
+            ConfigurationError: the run has not kept this average.
+        """
+        model = self.task.make_model(self.config, data)
+        model.load_state_dict(self.state[PLAYER])
+        if weights == "raw":
+            return model
+        if not self.state["averages"]:
+            raise ConfigurationError(f"the run has no {weights} weights: it was trained with --score-weights raw")
+        averages = Averages(model, self.config.ema)
+        averages.load_state_dict(self.state["averages"])
+        return averages.module(weights)
+
+
+def evaluate_runs(
+    task: type[SingleModelTask],
+    config: type[SingleModelConfig],
+    transport: Transport,
+    runs: Sequence[Path],
+    asked: Mapping[str, Any],
+    download: bool,
+) -> dict[Path, list[Row]]:
+    """Scores the models of a task's runs; see ``hvd_qgenx.tasks.evaluation``. Collective."""
+    found = {run: from_rank_0(transport, "run", functools.partial(SavedModel.read, run, task, config)) for run in runs}
+    wanted = on_all_ranks(transport, "settings", lambda: {run: changed(found[run].config, asked) for run in runs})
+    return {run: _score(found[run], wanted[run], transport, download) for run in runs}
+
+
+def _score(saved: SavedModel, config: SingleModelConfig, transport: Transport, download: bool) -> list[Row]:
+    task = saved.task
+    data = task.load(config, transport, download)
+    on_all_ranks(transport, "model", lambda: task.check_data(config, data, saved.state))
+    device = choose_device(config.device, transport)
+    models = on_all_ranks(transport, "weights", lambda: {w: saved.model(data, w) for w in config.scored_weights})
+    scores = {w: task.score(model.to(device), config, data, device, transport) for w, model in models.items()}
+    return [
+        {
+            "update": saved.updates,
+            "samples": task.test_samples(data),
+            "score": name,
+            "weights": weights,
+            "value": scores[weights][name],
+            "bias": None,
+        }
+        for name in task.scores
+        for weights in models
+    ]
