@@ -12,7 +12,7 @@ COMMANDS = {
     "sweep": Entry("hvd_qgenx.cli.sweep:sweep", "Train with every preset and seed of a file, then report."),
     "report": Entry("hvd_qgenx.cli.report:report_command", "Compare runs on one page."),
     "evaluate": Entry("hvd_qgenx.cli.evaluate:evaluate_command", "Score runs at their last checkpoints."),
-    "sample": Entry("hvd_qgenx.cli.sample:sample", "Draw images from the generator of a run."),
+    "sample": Entry("hvd_qgenx.cli.sample:sample", "Draw images or text from what a run has learned."),
     "bilinear": Entry("hvd_qgenx.cli.bilinear:bilinear", "Compare methods on a bilinear WGAN."),
     "game": Entry("hvd_qgenx.cli.game:game", "Compare methods on games with known solutions."),
     "topology": Entry("hvd_qgenx.cli.topology:topology", "Compare topologies of gossip."),

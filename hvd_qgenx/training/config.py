@@ -44,6 +44,8 @@ class Config:
     """The task's class, a ``Task``, as ``module:class``: see ``task.task_of``."""
     evaluation: ClassVar[str]
     """Function that scores saved runs: ``module:function``, see ``hvd_qgenx.tasks.evaluation``."""
+    sampling: ClassVar[str | None] = None
+    """Function that draws samples from a saved run: ``module:function``, see ``hvd_qgenx.tasks.sampling``."""
     sections: ClassVar[tuple[str, ...]]
     """Headings of the command's help, in order."""
     tasks: "ClassVar[Mapping[str, type[Config]]]" = {}  # noqa: RUF008 (a class variable)

@@ -30,6 +30,7 @@ class GanConfig(ImageConfig):
     task: ClassVar[str] = "gan"
     implementation: ClassVar[str] = "hvd_qgenx.tasks.gan.task:GanTask"
     evaluation: ClassVar[str] = "hvd_qgenx.tasks.gan.evaluation:evaluate_runs"
+    sampling: ClassVar[str | None] = "hvd_qgenx.tasks.gan.sampling:sample"
     sections: ClassVar[tuple[str, ...]] = (IMAGES, PLAYERS, TRAINING, COMPRESSION, SCORES, MACHINE, RUN)
 
     updates: int = redeclared(ImageConfig, "updates", 1500, help="Updates of both players.")
