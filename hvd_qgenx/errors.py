@@ -16,7 +16,18 @@ class LocalError(TrainingError):
     """Training cannot go on for a reason that one rank alone has met; the launcher ends the others."""
 
 
-class NonFiniteGradientError(TrainingError):
+class DivergenceError(TrainingError):
+    """Training has diverged: a loss, gradients or parameters have left every bound."""
+
+    update: int | None = None
+    """The last update that was finished, once a run has ended by this error."""
+
+
+class LocalDivergenceError(LocalError, DivergenceError):
+    """Training has diverged, as one rank alone has found."""
+
+
+class NonFiniteGradientError(DivergenceError):
     """A gradient held Inf or NaN; names every rank and parameter concerned."""
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from compressors.kernels.threads import threads
-from hvd_qgenx.errors import ConfigurationError, LocalError, TrainingError, configuration_errors
+from hvd_qgenx.errors import ConfigurationError, DivergenceError, LocalError, TrainingError, configuration_errors
 from hvd_qgenx.transport import Transport, launched, launcher_rank
 from hvd_qgenx.transport.abort import abort
 from hvd_qgenx.transport.agreement import DisagreementError
@@ -82,13 +82,13 @@ def exit_codes() -> Iterator[Session]:
                 threads()  # a wrong number of threads is found before work starts
             yield session
     except LocalError as error:
-        click.echo(f"Error: {error}", err=True)
+        _print_error(error)
         session.fail()
     except (ConfigurationError, TrainingError) as error:
         if session.is_primary:
             if isinstance(error, DisagreementError):
                 click.echo(error.table, err=True)
-            click.echo(f"Error: {error}", err=True)
+            _print_error(error)
         session.final_barrier()
         raise SystemExit(2 if isinstance(error, ConfigurationError) else 1) from error
     except OSError as error:
@@ -104,6 +104,12 @@ def exit_codes() -> Iterator[Session]:
         if sentence := explain_failure():
             click.echo(f"Error: {sentence}", err=True)
         abort(1)
+
+
+def _print_error(error: Exception) -> None:
+    click.echo(f"Error: {error}", err=True)
+    if isinstance(error, DivergenceError) and error.update is not None:
+        click.echo(f"Training has diverged after update {error.update}.", err=True)
 
 
 def require_alone() -> None:

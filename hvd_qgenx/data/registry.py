@@ -1,4 +1,4 @@
-"""Names of data sets, sets of samples, splits over ranks and augmentations; listing them imports nothing further."""
+"""Names of data sets, sets of samples, texts, splits over ranks and augmentations; listing them imports nothing further."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,7 @@ from hvd_qgenx.registry import Registry
 if TYPE_CHECKING:
     from hvd_qgenx.data.sample_sources import SampleSource
     from hvd_qgenx.data.sources import Source
+    from hvd_qgenx.data.text_sources import TextSource
 
 DATASETS: "Registry[Source]" = Registry(
     "dataset",
@@ -37,6 +38,20 @@ SAMPLES: "Registry[SampleSource]" = Registry(
     },
 )
 """Sets of samples with two labels; all but the first are LIBSVM's."""
+
+TEXTS: "Registry[TextSource]" = Registry(
+    "text",
+    {
+        "markov": "hvd_qgenx.data.text_sources:MARKOV",
+        "ptb": "hvd_qgenx.data.text_sources:PTB",
+        "wikitext-2": "hvd_qgenx.data.text_sources:WIKITEXT_2",
+        "wikitext-103": "hvd_qgenx.data.text_sources:WIKITEXT_103",
+        "folder": "hvd_qgenx.data.text_sources:FOLDER",
+    },
+)
+
+WORDS, CHARACTERS = UNITS = ("words", "characters")
+"""Units of text."""
 
 SPLITS = ("reshuffled", "fixed", "sorted", "dirichlet")
 """Ways to divide samples among ranks; ``splits.make_split`` makes them."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.sparse import csr_array
 
 from hvd_qgenx.data import bundled, libsvm
+from hvd_qgenx.data.fetching import fetch
 from hvd_qgenx.data.libsvm import Samples
 from hvd_qgenx.errors import ConfigurationError
 
@@ -53,7 +53,7 @@ def _published(file: str, samples: int) -> SampleSource:
 
     def download(data_dir: Path) -> None:
         if _find(file, data_dir) is None:
-            _fetch(f"{SITE}/{file}", data_dir / "libsvm" / file)
+            fetch(f"{SITE}/{file}", data_dir / "libsvm" / file)
 
     return SampleSource(read, download)
 
@@ -63,14 +63,6 @@ def _find(file: str, data_dir: Path) -> Path | None:
     names = (file, file.removesuffix(".bz2"))
     places = (folder / name for folder in (data_dir / "libsvm", data_dir) for name in names)
     return next((place for place in places if place.is_file()), None)
-
-
-def _fetch(url: str, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path))
-    except (OSError, RuntimeError) as error:
-        raise ConfigurationError(f"cannot download {url} to {path} ({error}); fetch it by hand") from error
 
 
 BREAST_CANCER = SampleSource(_breast_cancer)

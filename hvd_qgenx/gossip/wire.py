@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hvd_qgenx.errors import LocalError
+from hvd_qgenx.errors import LocalDivergenceError
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.gossip.messages import Messages, is_lost
 from hvd_qgenx.gossip.mixings.base import Heard, Letters
@@ -19,7 +19,7 @@ from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.base import LENGTH_BYTES
 
 
-class NotFiniteMessageError(LocalError):
+class NotFiniteMessageError(LocalDivergenceError):
     """A message held Inf or NaN."""
 
 

@@ -234,7 +234,7 @@ class _Decentralized(Wrapper):
         """Takes the optimizer's step with this rank's own gradients, then mixes. This is the instance's ``step``.
 
         Raises:
-            LocalError: this rank's parameters, or a neighbour's, hold Inf or NaN; or gossip diverges.
+            LocalDivergenceError: this rank's parameters, or a neighbour's, hold Inf or NaN; or gossip diverges.
             ConfigurationError: a ``GradScaler`` calls, and the mixing sends gradients in every step.
         """
         loss = None

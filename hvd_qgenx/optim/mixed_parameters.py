@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hvd_qgenx.errors import LocalError
+from hvd_qgenx.errors import LocalDivergenceError
 from hvd_qgenx.gossip.mixings.base import Heard, Letters, Mixing
 from hvd_qgenx.gossip.momentum import QuasiGlobalMomentum
 from hvd_qgenx.gossip.wire import NotFiniteMessageError, Wire
@@ -70,7 +70,7 @@ class MixedParameters:
         """Waits for the answer to the message under way, if there is one; ``hear`` takes it in.
 
         Raises:
-            LocalError: this rank's parameters, or a neighbour's, hold Inf or NaN.
+            LocalDivergenceError: this rank's parameters, or a neighbour's, hold Inf or NaN.
         """
         if self._pending is not None:
             self._result(self._pending)
@@ -90,7 +90,7 @@ class MixedParameters:
         if isinstance(message, Tensor):
             norm = float(torch.linalg.vector_norm(message, dtype=torch.float64))
             if norm > self._limit:
-                raise LocalError(
+                raise LocalDivergenceError(
                     f"gossip diverges: rank {self.wire.transport.rank} would send a message of norm {norm:.3g}; lower "
                     f"the consensus step size, which is {self.mixing.rates.consensus:g}, or that of the optimizer"
                 )
@@ -103,7 +103,8 @@ class MixedParameters:
             bad = [name for name, values in self.buffer.named() if not bool(torch.isfinite(values).all())]
             if not bad:
                 raise
-            raise LocalError(f"Inf or NaN in parameters on rank {self.wire.transport.rank}: {listing(bad)}") from None
+            rank = self.wire.transport.rank
+            raise LocalDivergenceError(f"Inf or NaN in parameters on rank {rank}: {listing(bad)}") from None
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the parameters and all that belongs to their mixing, the answer under way included."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from compressors import Compressor
-from hvd_qgenx.errors import NonFiniteGradientError, TrainingError
+from hvd_qgenx.errors import DivergenceError, NonFiniteGradientError
 
 
 def raise_not_finite(everyone: Sequence[Sequence[str]], compression: Compressor) -> NoReturn:
@@ -16,12 +16,12 @@ def raise_not_finite(everyone: Sequence[Sequence[str]], compression: Compressor)
 
     Raises:
         NonFiniteGradientError: a gradient held Inf or NaN on some rank.
-        TrainingError: the gradients were finite on all ranks.
+        DivergenceError: the gradients were finite on all ranks.
     """
     found = [f"rank {rank}: {listing(theirs)}" for rank, theirs in enumerate(everyone) if theirs]
     if found:
         raise NonFiniteGradientError("Inf or NaN in a gradient on " + "; ".join(found))
-    raise TrainingError(
+    raise DivergenceError(
         f"a gradient is too large for compressor {compression!r}: finite on every rank, not after the exchange"
     )
 

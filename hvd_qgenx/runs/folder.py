@@ -27,6 +27,7 @@ class RunFolder:
         self.samples = path / "samples"
         self.checkpoint = path / "checkpoint.pt"
         self.summary = path / "summary.json"
+        self.divergence = path / "diverged.json"
 
     def reserve(self, again: bool = False) -> None:
         """Makes the folder for a new run or, with ``again``, for one that continues, possibly on another host.

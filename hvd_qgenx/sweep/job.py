@@ -1,45 +1,23 @@
 """One run of a sweep, and its progress as its folder shows it."""
 
-import itertools
 import json
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.runs import RunFolder
+from hvd_qgenx.runs import Divergence
+from hvd_qgenx.sweep.entry import Entry, Standing
 from hvd_qgenx.training.config import Config
 from hvd_qgenx.training.launch import require_task
 from hvd_qgenx.training.settings import declared
 
 
-class Standing(Enum):
-    """The progress of a run."""
-
-    NEW = "to do"
-    STARTED = "without checkpoint"
-    STOPPED = "to resume"
-    DONE = "done"
-
-
 @dataclass(frozen=True)
-class Job:
-    """One run: its folder and its configuration."""
+class Job(Entry):
+    """One run: its folder and its configuration; ``arguments`` are those of the task's command."""
 
-    folder: RunFolder
-    arguments: tuple[str, ...]
-    """Arguments of the task's command, without the folder."""
     config: Config
-    """The configuration that these arguments ask for."""
-
-    @property
-    def name(self) -> str:
-        return self.folder.path.name
-
-    @property
-    def log(self) -> Path:
-        """The file that the run's output is written to."""
-        return self.folder.path.with_name(f"{self.name}.log")
+    """The configuration that the arguments ask for."""
 
     @property
     def unit(self) -> str:
@@ -51,12 +29,19 @@ class Job:
         """Number of updates or epochs of the whole run."""
         return self.config.length[1]
 
+    @property
+    def divergence(self) -> Divergence | None:
+        """How the run diverged; None if it did not."""
+        return Divergence.read(self.folder)
+
     def standing(self) -> Standing:
         """Returns the progress that the folder shows."""
         if not self.folder.path.exists():
             return Standing.NEW
         if self._finished() == self.length:
             return Standing.DONE
+        if self.divergence:
+            return Standing.DIVERGED
         return Standing.STOPPED if self.folder.checkpoint.exists() else Standing.STARTED
 
     def done(self) -> float:
@@ -84,7 +69,7 @@ class Job:
         Raises:
             ConfigurationError: it has other settings, or more updates or epochs.
         """
-        if self.standing() not in (Standing.STOPPED, Standing.DONE):
+        if self.standing() not in (Standing.STOPPED, Standing.DIVERGED, Standing.DONE):
             return
         done = self._finished()
         if done > self.length:
@@ -104,11 +89,6 @@ class Job:
                 f"{self.folder.path} was started with other settings: {listing}; change the sweep back, "
                 "or choose another out"
             )
-
-    def set_aside(self) -> Path:
-        """Renames the folder, so that the run can start again; returns its new path."""
-        names = (self.folder.path.with_name(f"{self.name}.aside-{number}") for number in itertools.count(1))
-        return self.folder.path.rename(next(path for path in names if not path.exists()))
 
 
 def _logged(metrics: Path, column: str) -> float:

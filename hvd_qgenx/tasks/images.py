@@ -1,4 +1,4 @@
-"""Shared by tasks on images: settings of the data set, and the check of the images a run was trained on."""
+"""Shared by tasks on images: settings of data and scores, and the check of the images a run was trained on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hvd_qgenx.data.registry import DATASETS
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.scores.registry import EXTRACTORS
 from hvd_qgenx.training.config import NEUTRAL, Config
 from hvd_qgenx.training.settings import setting
 from hvd_qgenx.transport.environment import DATA
@@ -14,7 +15,7 @@ from hvd_qgenx.transport.environment import DATA
 if TYPE_CHECKING:
     from hvd_qgenx.data import ImageSet
 
-IMAGES = "Images"
+IMAGES, SCORES = "Images", "Scores"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,23 @@ class ImageConfig(Config):
     def data_folder(self) -> Path:
         """The folder of data sets."""
         return Path(self.data_dir)
+
+
+@dataclass(frozen=True)
+class FeatureConfig(ImageConfig):
+    """Settings of a task on images that scores images of its own by their features."""
+
+    features: str = setting(
+        "auto", "Feature extractor of the scores. Only inception gives FID.", SCORES, choices=EXTRACTORS, role=NEUTRAL
+    )
+    inception_weights: str = setting(
+        "",
+        "File of Inception's weights.",
+        SCORES,
+        may_change=True,
+        per_host=True,
+        otherwise="where torch hub keeps it",
+    )
 
 
 def check_images(config: ImageConfig, fingerprint: str, stored: Mapping[str, Any] | None) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from hvd_qgenx.errors import DivergenceError
 from hvd_qgenx.exchange import Report
-from hvd_qgenx.runs import MetricsLog, RunFolder, checkpoint
+from hvd_qgenx.runs import Divergence, MetricsLog, RunFolder, checkpoint
 from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.training import stopping
 from hvd_qgenx.training.schedule import milestones
@@ -51,15 +52,19 @@ class Run:
 
         Raises:
             Stopped: on all ranks after the same update, if a signal asked any to end; a checkpoint is there then.
-            TrainingError: on all ranks, if training has diverged.
+            DivergenceError: training has diverged; a record is in the run's folder.
         """
         self._remember()
         if self.writes:
+            self.folder.divergence.unlink(missing_ok=True)
             self._open_logs()
         bar = self._progress_bar()
         try:
             with stopping.asked() as asked:
                 self._go_on(stopping.Agreement(self.trainer.transport, asked), bar)
+        except DivergenceError as error:
+            self._record_divergence(error)
+            raise
         finally:
             bar.close()
             self.task.close()
@@ -100,6 +105,12 @@ class Run:
             if done == int(done):
                 self.after_update(self)
         stop.end()
+
+    def _record_divergence(self, error: DivergenceError) -> None:
+        """Leaves a record in the folder, from every rank that sees it: one alone may have found the divergence."""
+        error.update = int(self.trainer.updates)
+        if self.folder.config.exists():
+            Divergence(error.update, str(error)).write(self.folder, f"rank{self.trainer.transport.rank}")
 
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from ``state_dict``."""

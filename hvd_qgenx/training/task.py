@@ -112,7 +112,7 @@ class Task(ABC):
         return {}
 
     def check_losses(self, losses: Mapping[str, float]) -> None:
-        """Raises TrainingError if training has diverged."""
+        """Raises DivergenceError if training has diverged."""
 
     @abstractmethod
     def progress(self, losses: Mapping[str, float]) -> str:

@@ -80,7 +80,7 @@ def test_one_rank_of_a_host_downloads(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True)
         path.write_text(HEART)
 
-    monkeypatch.setattr(sample_sources, "_fetch", fetch)
+    monkeypatch.setattr(sample_sources, "fetch", fetch)
     found = inprocess.run(3, lambda transport: samples.load("heart", tmp_path, True, transport))
     assert [len(each) for each in found] == [270] * 3
     assert fetched == [f"{sample_sources.SITE}/heart_scale"]

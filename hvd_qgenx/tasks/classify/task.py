@@ -2,15 +2,14 @@
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from compressors.random import generator
-from hvd_qgenx import data
-from hvd_qgenx.data import Augmentation, Batches, ImageSet, class_counts, describe, make_split, normalized
+from hvd_qgenx.data import Augmentation, Batches, class_counts, describe, make_split, normalized
 from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.tasks.classify import accuracy
@@ -18,6 +17,7 @@ from hvd_qgenx.tasks.classify.models import build
 from hvd_qgenx.tasks.classify.settings import ClassifyConfig
 from hvd_qgenx.tasks.classify.statistics import estimate_statistics
 from hvd_qgenx.tasks.images import check_images, describe_images
+from hvd_qgenx.tasks.parts import Parts, load_parts
 from hvd_qgenx.training.single_model.tally import Tally
 from hvd_qgenx.training.single_model.task import BACKWARD, FORWARD, PLAYER, SingleModelTask
 from hvd_qgenx.training.trainer import DATA
@@ -29,19 +29,13 @@ ESTIMATE_BATCHES, ESTIMATE_SIZE = 16, 128
 """Training images that batch norm's statistics are estimated from, for what is evaluated."""
 
 
-class Parts(NamedTuple):
-    """The two parts of a data set."""
-
-    train: ImageSet
-    test: ImageSet
-
-
 class ClassifyTask(SingleModelTask):
     """A classifier, and its accuracy on a test set."""
 
     kind = "hvd-qgenx classify"
     measures = ("accuracy/train", "lr", "epoch")
     scores = accuracy.SCORES
+    selected_by = "top1"
     higher_is_better = True
     defining = ("model", "model_norm")
     kept = (PLAYER, "averages", "images")
@@ -78,11 +72,7 @@ class ClassifyTask(SingleModelTask):
 
     @classmethod
     def load(cls, config: ClassifyConfig, transport: Transport, download: bool) -> Parts:
-        train, test = (
-            data.load(config.dataset, config.data_folder, download, transport, config.image_size, part)
-            for part in ("train", "test")
-        )
-        return Parts(train, test)
+        return load_parts(config, transport, download)
 
     @classmethod
     def check_data(cls, config: ClassifyConfig, data: Parts, stored: Mapping[str, Any] | None) -> None:

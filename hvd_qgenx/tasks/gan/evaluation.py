@@ -10,8 +10,9 @@ from typing import Any
 from hvd_qgenx import data
 from hvd_qgenx.scores import Scorer, samples_note
 from hvd_qgenx.tasks.gan.saved import SavedRun
-from hvd_qgenx.tasks.gan.scoring import make_scorer, score
+from hvd_qgenx.tasks.gan.scoring import sampled, score
 from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.tasks.scoring import make_scorer
 from hvd_qgenx.training.asked import changed
 from hvd_qgenx.training.config import WEIGHTS
 from hvd_qgenx.training.task import choose_device
@@ -62,7 +63,8 @@ def _scorers(wanted: dict[Path, GanConfig], transport: Transport, download: bool
 
 def _scorer(config: GanConfig, transport: Transport, download: bool) -> Scorer:
     images = data.load(config.dataset, config.data_folder, download, transport, config.image_size)
-    return make_scorer(config, images, transport, choose_device(config.device, transport), download)
+    device = choose_device(config.device, transport)
+    return make_scorer(config, images, transport, device, download, **sampled(config))
 
 
 def _score(saved: SavedRun, config: GanConfig, scorer: Scorer) -> list[Row]:

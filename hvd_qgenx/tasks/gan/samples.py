@@ -1,15 +1,12 @@
-"""Draws images of a saved generator and writes them to files."""
+"""Draws images of a saved generator."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.runs import figures
 from hvd_qgenx.tasks.gan.generation import draw
 from hvd_qgenx.tasks.gan.saved import SavedRun
 
@@ -35,32 +32,3 @@ def _in_turn(classes: Sequence[int], count: int, known: int) -> Tensor:
         if not 0 <= label < known:
             raise ConfigurationError(f"there is no class {label}; choose from 0 to {known - 1}")
     return torch.tensor(classes).repeat(-(-count // len(classes)))[:count]
-
-
-def write_grid(images: Tensor, path: Path, columns: int) -> None:
-    """Writes all images as one picture; creates its folder if necessary.
-
-    Raises:
-        ConfigurationError: the folder cannot be made.
-    """
-    _make(path.parent)
-    figures.save_grid(images, path, columns)
-
-
-def write_separately(images: Tensor, folder: Path) -> None:
-    """Writes every image as a PNG of its own into a folder; creates it if necessary.
-
-    Raises:
-        ConfigurationError: the folder cannot be made.
-    """
-    _make(folder)
-    digits = len(str(len(images) - 1))
-    for number, pixels in enumerate(figures.to_bytes(images).permute(0, 2, 3, 1)):
-        Image.fromarray(pixels.squeeze(2).numpy()).save(folder / f"{number:0{digits}d}.png")
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error

@@ -1,43 +1,16 @@
 """Scores generators."""
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hvd_qgenx.data import ImageSet
 from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.runs.figures import to_bytes
-from hvd_qgenx.scores import Scorer, make_extractor
+from hvd_qgenx.scores import Scorer
 from hvd_qgenx.tasks.gan.generation import draw
 from hvd_qgenx.tasks.gan.settings import GanConfig
-from hvd_qgenx.transport import Transport
-
-
-def make_scorer(
-    config: GanConfig,
-    images: ImageSet,
-    transport: Transport,
-    device: torch.device,
-    download: bool,
-    features: str | None = None,
-) -> Scorer:
-    """Returns a scorer by the configuration; ``features`` replaces the configuration's own, if given. Collective.
-
-    Raises:
-        ConfigurationError: on all ranks, if weights are missing or do not suit the images.
-    """
-    extractor = make_extractor(
-        features or config.features,
-        images,
-        transport=transport,
-        device=device,
-        data_dir=Path(config.data_dir),
-        inception_weights=Path(config.inception_weights) if config.inception_weights else None,
-        download=download,
-    )
-    return Scorer(extractor, images, transport, config.score_samples, flip=config.augmentation == "flip")
 
 
 def images_of(generator: nn.Module, latent: int, classes: int, seed: int) -> Callable[[range], Tensor]:
@@ -62,3 +35,8 @@ def score(scorer: Scorer, generators: dict[str, nn.Module], latent: int, classes
         for name, value in scorer.score(images_of(generator, latent, classes, seed)).items():
             found[f"{name}/{weights}"] = value
     return found | {f"bias/{name}": value for name, value in scorer.bias.items()}
+
+
+def sampled(config: GanConfig) -> dict[str, Any]:
+    """Returns how many images are scored, and whether the real ones are mirrored too, for ``make_scorer``."""
+    return {"samples": config.score_samples, "flip": config.augmentation == "flip"}

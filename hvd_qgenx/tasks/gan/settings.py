@@ -5,13 +5,12 @@ from typing import ClassVar, Self
 
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.scores.registry import EXTRACTORS
 from hvd_qgenx.tasks.gan.registry import LOSSES, MODELS, NORMS
-from hvd_qgenx.tasks.images import IMAGES, ImageConfig
+from hvd_qgenx.tasks.images import IMAGES, SCORES, FeatureConfig, ImageConfig
 from hvd_qgenx.training.config import COMPRESSION, MACHINE, NEUTRAL, RUN, STUDIED, TRAINING, WEIGHTS
 from hvd_qgenx.training.settings import redeclared, setting
 
-PLAYERS, SCORES = "Players", "Scores"
+PLAYERS = "Players"
 AUGMENTATIONS = ("none", "flip")
 OWN = "the optimizer's own"
 
@@ -24,7 +23,7 @@ RATES = {
 
 
 @dataclass(frozen=True)
-class GanConfig(ImageConfig):
+class GanConfig(FeatureConfig):
     """One run of ``hvd-qgenx gan``."""
 
     task: ClassVar[str] = "gan"
@@ -86,17 +85,6 @@ class GanConfig(ImageConfig):
     score_samples: int = setting(2500, "Number of images generated for a score.", SCORES, limits="(0, inf)")
     score_weights: str = setting(
         "raw,ema", f"Generator weights to score, any of {', '.join(WEIGHTS)}, like raw,ema.", SCORES, role=NEUTRAL
-    )
-    features: str = setting(
-        "auto", "Feature extractor of the scores. Only inception gives FID.", SCORES, choices=EXTRACTORS, role=NEUTRAL
-    )
-    inception_weights: str = setting(
-        "",
-        "File of Inception's weights.",
-        SCORES,
-        may_change=True,
-        per_host=True,
-        otherwise="where torch hub keeps it",
     )
     sample_every: int = setting(250, "Updates between two sample pictures.", RUN, limits="(0, inf)", may_change=True)
 

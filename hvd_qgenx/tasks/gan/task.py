@@ -20,16 +20,15 @@ from hvd_qgenx.tasks.gan.generation import draw, with_statistics
 from hvd_qgenx.tasks.gan.models import build
 from hvd_qgenx.tasks.gan.models.players import Players
 from hvd_qgenx.tasks.gan.registry import LOSSES
-from hvd_qgenx.tasks.gan.scoring import make_scorer, score
+from hvd_qgenx.tasks.gan.scoring import sampled, score
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.tasks.images import check_images, describe_images
+from hvd_qgenx.tasks.scoring import EXTRACTOR, make_scorer
 from hvd_qgenx.training.averages import Averages
 from hvd_qgenx.training.task import Task
 from hvd_qgenx.training.trainer import DATA
 from hvd_qgenx.transport import Transport
 
-EXTRACTOR = "extractor"
-"""The key of config.json for the extractor of scores, which ``features`` may leave open."""
 PICTURE = 64
 """Images in a sample picture."""
 
@@ -184,7 +183,9 @@ class GanTask(Task):
         """Makes the scorer; a resumed run keeps its extractor, whatever weights are available now."""
         if self.config.score_every:
             kept = stored.get(EXTRACTOR) if stored else None
-            self.scorer = make_scorer(self.config, self.images, self.transport, self.device, download, features=kept)
+            self.scorer = make_scorer(
+                self.config, self.images, self.transport, self.device, download, **sampled(self.config), features=kept
+            )
 
     def warm_up(self) -> None:
         if self.scorer:

@@ -43,13 +43,12 @@ class SavedModel:
         """Number of updates so far, with one half after an extrapolation."""
         return self.config.updates_after(self.state["move"])
 
-    def model(self, data: Any, weights: str) -> nn.Module:
-        """Returns the model with these weights, on the CPU.
+    def weighted(self, model: nn.Module, weights: str) -> Any:
+        """Gives a model of the run's shape these weights, or returns a copy that has this average.
 
         Raises:
             ConfigurationError: the run has not kept this average.
         """
-        model = self.task.make_model(self.config, data)
         model.load_state_dict(self.state[PLAYER])
         if weights == "raw":
             return model
@@ -79,7 +78,11 @@ def _score(saved: SavedModel, config: SingleModelConfig, transport: Transport, d
     data = task.load(config, transport, download)
     on_all_ranks(transport, "model", lambda: task.check_data(config, data, saved.state))
     device = choose_device(config.device, transport)
-    models = on_all_ranks(transport, "weights", lambda: {w: saved.model(data, w) for w in config.scored_weights})
+    models = on_all_ranks(
+        transport,
+        "weights",
+        lambda: {w: saved.weighted(task.make_model(saved.config, data), w) for w in config.scored_weights},
+    )
     scores = {w: task.score(model.to(device), config, data, device, transport) for w, model in models.items()}
     return [
         {
@@ -88,7 +91,7 @@ def _score(saved: SavedModel, config: SingleModelConfig, transport: Transport, d
             "score": name,
             "weights": weights,
             "value": scores[weights][name],
-            "bias": None,
+            "bias": task.ideal_scores(data).get(name),
         }
         for name in task.scores
         for weights in models

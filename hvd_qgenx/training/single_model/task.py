@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from hvd_qgenx.errors import TrainingError
+from hvd_qgenx.errors import DivergenceError
 from hvd_qgenx.training import step_sizes
 from hvd_qgenx.training.averages import Averages
+from hvd_qgenx.training.clipping import clip_gradients
 from hvd_qgenx.training.single_model.settings import SingleModelConfig
 from hvd_qgenx.training.single_model.tally import Tally
 from hvd_qgenx.training.task import Task
@@ -39,9 +40,11 @@ class SingleModelTask(Task):
     measures: ClassVar[tuple[str, ...]] = ("lr", "epoch")
 
     scores: ClassVar[tuple[str, ...]]
-    """Names of what ``score`` returns; the first decides which evaluation is the best."""
+    """Names of what ``score`` returns."""
+    selected_by: ClassVar[str]
+    """The score that decides which evaluation is the best."""
     higher_is_better: ClassVar[bool]
-    """Tells which of two values of the first score is the better."""
+    """Tells which of two values of it is the better."""
     defining: ClassVar[tuple[str, ...]]
     """Settings that define the model of a saved run; defaults cannot replace them."""
     kept: ClassVar[tuple[str, ...]]
@@ -86,6 +89,11 @@ class SingleModelTask(Task):
 
         The same bits on all ranks, and for any number of ranks.
         """
+
+    @classmethod
+    def ideal_scores(cls, data: Any) -> dict[str, float]:
+        """Returns the scores, by name, of a model that knows the source of the data, where they are known."""
+        return {}
 
     @classmethod
     @abstractmethod
@@ -136,7 +144,7 @@ class SingleModelTask(Task):
 
     def before_step(self, moving: Sequence[str]) -> None:
         if self.config.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+            clip_gradients(self.model.parameters(), self.config.clip_norm)
         if self.averages:
             self.averages.before_update(self.model)
 
@@ -162,7 +170,7 @@ class SingleModelTask(Task):
     def check_losses(self, losses: Mapping[str, float]) -> None:
         limit, loss = self.config.loss_limit, losses["train"]
         if math.isnan(loss) or (limit and loss > limit):
-            raise TrainingError(
+            raise DivergenceError(
                 f"training has diverged: the loss is {loss:.3g}, above --loss-limit {limit:g}; "
                 "lower --lr, or warm up with --warmup-epochs"
             )
@@ -184,7 +192,8 @@ class SingleModelTask(Task):
 
     @property
     def score_columns(self) -> tuple[str, ...]:
-        return ("epoch", *(f"{name}/{weights}" for weights in self.config.scored_weights for name in self.scores))
+        names = (f"{name}/{weights}" for weights in self.config.scored_weights for name in self.scores)
+        return ("epoch", *names, *(f"bias/{name}" for name in self.ideal_scores(self.data)))
 
     def evaluate(self, update: float) -> dict[str, float]:
         found = {"epoch": self.epoch(update)}
@@ -192,14 +201,14 @@ class SingleModelTask(Task):
             model = self.model if weights == "raw" or self.averages is None else self.averages.module(weights)
             scores = self.score(model, self.config, self.data, self.device, self.transport)
             found |= {f"{name}/{weights}": value for name, value in scores.items()}
-        first = self.first(self.scores[0])
-        self._scored = found[first]
-        if not self.best or self._better(self._scored, self.best[first]):
+        self._scored = found[self.first(self.scores[0])]
+        if not self.best or self._better(found, self.best):
             self.best = found
-        return found
+        return found | {f"bias/{name}": value for name, value in self.ideal_scores(self.data).items()}
 
-    def _better(self, score: float, other: float) -> bool:
-        return score > other if self.higher_is_better else score < other
+    def _better(self, found: Mapping[str, float], other: Mapping[str, float]) -> bool:
+        column = self.first(self.selected_by)
+        return found[column] > other[column] if self.higher_is_better else found[column] < other[column]
 
     def first(self, name: str) -> str:
         """Returns the column of a score for the first of ``score_weights``."""

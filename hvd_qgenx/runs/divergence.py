@@ -1,0 +1,34 @@
+"""The record that a run leaves when its training diverges."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from hvd_qgenx.runs.folder import RunFolder, write_json
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The end of a run whose training has diverged."""
+
+    update: int
+    """The last update that was finished."""
+    sentence: str
+    """The error that ended the run."""
+
+    def __str__(self) -> str:
+        return f"diverged after update {self.update:,}"
+
+    def write(self, folder: RunFolder, writer: str) -> None:
+        """Writes the record atomically, also when several processes do so at once, each as another writer."""
+        own = folder.path / f"{folder.divergence.stem}-{writer}.json"
+        write_json(own, asdict(self))
+        own.replace(folder.divergence)
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> "Divergence | None":
+        """Returns the record of a run; None if it has not diverged, or the record cannot be read."""
+        try:
+            found = json.loads(folder.divergence.read_text())
+            return cls(int(found["update"]), str(found["sentence"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None

@@ -1,0 +1,1 @@
+"""Language models: recurrent networks and Transformers on words and characters."""
