@@ -21,7 +21,8 @@ from hvd_qgenx.cli import main
 from hvd_qgenx.data import InMemory, sets
 from hvd_qgenx.runs import checkpoint
 from hvd_qgenx.scores import Scorer
-from hvd_qgenx.tasks.gan import scoring, task
+from hvd_qgenx.tasks import scoring
+from hvd_qgenx.tasks.gan import task
 from hvd_qgenx.tasks.gan.losses import PHASES
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.training import launch, presets
