@@ -15,6 +15,8 @@ from hvd_qgenx.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hvd_qgenx.report import Comparison, Row
+    from hvd_qgenx.report.published import Published
+    from hvd_qgenx.report.replication import Replication
 
 
 @click.command("report")
@@ -24,14 +26,23 @@ if TYPE_CHECKING:
 )
 @click.option("--title", default="hvd-qgenx", show_default=True, help="Title of the page.")
 @click.option("--score", help="The score to show first, like fid.  [default: the first there is]")
+@click.option(
+    "--published",
+    type=click.Path(path_type=Path),
+    metavar="SWEEP",
+    help="A sweep's file, whose [published] values are laid beside the results of its modes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON, and nothing else, on standard output.")
-def report_command(paths: Sequence[Path], out: Path | None, title: str, score: str | None, as_json: bool) -> None:
+def report_command(
+    paths: Sequence[Path], out: Path | None, title: str, score: str | None, published: Path | None, as_json: bool
+) -> None:
     """Compare runs on one page: scores against updates, seconds and MB, and where time goes.
 
     \b
     Examples:
       hvd-qgenx report runs/none-0 runs/none-1 runs/uq4-0 runs/uq4-1
       hvd-qgenx report runs/sweep --out page --score fid
+      hvd-qgenx report runs/choco-table1 --published jobs/sweeps/choco-table1.toml
 
     RUN is a run's folder, or a folder that holds such, however deep. Runs that differ in nothing but the
     seed are one group; --compressor none is what ratios are taken to. Runs that are hard to compare are
@@ -39,21 +50,36 @@ def report_command(paths: Sequence[Path], out: Path | None, title: str, score: s
     pictures, and the pictures as PNG.
     """
     from hvd_qgenx.report import compare, find, page, rows, text
+    from hvd_qgenx.report.replication import replicate
 
     with exit_codes():
         require_alone()
         records = find(paths)
+        replication = replicate(_published(published), records) if published else None
         comparison = compare(records, score)
         folder = _folder(out, [record.path for record in records])
-        written = page.write(comparison, folder, title)
+        written = page.write(comparison, folder, title, replication)
     found = rows(comparison)
     if as_json:
-        click.echo(json.dumps(_as_dict(comparison, found, written), indent=2))
+        click.echo(json.dumps(_as_dict(comparison, found, written, replication), indent=2))
         return
     click.echo(text.terminal(text.main(comparison, found)), nl=False)
+    if replication:
+        click.echo(f"\n{replication.published.title}\n{text.terminal(text.replication(replication))}", nl=False)
+        click.echo(replication.conclusion)
     for warning in _warnings(comparison):
         click.echo(f"Warning: {warning}", err=True)
     click.echo(f"page and pictures in {folder}: {written}")
+
+
+def _published(path: Path) -> Published:
+    """Reads the published values in a sweep's file."""
+    from hvd_qgenx.sweep import Sweep, read
+
+    sweep = read(path)
+    if not isinstance(sweep, Sweep) or sweep.published is None:
+        raise ConfigurationError(f"{path} has no table [published]")
+    return sweep.published
 
 
 def _folder(out: Path | None, runs: Sequence[Path]) -> Path:
@@ -67,12 +93,15 @@ def _folder(out: Path | None, runs: Sequence[Path]) -> Path:
     return folder
 
 
-def _as_dict(comparison: Comparison, found: Sequence[Row], written: Path) -> dict[str, Any]:
+def _as_dict(
+    comparison: Comparison, found: Sequence[Row], written: Path, replication: Replication | None
+) -> dict[str, Any]:
     return {
         "page": str(written),
         "score": comparison.score,
         "groups": [row.as_dict() for row in found],
         "warnings": _warnings(comparison),
+        **({"published": replication.as_dict()} if replication else {}),
     }
 
 

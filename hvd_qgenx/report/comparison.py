@@ -81,8 +81,10 @@ class Comparison:
     def _unfinished(self) -> Iterator[str]:
         for group in self.groups:
             for record in group.records:
-                if not record.finished:
-                    fate = ", and means leave it out" if record in group.left_out else ""
+                fate = ", and means leave it out" if record in group.left_out else ""
+                if record.divergence:
+                    yield f"{record.path} {record.divergence}{fate}: {record.divergence.sentence}."
+                elif not record.finished:
                     yield (
                         f"{record.path} has no summary.json: it was interrupted or is still running. Its last "
                         f"update is {record.updates}{fate}."

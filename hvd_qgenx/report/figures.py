@@ -60,7 +60,7 @@ _AS_WRITTEN = matplotlib.rc_context({"text.parse_math": False})
 def draw_scores(comparison: Comparison, path: Path) -> None:
     """Writes a PNG: the first score against updates or epochs, seconds and MB, as far as known; a row for every place.
 
-    Lines are means over the seeds of finished runs, bands show their range; interrupted runs are dotted.
+    Lines are means over the seeds of finished runs, bands show their range; interrupted and diverged runs are dotted.
     """
     column = str(comparison.score)
     places = comparison.places
@@ -195,7 +195,7 @@ def _draw_curve(panel: Axes, mode: Mode, curve: Curve | None, against: str, bare
 def _draw_interrupted(panel: Axes, group: Group, record: Recorded, column: str, against: str) -> None:
     own = curve([record.scores], column)
     if own is not None:
-        label = f"{group.name}, interrupted"
+        label = f"{group.name}, {'diverged' if record.divergence else 'interrupted'}"
         panel.plot(getattr(own, against), own.mean, ":", color=group.mode.color, linewidth=1.0, label=label)
 
 

@@ -53,12 +53,17 @@ class Group:
 
     @property
     def counted(self) -> list[Recorded]:
-        """The finished runs, used for means and bands; all runs if none is finished."""
-        return [record for record in self.records if record.finished] or self.records
+        """The finished runs, used for means and bands; if none is, those that have not diverged, or all."""
+        finished = [record for record in self.records if record.finished]
+        return finished or [record for record in self.records if not record.divergence] or self.records
+
+    @property
+    def diverged(self) -> list[Recorded]:
+        return [record for record in self.records if record.divergence]
 
     @property
     def left_out(self) -> list[Recorded]:
-        """Interrupted runs, if others of the group are finished."""
+        """Interrupted and diverged runs, if others of the group are finished."""
         return [record for record in self.records if record not in self.counted]
 
     @property

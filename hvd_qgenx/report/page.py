@@ -5,12 +5,14 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hvd_qgenx.report import figures, settings, text
 from hvd_qgenx.report.comparison import Comparison, higher_is_better
 from hvd_qgenx.report.recorded import Recorded
+from hvd_qgenx.report.replication import Replication
 from hvd_qgenx.report.results import rows
 from hvd_qgenx.runs.folder import write_atomically
 
@@ -26,12 +28,32 @@ class Picture:
     source: str
 
 
-def write(comparison: Comparison, out: Path, title: str) -> Path:
+def write(comparison: Comparison, out: Path, title: str, replication: Replication | None = None) -> Path:
     """Writes ``index.html`` and the pictures beside it into ``out``, which exists; returns the page.
 
     The page refers to nothing outside itself and needs no script.
     """
     found = rows(comparison)
+    html = render(
+        TEMPLATE,
+        title=title,
+        comparison=comparison,
+        better="higher" if comparison.score and higher_is_better(comparison.score) else "lower",
+        tables=[table for table in (text.main(comparison, found), text.more(comparison, found)) if table],
+        scores=text.scores(comparison, found) if len(comparison.columns) > 1 else [],
+        replication=replication,
+        replicated=text.replication(replication) if replication else [],
+        colors={mode.name: mode.color for mode in comparison.modes},
+        pictures=_pictures(comparison, out),
+        samples=_samples(comparison, out),
+        settings=settings.lines([[record.config for record in mode.records] for mode in comparison.modes]),
+        command=lambda record: shlex.join(map(str, record.config.get("command") or ())),
+    )
+    return save(html, out)
+
+
+def render(template: str, **values: Any) -> str:
+    """Fills in a template of this folder."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -39,18 +61,11 @@ def write(comparison: Comparison, out: Path, title: str) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = templates.get_template(TEMPLATE).render(
-        title=title,
-        comparison=comparison,
-        better="higher" if comparison.score and higher_is_better(comparison.score) else "lower",
-        tables=[table for table in (text.main(comparison, found), text.more(comparison, found)) if table],
-        scores=text.scores(comparison, found) if len(comparison.columns) > 1 else [],
-        colors={mode.name: mode.color for mode in comparison.modes},
-        pictures=_pictures(comparison, out),
-        samples=_samples(comparison, out),
-        settings=settings.lines([[record.config for record in mode.records] for mode in comparison.modes]),
-        command=lambda record: shlex.join(map(str, record.config.get("command") or ())),
-    )
+    return templates.get_template(template).render(**values)
+
+
+def save(html: str, out: Path) -> Path:
+    """Writes ``index.html`` into ``out``, which exists; returns it."""
     page = out / "index.html"
     write_atomically(page, lambda file: file.write(html.encode()))
     return page
@@ -62,7 +77,7 @@ def _pictures(comparison: Comparison, out: Path) -> list[Picture]:
 
     def add(title: str, caption: str, name: str, draw: Callable[[Comparison, Path], None]) -> None:
         draw(comparison, out / name)
-        drawn.append(Picture(title, caption, _data_uri(out / name)))
+        drawn.append(Picture(title, caption, data_uri(out / name)))
 
     if comparison.score:
         add(
@@ -101,7 +116,7 @@ def _samples(comparison: Comparison, out: Path) -> list[Picture]:
         update = max(common or run.samples)
         chosen.append((name, f"seed {run.seed}, update {update:,}", run.samples[update]))
     figures.draw_samples([(f"{name}\n{where}", path) for name, where, path in chosen], out / "samples.png")
-    return [Picture(name, where, _data_uri(path)) for name, where, path in chosen]
+    return [Picture(name, where, data_uri(path)) for name, where, path in chosen]
 
 
 def _seed(comparison: Comparison) -> str | None:
@@ -116,5 +131,6 @@ def _with_samples(records: list[Recorded], seed: str | None) -> Recorded | None:
     return min(own, key=lambda record: (str(record.seed) != seed, not record.finished), default=None)
 
 
-def _data_uri(path: Path) -> str:
+def data_uri(path: Path) -> str:
+    """Returns a PNG as the source of an image in a page."""
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

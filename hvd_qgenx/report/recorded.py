@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.runs import RunFolder
+from hvd_qgenx.runs import Divergence, RunFolder
 
 Array = NDArray[np.float64]
 
@@ -72,13 +72,14 @@ class Recorded:
     metrics: Table
     scores: Table
     summary: dict[str, Any] | None
-    """None: the run was interrupted, or is still running."""
+    """None: the run was interrupted, has diverged, or is still running."""
     samples: dict[int, Path]
     """Sample pictures by update."""
+    divergence: Divergence | None = None
 
     @property
     def finished(self) -> bool:
-        return self.summary is not None
+        return self.summary is not None and self.divergence is None
 
     @property
     def seed(self) -> Any:
@@ -152,6 +153,7 @@ def _read(path: Path) -> Recorded:
         scores if len(scores) else _evaluated(folder.evaluation, metrics),
         _summary(folder.summary),
         {int(picture.stem): picture for picture in pictures if picture.stem.isdecimal()},
+        Divergence.read(folder),
     )
 
 

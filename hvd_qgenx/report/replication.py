@@ -70,7 +70,9 @@ class Replication:
         agree, close, against = (
             [pair for pair in pairs if pair.measured == kind] for kind in ("agrees", "within spread", "disagrees")
         )
-        text = f"Of {len(pairs)} pairs of modes that the published values tell apart, {len(agree)} are in the same order"
+        text = (
+            f"Of {len(pairs)} pairs of modes that the published values tell apart, {len(agree)} are in the same order"
+        )
         text += f", {len(close)} differ by no more than the spread of seeds" if close else ""
         if not against:
             return f"{text}, and none is in the opposite one."

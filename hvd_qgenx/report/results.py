@@ -32,9 +32,11 @@ class Row:
     seeds: list[Any]
     unfinished: list[Any]
     """Seeds of interrupted runs."""
+    diverged: dict[str, int]
+    """The last update of every run that diverged, by seed."""
     updates: int
     final: Spread | None
-    """The last score of each run."""
+    """The last score of each run; None if all have diverged."""
     best: float | None
     """The best score of any run at any update."""
     finals: dict[str, Spread]
@@ -68,17 +70,18 @@ def rows(comparison: Comparison) -> list[Row]:
 def _row(comparison: Comparison, group: Group) -> Row:
     baseline = comparison.baseline(group.place)
     score = comparison.score
-    own, other = (each.score(score) if each and score else None for each in (group, baseline))
+    own, other = (_score(each, score) for each in (group, baseline))
     reached, to_itself = _reached(own, other, score), _reached(other, other, score)
     return Row(
         group=group.name,
         place=group.place,
         seeds=_seeds(group.records),
-        unfinished=_seeds([record for record in group.records if not record.finished]),
+        unfinished=_seeds([record for record in group.records if not (record.finished or record.divergence)]),
+        diverged={str(record.seed): record.divergence.update for record in group.records if record.divergence},
         updates=max(record.updates for record in group.records),
         final=Spread.of(own.values[:, -1]) if own else None,
         best=_best(own.values, score) if own and score else None,
-        finals=_finals(comparison.columns, group.score),
+        finals=_finals(comparison.columns, lambda column: _score(group, column)),
         megabytes_per_update=group.per_update(TRAFFIC),
         fewer_bytes=_ratio(baseline, group, TRAFFIC),
         seconds_per_update=group.per_update(TIME),
@@ -90,6 +93,13 @@ def _row(comparison: Comparison, group: Group) -> Row:
         losses=_finals(comparison.losses, group.metric),
         replicas_agree=replicas_agree(group.mode),
     )
+
+
+def _score(group: Group | None, column: str | None) -> Curve | None:
+    """Returns the curve of a score; None if there is none, or all runs of the group have diverged."""
+    if group is None or column is None or len(group.diverged) == len(group.records):
+        return None
+    return group.score(column)
 
 
 def _seeds(records: Sequence[Recorded]) -> list[Any]:

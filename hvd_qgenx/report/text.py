@@ -2,13 +2,15 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from hvd_qgenx.report.comparison import Comparison
 from hvd_qgenx.report.curves import Spread
+from hvd_qgenx.report.published import DIVERGES, Value
+from hvd_qgenx.report.replication import Line, Replication
 from hvd_qgenx.report.results import Row
 from hvd_qgenx.report.settings import NOTHING
 
@@ -33,12 +35,17 @@ def spread(value: Spread | None) -> str:
     return f"{value.mean:,.{decimals}f} ± {value.deviation:,.{decimals}f}"
 
 
+def diverged(updates: Collection[int]) -> str:
+    """Says after which updates runs diverged, like ``diverged after update 12``."""
+    return f"diverged after update {' and '.join(f'{update:,}' for update in sorted(updates))}"
+
+
 def main(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
     """Returns the main table."""
     table = [
         {
             **_who(row),
-            str(comparison.score): spread(row.final),
+            comparison.score or "score": _final(row),
             "MB/update": spread(row.megabytes_per_update),
             "fewer bytes": _times(row.fewer_bytes),
             "s/update": spread(row.seconds_per_update),
@@ -72,6 +79,22 @@ def scores(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
     return [{**_who(row), **{name: spread(row.finals.get(name)) for name in comparison.columns}} for row in rows]
 
 
+def replication(found: Replication) -> list[Cells]:
+    """Returns the table of measured and published values."""
+    table = [
+        {
+            "mode": line.mode,
+            "runs": str(line.runs),
+            f"{found.published.scores[0]} here": _measured(line),
+            "published": _published(line.published),
+            "MB/update here": spread(line.megabytes),
+            "MB/update published": number(line.published.megabytes),
+        }
+        for line in found.lines
+    ]
+    return _without_empty(table)
+
+
 def terminal(table: Sequence[Cells], width: int = 160) -> str:
     """Draws a table for a terminal, one line for every group."""
     drawn = RichTable(box=None, pad_edge=False)
@@ -84,10 +107,29 @@ def terminal(table: Sequence[Cells], width: int = 160) -> str:
     return text.getvalue()
 
 
+def _final(row: Row) -> str:
+    return diverged(row.diverged.values()) if row.diverged and row.final is None else spread(row.final)
+
+
+def _measured(line: Line) -> str:
+    if line.measured is None and line.diverged:
+        return diverged(line.diverged)
+    if line.measured is None:
+        return "unfinished" if line.runs else "not run"
+    rest = f", {len(line.diverged)} of {line.runs} diverged" if line.diverged else ""
+    return spread(line.measured) + rest
+
+
+def _published(value: Value) -> str:
+    if value.score is None:
+        return DIVERGES
+    return f"{value.score:g}" + (f" ± {value.spread:g}" if value.spread else "")
+
+
 def _who(row: Row) -> Cells:
     place = {"at": row.place} if row.place else {}
-    seeds = (f"{seed} unfinished" if seed in row.unfinished else str(seed) for seed in row.seeds)
-    return {"group": row.group, **place, "seeds": ", ".join(seeds)}
+    ends = {**dict.fromkeys(map(str, row.unfinished), " unfinished"), **dict.fromkeys(row.diverged, " diverged")}
+    return {"group": row.group, **place, "seeds": ", ".join(f"{seed}{ends.get(str(seed), '')}" for seed in row.seeds)}
 
 
 def _to(comparison: Comparison, row: Row, what: str, unit: str, less: float | None) -> str:

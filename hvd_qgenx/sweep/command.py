@@ -34,9 +34,14 @@ class Command(Entry):
         return [*self.arguments, "--out", str(self.folder.path)]
 
     def prepare(self) -> None:
-        """Writes the words into the folder."""
+        """Makes the folder, and writes the words into it."""
         self.folder.path.mkdir(parents=True)
         write_json(self.record, self.arguments)
+
+    def printed(self) -> str:
+        """Returns what the command printed when it ran last, as its log has it."""
+        text = f"\n{self.log.read_text(errors='replace')}"
+        return text.rpartition("\n$ ")[2].partition("\n")[2]
 
     def check(self) -> None:
         """Checks that finished results are those of these words.

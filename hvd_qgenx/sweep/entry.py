@@ -68,7 +68,8 @@ class Entry(ABC):
         """Raises ConfigurationError if the folder holds something else."""
 
     def prepare(self) -> None:
-        """Is called before the command starts."""
+        """Makes the folder that holds the entry's, before the command starts."""
+        self.folder.path.parent.mkdir(parents=True, exist_ok=True)
 
     def set_aside(self) -> Path:
         """Renames the folder, so that the command can start again; returns its new path."""

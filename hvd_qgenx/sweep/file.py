@@ -10,10 +10,14 @@ from typing import Any
 
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.report import published
+from hvd_qgenx.report.published import Published
 from hvd_qgenx.tasks.registry import TASKS
 from hvd_qgenx.training.config import Config
 
-KEYS = ("task", "out", "launch", "presets", "seeds", "options", "modes")
+OF_RUNS = ("task", "presets", "seeds", "diverging", "options", "modes", "published")
+KEYS = ("out", "launch", "commands", *OF_RUNS)
+FAILS, ALLOWED = DIVERGING = ("fails", "allowed")
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,24 @@ class Sweep:
     modes: Mapping[str, Mapping[str, Any]]
     """Options of the task's command by the name of the mode."""
     seeds: tuple[int, ...]
+    may_diverge: bool = False
+    """Tells whether a run that diverges is a result rather than a failure."""
+    published: Published | None = None
+    """Values to compare the results with."""
 
 
-def read(path: Path) -> Sweep:
+@dataclass(frozen=True)
+class Commands:
+    """The commands that a file describes, which train no task."""
+
+    out: Path
+    launch: tuple[str, ...]
+    """Words before ``hvd-qgenx``; empty: no launcher."""
+    words: Mapping[str, tuple[str, ...]]
+    """Words after ``hvd-qgenx``, by name."""
+
+
+def read(path: Path) -> Sweep | Commands:
     """Reads a TOML file with the keys ``KEYS``.
 
     Raises:
@@ -46,10 +65,32 @@ def read(path: Path) -> Sweep:
         raise ConfigurationError(f"{path}: {error}") from error
 
 
-def _sweep(found: dict[str, Any], name: str) -> Sweep:
+def _sweep(found: dict[str, Any], name: str) -> Sweep | Commands:
     for key in found:
         if key not in KEYS:
             raise ConfigurationError(unknown("key", key, KEYS))
+    out, launch = Path(_text(found, "out", f"runs/{name}")), _words(_text(found, "launch", ""), "launch")
+    if "commands" in found:
+        return Commands(out, launch, _commands(found))
+    modes = _modes(found)
+    seeds = _list(found.get("seeds", [0]), int, "seeds", "whole numbers")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigurationError(f"seeds must be one or more different numbers, not {seeds}")
+    diverging = _text(found, "diverging", FAILS)
+    if diverging not in DIVERGING:
+        raise ConfigurationError(unknown("value of diverging", diverging, DIVERGING))
+    return Sweep(
+        TASKS[_text(found, "task", "gan")],
+        out,
+        launch,
+        modes,
+        tuple(seeds),
+        diverging == ALLOWED,
+        published.parse(found["published"], modes) if "published" in found else None,
+    )
+
+
+def _modes(found: dict[str, Any]) -> dict[str, Mapping[str, Any]]:
     options = _table(found.get("options", {}), "options")
     presets = _list(found.get("presets", []), str, "presets", "names or paths of presets")
     own = {mode: _table(table, f"modes.{mode}") for mode, table in _table(found.get("modes", {}), "modes").items()}
@@ -57,40 +98,45 @@ def _sweep(found: dict[str, Any], name: str) -> Sweep:
     modes += [(mode, {**options, **table}) for mode, table in own.items()]
     if not modes:
         raise ConfigurationError("there is nothing to run; list presets, or add tables [modes.NAME]")
-    _check_names([mode for mode, _ in modes])
-    seeds = _list(found.get("seeds", [0]), int, "seeds", "whole numbers")
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ConfigurationError(f"seeds must be one or more different numbers, not {seeds}")
-    return Sweep(
-        TASKS[_text(found, "task", "gan")],
-        Path(_text(found, "out", f"runs/{name}")),
-        _words(_text(found, "launch", "")),
-        dict(modes),
-        tuple(seeds),
-    )
+    _check_names([mode for mode, _ in modes], "mode")
+    return dict(modes)
 
 
-def _check_names(modes: list[str]) -> None:
-    for mode in modes:
-        if not re.fullmatch(r"\w[\w.+-]*", mode):
+def _commands(found: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    for key in OF_RUNS:
+        if key in found:
+            raise ConfigurationError(f"{key} is for training runs; [commands] goes with out and launch alone")
+    commands = _table(found["commands"], "commands")
+    _check_names(list(commands), "command")
+    if "report" in commands:
+        raise ConfigurationError("a command cannot be called 'report', as the folder of the page is; rename it")
+    words = {name: _words(_text(commands, name, "", "commands."), f"commands.{name}") for name in commands}
+    if not words or not all(words.values()):
+        raise ConfigurationError("[commands] needs words after hvd-qgenx for each name, like 'logistic --data a5a'")
+    return words
+
+
+def _check_names(names: list[str], what: str) -> None:
+    for name in names:
+        if not re.fullmatch(r"\w[\w.+-]*", name):
             raise ConfigurationError(
-                f"the mode {mode!r} cannot be the name of a folder; use letters, digits and . _ + -"
+                f"the {what} {name!r} cannot be the name of a folder; use letters, digits and . _ + -"
             )
-        if modes.count(mode) > 1:
-            raise ConfigurationError(f"there are {modes.count(mode)} modes called {mode!r}; rename one")
+        if names.count(name) > 1:
+            raise ConfigurationError(f"there are {names.count(name)} {what}s called {name!r}; rename one")
 
 
-def _words(launch: str) -> tuple[str, ...]:
+def _words(text: str, key: str) -> tuple[str, ...]:
     try:
-        return tuple(shlex.split(launch))
+        return tuple(shlex.split(text))
     except ValueError as error:
-        raise ConfigurationError(f"launch cannot be split into words: {error}; check its quotes") from error
+        raise ConfigurationError(f"{key} cannot be split into words: {error}; check its quotes") from error
 
 
-def _text(found: dict[str, Any], key: str, default: str) -> str:
+def _text(found: Mapping[str, Any], key: str, default: str, prefix: str = "") -> str:
     value = found.get(key, default)
     if not isinstance(value, str):
-        raise ConfigurationError(f"{key} must be a string, not {value!r}")
+        raise ConfigurationError(f"{prefix}{key} must be a string, not {value!r}")
     return value
 
 

@@ -1,11 +1,12 @@
-"""Plans the runs of a sweep."""
+"""Plans the entries of a sweep."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import RunFolder
-from hvd_qgenx.sweep.file import Sweep
+from hvd_qgenx.sweep.command import Command
+from hvd_qgenx.sweep.file import Commands, Sweep
 from hvd_qgenx.sweep.job import Job
 from hvd_qgenx.training import presets
 from hvd_qgenx.training.asked import configure, merge, read
@@ -23,6 +24,21 @@ def plan(sweep: Sweep) -> list[Job]:
         ConfigurationError: a run cannot be trained, or contradicts the one in its folder; names the mode.
     """
     return [_job(sweep, mode, seed) for seed in sweep.seeds for mode in sweep.modes]
+
+
+def plan_commands(sweep: Commands) -> list[Command]:
+    """Returns the commands of a sweep.
+
+    Raises:
+        ConfigurationError: one contradicts the results in its folder; names it.
+    """
+    commands = [Command(RunFolder(sweep.out / name), words) for name, words in sweep.words.items()]
+    for command in commands:
+        try:
+            command.check()
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{command.name}: {error}") from error
+    return commands
 
 
 def _job(sweep: Sweep, mode: str, seed: int) -> Job:
