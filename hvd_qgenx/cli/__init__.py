@@ -9,6 +9,7 @@ COMMANDS = {
     "gan": Entry("hvd_qgenx.cli.gan:gan", "Train a GAN on any number of ranks."),
     "classify": Entry("hvd_qgenx.cli.classify:classify", "Train an image classifier on any number of ranks."),
     "language": Entry("hvd_qgenx.cli.language:language", "Train a language model on any number of ranks."),
+    "vae": Entry("hvd_qgenx.cli.vae:vae", "Train a variational autoencoder on any number of ranks."),
     "logistic": Entry("hvd_qgenx.cli.logistic:logistic", "Compare methods on logistic regression."),
     "sweep": Entry("hvd_qgenx.cli.sweep:sweep", "Train with every preset and seed of a file, then report."),
     "report": Entry("hvd_qgenx.cli.report:report_command", "Compare runs on one page."),

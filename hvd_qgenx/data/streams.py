@@ -57,7 +57,7 @@ class RandomStream(IntEnum):
     AUTOENCODER = 22
     """Initial weights of an autoencoder."""
     POSTERIOR = 23
-    """Noise of the codes that an autoencoder is trained on; rank, move."""
+    """Noise of the codes that an autoencoder is trained on; move."""
     CODES = 24
     """Noise of the codes that an autoencoder is scored on; block."""
     DECODED = 25

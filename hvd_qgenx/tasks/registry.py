@@ -9,6 +9,7 @@ TASKS: Registry[type[Config]] = Registry(
         "gan": "hvd_qgenx.tasks.gan.settings:GanConfig",
         "classify": "hvd_qgenx.tasks.classify.settings:ClassifyConfig",
         "language": "hvd_qgenx.tasks.language.settings:LanguageConfig",
+        "vae": "hvd_qgenx.tasks.vae.settings:VaeConfig",
     },
 )
 Config.tasks = TASKS

@@ -37,8 +37,6 @@ class Task(ABC):
     """Phases of computing gradients."""
     loss_names: ClassVar[tuple[str, ...]]
     """Names of the values of ``mean_losses``, which metrics.csv has as ``loss/NAME``."""
-    measures: ClassVar[tuple[str, ...]] = ()
-    """Columns of metrics.csv beside the losses."""
 
     players: dict[str, nn.Module]
     updates: int
@@ -106,6 +104,11 @@ class Task(ABC):
     @abstractmethod
     def mean_losses(self) -> dict[str, float]:
         """Returns the losses by name, averaged over all ranks. Collective."""
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Columns of metrics.csv beside the losses."""
+        return ()
 
     def measure(self, update: int) -> dict[str, float]:
         """Returns the values of ``measures`` after an update."""

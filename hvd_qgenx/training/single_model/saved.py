@@ -26,7 +26,7 @@ class SavedModel:
     """A run's folder: its configuration and its last checkpoint."""
 
     task: type[SingleModelTask]
-    config: SingleModelConfig
+    config: Any
     state: dict[str, Any]
 
     @classmethod
@@ -41,7 +41,8 @@ class SavedModel:
     @property
     def updates(self) -> float:
         """Number of updates so far, with one half after an extrapolation."""
-        return self.config.updates_after(self.state["move"])
+        updates: float = self.config.updates_after(self.state["move"])
+        return updates
 
     def weighted(self, model: nn.Module, weights: str) -> Any:
         """Gives a model of the run's shape these weights, or returns a copy that has this average.
@@ -83,7 +84,8 @@ def _score(saved: SavedModel, config: SingleModelConfig, transport: Transport, d
         "weights",
         lambda: {w: saved.weighted(task.make_model(saved.config, data), w) for w in config.scored_weights},
     )
-    scores = {w: task.score(model.to(device), config, data, device, transport) for w, model in models.items()}
+    score = task.scorer(config, data, device, transport, download)
+    scores = {w: score(model.to(device)) for w, model in models.items()}
     return [
         {
             "update": saved.updates,
@@ -93,6 +95,6 @@ def _score(saved: SavedModel, config: SingleModelConfig, transport: Transport, d
             "value": scores[weights][name],
             "bias": task.ideal_scores(data).get(name),
         }
-        for name in task.scores
+        for name in scores[config.scored_weights[0]]
         for weights in models
     ]

@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -37,7 +37,6 @@ class SingleModelTask(Task):
 
     phases = PHASES
     loss_names = ("train",)
-    measures: ClassVar[tuple[str, ...]] = ("lr", "epoch")
 
     scores: ClassVar[tuple[str, ...]]
     """Names of what ``score`` returns."""
@@ -89,6 +88,20 @@ class SingleModelTask(Task):
 
         The same bits on all ranks, and for any number of ranks.
         """
+
+    @classmethod
+    def scorer(
+        cls, config: Any, data: Any, device: torch.device, transport: Transport, download: bool
+    ) -> Callable[[nn.Module], dict[str, float]]:
+        """Returns a function that scores saved models, with all that it needs beside the data. Both are collective.
+
+        Its scores are those of ``score``, and others where the configuration asks for them.
+        """
+
+        def score(model: nn.Module) -> dict[str, float]:
+            return cls.score(model, config, data, device, transport)
+
+        return score
 
     @classmethod
     def ideal_scores(cls, data: Any) -> dict[str, float]:
@@ -157,6 +170,10 @@ class SingleModelTask(Task):
         self.tally.gather(self.transport)
         return {"train": self.tally.mean("loss")}
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return ("lr", "epoch")
+
     def measure(self, update: int) -> dict[str, float]:
         return {"lr": self._optimizers[0].param_groups[0]["lr"], "epoch": self.epoch(update)}
 
@@ -198,13 +215,16 @@ class SingleModelTask(Task):
     def evaluate(self, update: float) -> dict[str, float]:
         found = {"epoch": self.epoch(update)}
         for weights in self.config.scored_weights:
-            model = self.model if weights == "raw" or self.averages is None else self.averages.module(weights)
-            scores = self.score(model, self.config, self.data, self.device, self.transport)
+            scores = self.score(self.weighted(weights), self.config, self.data, self.device, self.transport)
             found |= {f"{name}/{weights}": value for name, value in scores.items()}
         self._scored = found[self.first(self.scores[0])]
         if not self.best or self._better(found, self.best):
             self.best = found
         return found | {f"bias/{name}": value for name, value in self.ideal_scores(self.data).items()}
+
+    def weighted(self, weights: str) -> nn.Module:
+        """Returns the model with these weights, one of ``score_weights``."""
+        return self.model if weights == "raw" or self.averages is None else self.averages.module(weights)
 
     def _better(self, found: Mapping[str, float], other: Mapping[str, float]) -> bool:
         column = self.first(self.selected_by)

@@ -1,0 +1,1 @@
+"""A task that trains a variational autoencoder."""
