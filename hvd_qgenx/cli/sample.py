@@ -1,6 +1,5 @@
 """hvd-qgenx sample"""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,9 @@ class Classes(click.ParamType):  # type: ignore[type-arg]
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--weights", help=f"One of {', '.join(WEIGHTS)}: the last, or an average.  [default: ema of a GAN, or raw]")
+@click.option(
+    "--weights", help=f"One of {', '.join(WEIGHTS)}: the last, or an average.  [default: ema of a GAN, or raw]"
+)
 @click.option("--seed", type=int, help="Of the random numbers.  [default: the run's own]")
 @click.option("--count", type=click.IntRange(1), help="Images.  [default: 64]")
 @click.option("--columns", type=click.IntRange(1), help="Images in a row of the picture.  [default: 8]")

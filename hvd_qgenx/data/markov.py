@@ -39,7 +39,8 @@ class MarkovChain:
         equations = torch.cat([self.transitions.T - torch.eye(STATES, dtype=torch.float64), torch.ones(1, STATES)])
         right = torch.zeros(STATES + 1, 1, dtype=torch.float64)
         right[-1] = 1
-        return torch.linalg.lstsq(equations, right).solution.squeeze(1)
+        solution: Tensor = torch.linalg.lstsq(equations, right).solution
+        return solution.squeeze(1)
 
     @property
     def entropy(self) -> float:

@@ -1,4 +1,4 @@
-"""Names of data sets, sets of samples, texts, splits over ranks and augmentations; listing them imports nothing further."""
+"""Names of data sets, samples, texts, splits over ranks and augmentations; listing them imports nothing further."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
 """Readers of the texts in ``registry.TEXTS``."""
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path

@@ -16,9 +16,7 @@ PADDING = -100
 """Target of places beyond the end of the text, which cross-entropy leaves out."""
 
 
-def evaluate(
-    model: LanguageModel, tokens: Tensor, length: int, device: torch.device, transport: Transport
-) -> float:
+def evaluate(model: LanguageModel, tokens: Tensor, length: int, device: torch.device, transport: Transport) -> float:
     """Returns exp of the mean cross-entropy, in nats, of every token but the first. Collective.
 
     The same bits for any number of ranks. ``inf`` stands for what is beyond any float.
@@ -60,5 +58,7 @@ def _loss(model: LanguageModel, inputs: Tensor, targets: Tensor, length: int) ->
     for start in range(0, inputs.shape[1], length):
         stretch = slice(start, start + length)
         logits, state = model(inputs[:, stretch], state)
-        losses.append(float(F.cross_entropy(logits.double().flatten(0, 1), targets[:, stretch].flatten(), reduction="sum")))
+        losses.append(
+            float(F.cross_entropy(logits.double().flatten(0, 1), targets[:, stretch].flatten(), reduction="sum"))
+        )
     return math.fsum(losses)

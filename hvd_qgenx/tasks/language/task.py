@@ -135,7 +135,7 @@ class LanguageTask(SingleModelTask):
 
     def evaluate_alone(self) -> dict[str, float]:
         tokens = self.corpus.parts["test"][: self.config.local_tokens + 1 if self.config.local_tokens else None]
-        scored = copy.deepcopy(self.model).eval()
+        scored = copy.deepcopy(cast("LanguageModel", self.model)).eval()
         return {TEST: perplexity.evaluate(scored, tokens, self.config.bptt, self.device, InProcess())}
 
     def announce(self) -> str:

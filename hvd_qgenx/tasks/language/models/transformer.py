@@ -53,12 +53,15 @@ class Layer(nn.Module):
         self.dropout = Dropout(share, masks)
 
     def forward(self, features: Tensor) -> Tensor:
-        features = features + self.dropout(self.attention_out(self._attend(self.attention_norm(features))))
+        attended: Tensor = self.dropout(self.attention_out(self._attend(self.attention_norm(features))))
+        features = features + attended
         hidden = F.gelu(self.perceptron_in(self.perceptron_norm(features)))
-        return features + self.dropout(self.perceptron_out(hidden))
+        perceived: Tensor = self.dropout(self.perceptron_out(hidden))
+        return features + perceived
 
     def _attend(self, features: Tensor) -> Tensor:
         n, t, units = features.shape
         heads = self.queries_keys_values(features).view(n, t, 3, self.heads, units // self.heads)
-        attended = F.scaled_dot_product_attention(*heads.permute(2, 0, 3, 1, 4).unbind(0), is_causal=True)
+        queries, keys, values = heads.permute(2, 0, 3, 1, 4).unbind(0)
+        attended = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
         return attended.transpose(1, 2).reshape(n, t, units)
