@@ -26,6 +26,16 @@ from hvd_qgenx.transport.environment import DATA
 )
 @click.option("--inception-weights", help="File of Inception's weights.  [default: the run's own]")
 @click.option("--samples", "score_samples", type=int, help="Images to generate.  [default: the run's own]")
+@click.option(
+    "--importance-samples",
+    type=int,
+    help="Codes of every test image for an autoencoder's importance-weighted bound.  [default: the run's own]",
+)
+@click.option(
+    "--frechet-samples",
+    type=int,
+    help="Images that an autoencoder decodes for their Fréchet distance.  [default: the run's own]",
+)
 @click.option("--data-dir", envvar=DATA, show_envvar=True, help="Folder of data sets.  [default: the run's own]")
 @click.option("--download", is_flag=True, help="Download missing data and weights, on one rank of each host.")
 @click.option("--device", default="auto", show_default=True, help=f"One of {', '.join(DEVICES)}.")
@@ -41,7 +51,8 @@ def evaluate_command(
 ) -> None:
     """Score runs, finished or interrupted, at their last checkpoints.
 
-    Generators of GANs get the distance of their images from real ones, classifiers loss and accuracy on the test set.
+    Generators of GANs get the distance of their images from real ones, classifiers loss and accuracy on the test set,
+    autoencoders bounds on the likelihood of test images.
 
     \b
     Examples:

@@ -40,7 +40,7 @@ def draw(model: Autoencoder, test: ImageSet, seed: int, device: torch.device, pa
         ),
         Panel("Samples from the prior", model.images(codes).cpu(), COLUMNS),
         Panel(
-            f"The first image with one dimension of its code from {-REACH:g} to {REACH:g}: {listing}",
+            f"The first image, in each row with one dimension of its code from {-REACH:g} to {REACH:g}: {listing}",
             model.images(traversals(posterior.mean[0], dimensions)).cpu(),
             COLUMNS,
         ),
@@ -63,6 +63,11 @@ def traversals(code: Tensor, dimensions: list[int]) -> Tensor:
 
 
 def _pairs(images: Tensor, reconstructions: Tensor) -> Tensor:
-    """Returns rows of images, each row followed by that of its reconstructions."""
+    """Returns rows of images, each row followed by that of its reconstructions; white fills the last ones."""
     rows = zip(images.split(COLUMNS), reconstructions.split(COLUMNS), strict=True)
-    return torch.cat([part for pair in rows for part in pair])
+    return torch.cat([_filled(part) for pair in rows for part in pair])
+
+
+def _filled(row: Tensor) -> Tensor:
+    white = row.new_ones(COLUMNS - len(row), *row.shape[1:])
+    return torch.cat([row, white])
