@@ -11,7 +11,7 @@ import pytest
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import RunFolder
-from hvd_qgenx.sweep import Job, Standing, drive, process, read
+from hvd_qgenx.sweep import Command, Commands, Job, Standing, drive, plan_commands, process, read
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from tests.launch import until
 
@@ -26,6 +26,13 @@ if "--fail" in words:
     sys.exit(3)
 if "--leave" in words:
     sys.exit()
+if "--diverge" in words:
+    folder.mkdir(exist_ok=where == "--resume")
+    (folder / "config.json").touch()
+    (folder / "metrics.csv").write_text("update,loss\\n2,0\\n")
+    print("[1,3]<stderr>:Error: the loss is nan")
+    print("[1,3]<stderr>:Training has diverged after update 3.")
+    sys.exit(1)
 folder.mkdir(exist_ok=where == "--resume")
 (folder / "metrics.csv").write_text("update,loss\\n2,0\\n4,0\\n6,0\\n")
 (folder / "summary.json").write_text(json.dumps({"updates": 6}))
@@ -51,6 +58,13 @@ def leave(folder: Path, *, updates: int = 0, rows: str = "", checkpoint: bool = 
     if updates:
         (folder / "summary.json").write_text(json.dumps({"updates": updates}))
     return job(folder)
+
+
+def diverge(folder: Path, **changes: object) -> Job:
+    """A folder as a run leaves it that diverges after update 3."""
+    run = leave(folder, rows="2,0\n", checkpoint=True, **changes)
+    (folder / "diverged.json").write_text(json.dumps({"update": 3, "sentence": "the loss is nan"}))
+    return run
 
 
 class TestFile:
@@ -104,6 +118,22 @@ class TestFile:
             ("presets = ['a']\n[modes.a]", "there are 2 modes called 'a'"),
             ("[modes.'../a']", "the mode '../a' cannot be the name of a folder"),
             ("[modes.'']", "the mode '' cannot be the name of a folder"),
+            ("presets = ['a']\ndiverging = 'allow'", "unknown value of diverging 'allow'; did you mean 'allowed'?"),
+            ("presets = ['a']\ndiverging = true", "diverging must be a string, not True"),
+            ("presets = ['a']\npublished = 1", "published must be a table"),
+            ("presets = ['a']\n[published]\ntitle = 't'", "published.source is missing"),
+            (
+                "presets = ['a']\n[published]\ntitle = 't'\nsource = 's'\nscore = 'fid/raw'\nvalues = {b = 1}",
+                "published.values: unknown mode 'b'",
+            ),
+            ("seeds = [1]\n[commands]\na = 'logistic'", "seeds is for training runs"),
+            ("commands = 1", "commands must be a table"),
+            ("[commands]", "[commands] needs words"),
+            ("[commands]\na = ''", "[commands] needs words"),
+            ("[commands]\na = ['logistic']", "commands.a must be a string"),
+            ('[commands]\na = "logistic \'"', "commands.a cannot be split into words"),
+            ("[commands]\n'../a' = 'logistic'", "the command '../a' cannot be the name of a folder"),
+            ("[commands]\nreport = 'logistic'", "a command cannot be called 'report'"),
         ],
     )
     def test_what_cannot_be_meant(self, tmp_path, text, sentence):
@@ -111,6 +141,17 @@ class TestFile:
             read(write(tmp_path / "s.toml", text))
         assert sentence in str(error.value)
         assert "s.toml" in str(error.value)
+
+    def test_whether_runs_may_diverge(self, tmp_path):
+        assert not read(write(tmp_path / "s.toml", "[modes.a]")).may_diverge
+        assert not read(write(tmp_path / "s.toml", "diverging = 'fails'\n[modes.a]")).may_diverge
+        assert read(write(tmp_path / "s.toml", "diverging = 'allowed'\n[modes.a]")).may_diverge
+
+    def test_commands_are_words_by_name(self, tmp_path):
+        text = "out = 'here'\n[commands]\na5a = 'logistic --data \"a b\"'\ngossip = 'consensus'"
+        found = read(write(tmp_path / "s.toml", text))
+        assert found == Commands(Path("here"), (), {"a5a": ("logistic", "--data", "a b"), "gossip": ("consensus",)})
+        assert read(write(tmp_path / "s.toml", "[commands]\na = 'game'")).out == Path("runs/s")
 
     def test_no_file(self, tmp_path):
         with pytest.raises(ConfigurationError, match=r"sweep .* cannot be read"):
@@ -124,6 +165,18 @@ class TestJob:
         assert leave(tmp_path / "stopped", checkpoint=True).standing() is Standing.STOPPED
         assert leave(tmp_path / "done", checkpoint=True, updates=6).standing() is Standing.DONE
         assert leave(tmp_path / "longer-asked", checkpoint=True, updates=5).standing() is Standing.STOPPED
+
+    def test_a_run_that_diverged_has_ended(self, tmp_path):
+        run = diverge(tmp_path / "run")
+        assert run.standing() is Standing.DIVERGED
+        assert run.standing().ended
+        assert (run.done(), str(run.divergence)) == (2, "diverged after update 3")
+        (tmp_path / "run/summary.json").write_text('{"updates": 6}')
+        assert run.standing() is Standing.DONE
+
+    def test_a_run_that_diverged_under_other_settings(self, tmp_path):
+        with pytest.raises(ConfigurationError, match="batch_size was 48, not 96"):
+            diverge(tmp_path / "run", batch_size=48).check()
 
     def test_updates_done_are_those_of_whole_rows(self, tmp_path):
         assert job(tmp_path / "none").done() == 0
@@ -206,6 +259,60 @@ class TestDrive:
         printed = capfd.readouterr().err
         assert "another" in printed
         assert "it went wrong" not in printed
+
+    def test_a_run_that_diverges_is_not_started_again(self, tmp_path, launch, capfd):
+        """Its ranks may be on hosts without its folder: the line they print is enough."""
+        old, new = diverge(tmp_path / "old"), job(tmp_path / "new", "--diverge")
+        assert drive([old, new], launch) == []
+        assert not old.log.exists()
+        assert new.standing() is Standing.DIVERGED
+        assert (new.divergence.update, new.divergence.sentence) == (3, "the loss is nan")
+        printed = capfd.readouterr().err
+        assert "new diverged after update 3" in printed
+        assert "4/4" in printed
+        before = new.log.read_text()
+        assert drive([old, new], launch) == []
+        assert new.log.read_text() == before
+
+
+class TestCommand:
+    WRITES = """
+import pathlib, sys
+*words, where, folder = sys.argv[1:]
+print("printed", *words)
+(pathlib.Path(folder) / "config.json").touch()
+if "fail" not in words:
+    (pathlib.Path(folder) / "summary.json").write_text("{}")
+"""
+
+    @pytest.fixture
+    def launch(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(process, "LOOK", 0.02)
+        return [sys.executable, "-S", str(write(tmp_path / "command.py", self.WRITES))]
+
+    def test_it_is_done_when_its_results_are_there(self, tmp_path, launch):
+        command = Command(RunFolder(tmp_path / "out"), ("logistic", "--lr", "1"))
+        assert (command.standing(), command.done()) == (Standing.NEW, 0)
+        assert drive([command], launch) == []
+        assert (command.standing(), command.done()) == (Standing.DONE, 1)
+        assert command.printed() == "printed logistic --lr 1\n"
+        drive([command], launch)
+        assert command.log.read_text().count("$ ") == 1
+
+    def test_one_without_results_starts_again(self, tmp_path, launch):
+        command = Command(RunFolder(tmp_path / "out"), ("fail",))
+        assert drive([command], launch) == [(command, 0)]
+        assert command.standing() is Standing.STARTED
+        command = Command(command.folder, ("logistic",))
+        command.check()
+        assert drive([command], launch) == []
+        assert command.printed() == "printed logistic\n"
+        assert (tmp_path / "out.aside-1/config.json").exists()
+
+    def test_results_of_other_words(self, tmp_path, launch):
+        drive([Command(RunFolder(tmp_path / "out"), ("logistic", "--lr", "1"))], launch)
+        with pytest.raises(ConfigurationError, match=r"out: .* results of other words: logistic --lr 1; change"):
+            plan_commands(Commands(tmp_path, (), {"out": ("logistic",)}))
 
 
 class TestProcess:

@@ -54,8 +54,9 @@ def report_command(
 
     with exit_codes():
         require_alone()
+        values = _published(published) if published else None
         records = find(paths)
-        replication = replicate(_published(published), records) if published else None
+        replication = replicate(values, records) if values else None
         comparison = compare(records, score)
         folder = _folder(out, [record.path for record in records])
         written = page.write(comparison, folder, title, replication)

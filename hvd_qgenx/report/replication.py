@@ -71,7 +71,7 @@ class Replication:
             [pair for pair in pairs if pair.measured == kind] for kind in ("agrees", "within spread", "disagrees")
         )
         text = (
-            f"Of {len(pairs)} pairs of modes that the published values tell apart, {len(agree)} are in the same order"
+            f"Of {len(pairs)} pair{'' if len(pairs) == 1 else 's'} of modes that the published values tell apart, {len(agree)} are in the same order"
         )
         text += f", {len(close)} differ by no more than the spread of seeds" if close else ""
         if not against:

@@ -153,10 +153,30 @@ def test_a_run_of_another_task_is_not_resumed(finished):
     assert (result.exit_code, "is a run of hvd-qgenx classify, not gan" in result.stderr) == (2, True)
 
 
-def test_diverging_training_ends_in_one_sentence(tmp_path):
+def test_diverging_training_ends_in_one_sentence_and_leaves_a_record(tmp_path):
     result = call(*QUICK, "--out", tmp_path / "run", "--loss-limit", 1e-6)
     assert result.exit_code == 1
     assert "Error: training has diverged: the loss is " in result.stderr
+    record = json.loads((tmp_path / "run/diverged.json").read_text())
+    assert f"Error: {record['sentence']}\nTraining has diverged after update {record['update']}.\n" in result.stderr
+    assert not (tmp_path / "run/summary.json").exists()
+
+
+def test_gossip_that_diverges_leaves_a_record(tmp_path):
+    """One rank alone finds it, whichever is the first."""
+    gossip = ("--local-ranks", 4, "--mixing", "ecd", "--compressor", "uniform", "--bits", 2, "--lr", 5)
+    result = call(*QUICK, *gossip, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    record = json.loads((tmp_path / "run/diverged.json").read_text())
+    assert record["sentence"].startswith(("gossip diverges: rank", "Inf or NaN in"))
+    assert f"Training has diverged after update {record['update']}." in result.stderr
+
+
+def test_a_run_that_goes_on_has_not_diverged(tmp_path):
+    train(tmp_path / "run")
+    (tmp_path / "run/diverged.json").write_text('{"update": 3, "sentence": "the loss is nan"}')
+    assert call("classify", "--resume", tmp_path / "run", "--epochs", 3).exit_code == 0
+    assert not (tmp_path / "run/diverged.json").exists()
 
 
 def test_a_sweep_and_its_report(tmp_path):

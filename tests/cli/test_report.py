@@ -57,3 +57,40 @@ def test_what_cannot_be_reported(tmp_path):
         assert sentence in result.stderr
         assert not (tmp_path / "report").exists()
     assert call().exit_code == 2
+
+
+def test_published_values_are_laid_beside(tmp_path):
+    sweep = tmp_path / "sweep.toml"
+    table = "[published]\ntitle = 'Figure 1'\nsource = 's'\nscore = 'fid/raw'\nvalues = {full = 20, uq4 = 25}"
+    sweep.write_text(f"[modes.full]\n[modes.uq4]\n{table}")
+    for seed in (0, 1):
+        write_run(tmp_path / f"runs/full-seed{seed}", seed=seed, scores={"fid/raw": (9.0, 1.0 + seed)})
+    write_run(tmp_path / "runs/uq4-seed0", "minmax", scores={"fid/raw": (9.0, 3.5)})
+    result = call(tmp_path / "runs", "--published", sweep)
+    assert result.exit_code == 0, result.output
+    assert "Figure 1" in result.stdout
+    assert "Of 1 pair of modes that the published values tell apart, 1 are in the same order" in result.stdout
+    assert "Figure 1" in (tmp_path / "runs/report/index.html").read_text()
+    found = json.loads(call(tmp_path / "runs", "--published", sweep, "--json").stdout)["published"]
+    assert [line["published"]["score"] for line in found["modes"]] == [20.0, 25.0]
+    assert found["pairs"] == [{"better": "full", "worse": "uq4", "measured": "agrees"}]
+
+
+def test_a_file_without_published_values(tmp_path):
+    run = write_run(tmp_path / "run", scores=SCORES)
+    (tmp_path / "sweep.toml").write_text("[modes.full]")
+    result = call(run, "--published", tmp_path / "sweep.toml")
+    assert (result.exit_code, "sweep.toml has no table [published]" in result.stderr) == (2, True)
+
+
+def test_a_run_that_diverged(tmp_path):
+    write_run(tmp_path / "none", scores=SCORES)
+    run = write_run(tmp_path / "minmax", "minmax", scores=SCORES, finished=False)
+    (run / "diverged.json").write_text(json.dumps({"update": 1234, "sentence": "the loss is nan"}))
+    result = call(tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "diverged after update 1,234" in result.stdout
+    assert "0 diverged" in result.stdout
+    assert f"Warning: {run} diverged after update 1,234: the loss is nan." in result.stderr
+    row = json.loads(call(tmp_path, "--json").stdout)["groups"][1]
+    assert (row["final"], row["finals"], row["diverged"], row["unfinished"]) == (None, {}, {"0": 1234}, [])

@@ -177,9 +177,114 @@ def test_folder_and_label_may_be_others_than_the_file_says(tmp_path):
     assert words[words.index("--label") + 1] == "1 gbit"
 
 
-@pytest.mark.parametrize(
-    "name", ["choco", "choco-paper", "classify", "compression", "hosts", "intsgd", "intsgd-paper", "smoke"]
-)
-def test_the_sweeps_that_come_with_the_project_can_be_run(name):
-    result = call("sweep", "--dry-run", f"jobs/sweeps/{name}.toml")
+@pytest.mark.filterwarnings("ignore:.* is made for unbiased compressors")
+@pytest.mark.parametrize("path", sorted(Path("jobs/sweeps").glob("*.toml")), ids=lambda path: path.stem)
+def test_the_sweeps_that_come_with_the_project_can_be_run(path):
+    result = call("sweep", "--dry-run", path)
     assert result.exit_code == 0, result.output
+    assert path.read_text().startswith("# ")
+
+
+DIGITS = {"dataset": "digits", "batch_size": 64, "updates": 12, "log_every": 4}
+BOTH = "[modes.good]\n[modes.bad]\nlr = 50.0\n"
+TABLE = """
+[published]
+title = "Table 1"
+source = "A paper"
+score = "top1/raw"
+values = { good = 92.5, bad = "diverges" }
+"""
+
+
+def test_runs_that_may_diverge(tmp_path):
+    """They are results, beside published ones, and are not started again."""
+    head = 'task = "classify"\ndiverging = "allowed"'
+    path = sweep_file(tmp_path, BOTH + TABLE, head, DIGITS)
+    result = call("sweep", path)
+    assert result.exit_code == 0, result.output
+    out = tmp_path / "out"
+    record = json.loads((out / "bad-seed0/diverged.json").read_text())
+    assert record["sentence"].startswith(("Inf or NaN in a gradient", "training has diverged"))
+    assert "1 of 2 runs are done\n1 has diverged\n" in result.stderr
+    assert f"diverged after update {record['update']}" in result.stdout
+    assert "Of 1 pair of modes that the published values tell apart, 1 are in the same order" in result.stdout
+    assert "Beside the paper: Table 1" in (out / "report/index.html").read_text()
+    before = (out / "bad-seed0.log").read_text()
+    assert call("sweep", path).exit_code == 0
+    assert (out / "bad-seed0.log").read_text() == before
+    assert f"# {out / 'bad-seed0'} has diverged" in call("sweep", "--dry-run", path).output
+
+
+def test_runs_that_may_not_diverge(tmp_path):
+    path = sweep_file(tmp_path, BOTH, 'task = "classify"', DIGITS)
+    for _ in range(2):
+        result = call("sweep", path)
+        assert result.exit_code == 1
+        assert "Error: 1 of 2 runs failed: bad-seed0 (diverged after update" in result.stderr
+    assert (tmp_path / "out/bad-seed0.log").read_text().count("$ ") == 1
+
+
+def test_a_published_mode_that_the_sweep_has_not(tmp_path):
+    path = sweep_file(tmp_path, BOTH + TABLE.replace("bad =", "worse ="), 'task = "classify"', DIGITS)
+    for result in (call("sweep", path), call("report", tmp_path, "--published", path)):
+        assert result.exit_code == 2
+        assert f"Error: {path}: published.values: unknown mode 'worse'" in result.stderr
+
+
+WORDS_OF_COMMANDS = "logistic --workers 3 --iterations 40 --method gd"
+
+
+def commands_file(folder: Path, **words: str) -> Path:
+    path = folder / "sweep.toml"
+    lines = (f"{name} = {json.dumps(each)}\n" for name, each in words.items())
+    path.write_text(f'out = "{folder / "out"}"\n[commands]\n{"".join(lines)}')
+    return path
+
+
+def test_commands_are_run_once_and_shown_on_a_page(tmp_path):
+    path = commands_file(tmp_path, convex=WORDS_OF_COMMANDS, gossip="consensus --ranks 3 --rounds 20")
+    result = call("sweep", path)
+    assert result.exit_code == 0, result.output
+    out = tmp_path / "out"
+    page = (out / "report/index.html").read_text()
+    assert f"hvd-qgenx {WORDS_OF_COMMANDS}" in page
+    assert "squared distance" in page
+    assert page.count("data:image/png;base64,") == 2
+    assert {each.name for each in (out / "convex").glob("*.*")} == {
+        *("config.json", "logistic.csv", "logistic.png", "summary.json", "words.json")
+    }
+    before = (out / "convex.log").read_text()
+    assert call("sweep", path).exit_code == 0
+    assert (out / "convex.log").read_text() == before
+    other = call("sweep", commands_file(tmp_path, convex="logistic --workers 4"))
+    assert other.exit_code == 2
+    assert "convex holds the results of other words" in other.stderr
+
+
+def test_a_command_that_fails(tmp_path):
+    path = commands_file(tmp_path, convex="logistic --data no-such.libsvm", gossip="consensus --ranks 3 --rounds 20")
+    result = call("sweep", path)
+    assert result.exit_code == 1
+    assert "1 of 2 commands are done" in result.stderr
+    assert "Error: 1 of 2 commands failed: convex (exit code 2); see their logs" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("logistics", "commands.it: there is no command 'logistics'"),
+        ("logistic --lrr 1", "commands.it: No such option"),
+        ("logistic --lr many", "commands.it: Invalid value for '--lr'"),
+        ("doctor", "commands.it: No such option"),
+    ],
+)
+def test_words_that_are_no_command(tmp_path, words, sentence):
+    result = call("sweep", commands_file(tmp_path, it=words))
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_commands_have_no_label(tmp_path):
+    result = call("sweep", commands_file(tmp_path, it="logistic"), "--label", "1 gbit")
+    assert (result.exit_code, "--label is for training runs" in result.stderr) == (2, True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hvd_qgenx.runs import MetricsLog, checkpoint, figures
+from hvd_qgenx.runs import Divergence, MetricsLog, RunFolder, checkpoint, figures
 from hvd_qgenx.runs.folder import write_atomically
 
 
@@ -81,3 +81,20 @@ def test_grid(tmp_path, channels, mode):
     black, white = ((0,) * 3, (255,) * 3) if channels == 3 else (0, 255)
     assert picture.getpixel((10, 10)) == black
     assert picture.getpixel((28, 10)) == white
+
+
+def test_a_record_of_divergence_may_have_several_writers(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert Divergence.read(folder) is None
+    for rank in (0, 3):
+        Divergence(1234, f"the loss of rank {rank} is nan").write(folder, f"rank{rank}")
+    found = Divergence.read(folder)
+    assert found == Divergence(1234, "the loss of rank 3 is nan")
+    assert str(found) == "diverged after update 1,234"
+    assert list(tmp_path.iterdir()) == [folder.divergence]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"update": "x", "sentence": ""}'])
+def test_a_damaged_record_of_divergence_is_none(tmp_path, text):
+    (tmp_path / "diverged.json").write_text(text)
+    assert Divergence.read(RunFolder(tmp_path)) is None
