@@ -104,9 +104,9 @@ def _modes(records: Sequence[Recorded]) -> list[Mode]:
             found.append((outcome, [record]))
         else:
             alike.append(record)
-    found.sort(key=lambda mode: (not _uncompressed(mode[0]), -_traffic(mode[1])))
+    found.sort(key=lambda mode: (not _uncompressed(mode[0]), _gossips(mode[0]), -_traffic(mode[1])))
     outcomes = [outcome for outcome, _ in found]
-    names = settings.names(outcomes, [_preset(own) for _, own in found])
+    names = settings.names(outcomes, [_name(own) for _, own in found])
     looks = [BLACK, *LOOKS] if _uncompressed(outcomes[0]) else LOOKS
     return [
         Mode(name, outcome, own, *looks[index % len(looks)])
@@ -118,9 +118,16 @@ def _uncompressed(outcome: settings.Settings) -> bool:
     return bool(outcome["compressor"] == BASELINE)
 
 
-def _preset(records: Sequence[Recorded]) -> str | None:
-    presets = {str(record.config.get("preset") or "") for record in records}
-    return presets.pop() or None if len(presets) == 1 else None
+def _gossips(outcome: settings.Settings) -> bool:
+    return bool(outcome.get("mixing", "none") != "none")
+
+
+def _name(records: Sequence[Recorded]) -> str | None:
+    """Returns the mode of a sweep that the runs are of, or their preset; None if they have not one in common."""
+    for names in ({record.mode for record in records}, {record.config.get("preset") for record in records}):
+        if len(names) == 1 and (name := names.pop()):
+            return str(name)
+    return None
 
 
 def _traffic(records: Sequence[Recorded]) -> float:

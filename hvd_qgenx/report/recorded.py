@@ -82,6 +82,12 @@ class Recorded:
         return self.summary is not None and self.divergence is None
 
     @property
+    def mode(self) -> str | None:
+        """The mode of a sweep, if the folder has a name as sweeps give it, MODE-seedN."""
+        mode, found, seed = self.path.resolve().name.rpartition("-seed")
+        return mode if found and seed.isdecimal() else None
+
+    @property
     def seed(self) -> Any:
         return self.config["seed"]
 

@@ -1,7 +1,6 @@
 """Measured values beside published ones, and whether methods come in the same order."""
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -70,9 +69,9 @@ class Replication:
         agree, close, against = (
             [pair for pair in pairs if pair.measured == kind] for kind in ("agrees", "within spread", "disagrees")
         )
-        text = (
-            f"Of {len(pairs)} pair{'' if len(pairs) == 1 else 's'} of modes that the published values tell apart, {len(agree)} are in the same order"
-        )
+        plural = "" if len(pairs) == 1 else "s"
+        text = f"Of {len(pairs)} pair{plural} of modes that the published values tell apart, {len(agree)} "
+        text += "is in the same order" if len(agree) == 1 else "are in the same order"
         text += f", {len(close)} differ by no more than the spread of seeds" if close else ""
         if not against:
             return f"{text}, and none is in the opposite one."
@@ -104,8 +103,7 @@ def replicate(published: Published, records: Sequence[Recorded]) -> Replication:
 
 def _mode(record: Recorded, modes: Mapping[str, Value]) -> str | None:
     """Returns the mode of a run: by the folder, as sweeps name it, else by the preset; None if it has none of them."""
-    folder = re.sub(r"-seed-?\d+$", "", record.path.resolve().name)
-    return next((name for name in (folder, record.config.get("preset")) if name in modes), None)
+    return next((name for name in (record.mode, record.config.get("preset")) if name in modes), None)
 
 
 def _line(mode: str, records: Sequence[Recorded], published: Published) -> Line:

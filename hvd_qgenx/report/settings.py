@@ -67,11 +67,11 @@ def short(key: str) -> str:
 
 
 def names(settings: Sequence[Settings], presets: Sequence[str | None]) -> list[str]:
-    """Names configurations: by preset if no other has the same, else by the settings that set them apart.
+    """Names configurations: by mode or preset if no other has the same, else by the settings that set them apart.
 
     Args:
         settings: pairwise different outcomes.
-        presets: the preset of each, or None.
+        presets: the mode or preset of each, or None.
     """
     described = [_describe(each) for each in settings]
     longer = list(described)

@@ -37,7 +37,7 @@ def spread(value: Spread | None) -> str:
 
 def diverged(updates: Collection[int]) -> str:
     """Says after which updates runs diverged, like ``diverged after update 12``."""
-    return f"diverged after update {' and '.join(f'{update:,}' for update in sorted(updates))}"
+    return f"diverged after update {' and '.join(f'{update:,}' for update in sorted({*updates}))}"
 
 
 def main(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:

@@ -69,7 +69,7 @@ def test_published_values_are_laid_beside(tmp_path):
     result = call(tmp_path / "runs", "--published", sweep)
     assert result.exit_code == 0, result.output
     assert "Figure 1" in result.stdout
-    assert "Of 1 pair of modes that the published values tell apart, 1 are in the same order" in result.stdout
+    assert "Of 1 pair of modes that the published values tell apart, 1 is in the same order" in result.stdout
     assert "Figure 1" in (tmp_path / "runs/report/index.html").read_text()
     found = json.loads(call(tmp_path / "runs", "--published", sweep, "--json").stdout)["published"]
     assert [line["published"]["score"] for line in found["modes"]] == [20.0, 25.0]

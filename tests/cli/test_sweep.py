@@ -207,7 +207,7 @@ def test_runs_that_may_diverge(tmp_path):
     assert record["sentence"].startswith(("Inf or NaN in a gradient", "training has diverged"))
     assert "1 of 2 runs are done\n1 has diverged\n" in result.stderr
     assert f"diverged after update {record['update']}" in result.stdout
-    assert "Of 1 pair of modes that the published values tell apart, 1 are in the same order" in result.stdout
+    assert "Of 1 pair of modes that the published values tell apart, 1 is in the same order" in result.stdout
     assert "Beside the paper: Table 1" in (out / "report/index.html").read_text()
     before = (out / "bad-seed0.log").read_text()
     assert call("sweep", path).exit_code == 0

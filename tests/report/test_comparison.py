@@ -39,6 +39,22 @@ def test_the_baseline_comes_first_and_the_others_by_falling_traffic(tmp_path):
     assert len({mode.color for mode in comparison.modes}) == 3
 
 
+def test_without_gossip_is_the_baseline(tmp_path):
+    write_run(tmp_path / "a", megabytes=5, mixing="dpsgd")
+    write_run(tmp_path / "b", megabytes=1, mixing="none")
+    comparison = compared(tmp_path)
+    assert comparison.baseline("").name == "none, mixing none"
+    assert [group.mode.outcome["mixing"] for group in comparison.groups] == ["none", "dpsgd"]
+
+
+def test_runs_of_a_sweep_have_the_names_of_its_modes(tmp_path):
+    for seed in (0, 1):
+        write_run(tmp_path / f"uq4-long-seed{seed}", "minmax", seed=seed, preset="uq4")
+    write_run(tmp_path / "full-seed0")
+    write_run(tmp_path / "other", "alq", preset="nuq", megabytes=0.5)
+    assert names(compared(tmp_path)) == ["full", "uq4-long", "nuq"]
+
+
 def test_many_groups_look_different(tmp_path):
     for bits in range(2, 20):
         write_run(tmp_path / str(bits), "minmax", compressor_parameters={"bits": bits})
@@ -176,6 +192,26 @@ def test_interrupted_runs_are_left_out_of_means_but_not_of_the_page(tmp_path):
     assert str(tmp_path / "c") in second
     assert "means leave it out" not in second
     assert text.main(comparison, [none, minmax])[0]["seeds"] == "0, 1 unfinished"
+
+
+def test_diverged_runs_have_no_part_in_means_and_a_group_of_them_has_no_score(tmp_path):
+    scores = {"fid/raw": (9.0, 3.0)}
+    write_run(tmp_path / "none", scores=scores)
+    for compressor, seed in (("none", 1), ("minmax", 0), ("minmax", 1)):
+        run = write_run(tmp_path / f"{compressor}-{seed}", compressor, seed, {"fid/raw": (9.0, 100.0)}, finished=False)
+        (run / "diverged.json").write_text('{"update": 1234, "sentence": "the loss is nan"}')
+    comparison = compared(tmp_path)
+    baseline, diverged = rows(comparison)
+    assert (baseline.final, baseline.diverged, baseline.unfinished) == (Spread(3.0, None, 1), {"1": 1234}, [])
+    assert (diverged.final, diverged.finals, diverged.diverged) == (None, {}, {"0": 1234, "1": 1234})
+    none, minmax = text.main(comparison, rows(comparison))
+    assert (none["seeds"], none["fid/raw"]) == ("0, 1 diverged", "3.000")
+    assert (minmax["seeds"], minmax["fid/raw"]) == ("0 diverged, 1 diverged", "diverged after update 1,234")
+    sentences = [remark for remark in comparison.remarks if "diverged" in remark]
+    assert (
+        sentences[0] == f"{tmp_path / 'none-1'} diverged after update 1,234, and means leave it out: the loss is nan."
+    )
+    assert len(sentences) == 3
 
 
 def test_runs_without_scores_say_how_to_score_them(tmp_path):
