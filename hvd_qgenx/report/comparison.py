@@ -58,7 +58,7 @@ class Comparison:
 
     @property
     def floor(self) -> float | None:
-        """The average score of perfect images; None if the runs do not tell."""
+        """The score of perfect images, or of a model that knows the source of a text; None if the runs do not tell."""
         if self.score is None:
             return None
         found = Spread.of(np.concatenate([r.scores[f"bias/{name_of(self.score)}"] for r in self.records]))

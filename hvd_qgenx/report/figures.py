@@ -200,18 +200,18 @@ def _draw_interrupted(panel: Axes, group: Group, record: Recorded, column: str, 
 
 
 def _draw_levels(panel: Axes, comparison: Comparison, place: str) -> None:
-    """Draws lines at the baseline's final score and at the score of perfect images."""
+    """Draws lines at the baseline's final score and at the score that no model can be expected to beat."""
     baseline = comparison.baseline(place)
     final = baseline.score(str(comparison.score)) if baseline else None
     if baseline and final:
         style: dict[str, Any] = {"color": baseline.mode.color, "linewidth": 0.8, "linestyle": "--"}
         panel.axhline(final.mean[-1], label="baseline's final score", **style)
     for height in _floor(comparison):
-        panel.axhline(height, color="#777777", linewidth=1.2, linestyle=":", label="perfect images")
+        panel.axhline(height, color="#777777", linewidth=1.2, linestyle=":", label="best possible")
 
 
 def _floor(comparison: Comparison) -> list[float]:
-    """Returns the score of perfect images if it is near enough to be drawn with the rest, else nothing."""
+    """Returns the best possible score if it is near enough to be drawn with the rest, else nothing."""
     lowest = min(_heights(comparison, [str(comparison.score)]), default=0.0)
     floor = comparison.floor
     return [floor] if floor is not None and floor > lowest / NEAR else []

@@ -25,7 +25,6 @@ Row = dict[str, Any]
 class SavedModel:
     """A run's folder: its configuration and its last checkpoint."""
 
-    task: type[SingleModelTask]
     config: Any
     state: dict[str, Any]
 
@@ -36,7 +35,7 @@ class SavedModel:
         Raises:
             ConfigurationError: there is no run, it has no checkpoint yet, or it is of another task or version.
         """
-        return cls(task, *read_saved(path, config, task.kind, (*task.defining, "ema"), (*task.kept, "move")))
+        return cls(*read_saved(path, config, task.kind, (*task.defining, "ema"), (*task.kept, "move")))
 
     @property
     def updates(self) -> float:
@@ -71,11 +70,12 @@ def evaluate_runs(
     """Scores the models of a task's runs; see ``hvd_qgenx.tasks.evaluation``. Collective."""
     found = {run: from_rank_0(transport, "run", functools.partial(SavedModel.read, run, task, config)) for run in runs}
     wanted = on_all_ranks(transport, "settings", lambda: {run: changed(found[run].config, asked) for run in runs})
-    return {run: _score(found[run], wanted[run], transport, download) for run in runs}
+    return {run: _score(task, found[run], wanted[run], transport, download) for run in runs}
 
 
-def _score(saved: SavedModel, config: SingleModelConfig, transport: Transport, download: bool) -> list[Row]:
-    task = saved.task
+def _score(
+    task: type[SingleModelTask], saved: SavedModel, config: SingleModelConfig, transport: Transport, download: bool
+) -> list[Row]:
     data = task.load(config, transport, download)
     on_all_ranks(transport, "model", lambda: task.check_data(config, data, saved.state))
     device = choose_device(config.device, transport)
