@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hvd_qgenx.report import figures, settings, text
 from hvd_qgenx.report.comparison import Comparison, higher_is_better
 from hvd_qgenx.report.recorded import Recorded
-from hvd_qgenx.report.replication import Replication
+from hvd_qgenx.report.replication import MOST, Replication
 from hvd_qgenx.report.results import rows
 from hvd_qgenx.runs.folder import write_atomically
 
@@ -42,6 +42,7 @@ def write(comparison: Comparison, out: Path, title: str, replication: Replicatio
         tables=[table for table in (text.main(comparison, found), text.more(comparison, found)) if table],
         scores=text.scores(comparison, found) if len(comparison.columns) > 1 else [],
         replication=replication,
+        most=MOST,
         replicated=text.replication(replication) if replication else [],
         colors={mode.name: mode.color for mode in comparison.modes},
         pictures=_pictures(comparison, out),

@@ -46,6 +46,10 @@ class Pair:
     measured: str
     """The measured order: ``agrees``, ``disagrees``, or ``within spread``."""
 
+    def __str__(self) -> str:
+        """Says what was measured of a pair in the opposite order."""
+        return f"{self.worse} is better than {self.better}"
+
 
 @dataclass(frozen=True)
 class Replication:
@@ -61,21 +65,25 @@ class Replication:
         return list(_pairs([line for line in self.lines if line.known], higher))
 
     @property
+    def opposite(self) -> list[Pair]:
+        """The pairs whose measured order is the opposite of the published one."""
+        return [pair for pair in self.pairs if pair.measured == "disagrees"]
+
+    @property
     def conclusion(self) -> str:
         """One sentence on where the order of methods is the published one."""
         pairs = self.pairs
         if not pairs:
             return "No two modes have been run that the published values tell apart by more than their spreads."
-        agree, close, against = (
-            [pair for pair in pairs if pair.measured == kind] for kind in ("agrees", "within spread", "disagrees")
-        )
+        agree, close = ([pair for pair in pairs if pair.measured == kind] for kind in ("agrees", "within spread"))
+        against = self.opposite
         plural = "" if len(pairs) == 1 else "s"
         text = f"Of {len(pairs)} pair{plural} of modes that the published values tell apart, {len(agree)} "
         text += "is in the same order" if len(agree) == 1 else "are in the same order"
         text += f", {len(close)} differ by no more than the spread of seeds" if close else ""
         if not against:
             return f"{text}, and none is in the opposite one."
-        named = ", ".join(f"{pair.worse} is better than {pair.better}" for pair in against[:MOST])
+        named = ", ".join(map(str, against[:MOST]))
         rest = f", and {len(against) - MOST} more" if len(against) > MOST else ""
         return f"{text}, and {len(against)} in the opposite one: {named}{rest}."
 

@@ -204,6 +204,16 @@ class TestShown:
         assert found.conclusion in parsed.text
         assert any("A paper" in each for each in parsed.text)
 
+    def test_a_sentence_names_some_pairs_and_the_page_all(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("hvd_qgenx.report.replication.MOST", 1)
+        monkeypatch.setattr("hvd_qgenx.report.page.MOST", 1)
+        for mode, score in (("full", 10.0), ("a", 20.0), ("b", 30.0)):
+            leave(tmp_path / "runs", mode, 0, score)
+        found = replicated(tmp_path / "runs", full=92, a=91, b=90)
+        assert found.conclusion.endswith("and 3 in the opposite one: a is better than full, and 2 more.")
+        html = page.write(compare(find([tmp_path / "runs"])), tmp_path, "Report", found).read_text()
+        assert {"a is better than full", "b is better than full", "b is better than a"} <= {*Parsed(html).text}
+
     def test_plain_values(self, tmp_path):
         leave(tmp_path, "full", 0, 50.0)
         found = json.loads(json.dumps(replicated(tmp_path, full=92, a="diverges").as_dict()))
