@@ -19,8 +19,8 @@ LEAST_SAMPLES = 10
 
 RATES = {
     **dict.fromkeys(("adam", "adamw", "extra-adam", "past-extra-adam", "optimistic-adam"), 1e-3),
-    **dict.fromkeys(("sgd", "extra-sgd", "past-extra-sgd", "optimistic-sgd"), 1e-4),
-    **dict.fromkeys(("qgenx-de", "qgenx-da", "qgenx-optda"), 1.0),
+    **dict.fromkeys(("sgd", "extra-sgd", "past-extra-sgd", "optimistic-sgd"), 1e-3),
+    **dict.fromkeys(("qgenx-de", "qgenx-da", "qgenx-optda"), 10.0),
 }
 """Optimizers that an autoencoder can be trained with, and their default step sizes."""
 
