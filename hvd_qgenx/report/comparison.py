@@ -91,7 +91,7 @@ class Comparison:
                     )
 
     def _unscored(self) -> Iterator[str]:
-        without = [group for group in self.groups if not group.score_names]
+        without = [group for group in self.groups if not group.score_names and not group.has_diverged]
         if without:
             titles = "; ".join(group.title for group in without)
             yield (

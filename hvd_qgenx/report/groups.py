@@ -62,6 +62,11 @@ class Group:
         return [record for record in self.records if record.divergence]
 
     @property
+    def has_diverged(self) -> bool:
+        """Tells whether all runs have diverged."""
+        return len(self.diverged) == len(self.records)
+
+    @property
     def left_out(self) -> list[Recorded]:
         """Interrupted and diverged runs, if others of the group are finished."""
         return [record for record in self.records if record not in self.counted]

@@ -97,7 +97,7 @@ def _row(comparison: Comparison, group: Group) -> Row:
 
 def _score(group: Group | None, column: str | None) -> Curve | None:
     """Returns the curve of a score; None if there is none, or all runs of the group have diverged."""
-    if group is None or column is None or len(group.diverged) == len(group.records):
+    if group is None or column is None or group.has_diverged:
         return None
     return group.score(column)
 
