@@ -274,6 +274,15 @@ def test_evaluating_and_drawing_do_not_disturb_training(tmp_path):
     assert inprocess.run(2, lambda t: work(t, False)) == inprocess.run(2, lambda t: work(t, True))
 
 
+def test_the_global_generator_is_left_alone(tmp_path):
+    before = torch.get_rng_state()
+    run = trainer(InProcess(), model="conv", width=4, importance_samples=2)
+    run.advance()
+    run.task.evaluate(run.updates)
+    run.task.draw(tmp_path / "picture.png")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_picture_has_its_parts_and_does_not_change(tmp_path, channels):
     parts = Parts(images(63, 0, channels), images(20, 1, channels))
