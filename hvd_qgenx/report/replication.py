@@ -44,7 +44,7 @@ class Pair:
     """The better one in the paper."""
     worse: str
     measured: str
-    """The measured order: ``agrees``, ``disagrees``, or ``within spread``."""
+    """The measured order: ``agrees``, ``disagrees``, or ``undecided``."""
 
     def __str__(self) -> str:
         """Says what was measured of a pair in the opposite order."""
@@ -75,12 +75,12 @@ class Replication:
         pairs = self.pairs
         if not pairs:
             return "No two modes have been run that the published values tell apart by more than their spreads."
-        agree, close = ([pair for pair in pairs if pair.measured == kind] for kind in ("agrees", "within spread"))
+        agree, close = ([pair for pair in pairs if pair.measured == kind] for kind in ("agrees", "undecided"))
         against = self.opposite
         plural = "" if len(pairs) == 1 else "s"
         text = f"Of {len(pairs)} pair{plural} of modes that the published values tell apart, {len(agree)} "
         text += "is in the same order" if len(agree) == 1 else "are in the same order"
-        text += f", {len(close)} differ by no more than the spread of seeds" if close else ""
+        text += f", {len(close)} cannot be told apart here" if close else ""
         if not against:
             return f"{text}, and none is in the opposite one."
         named = ", ".join(map(str, against[:MOST]))
@@ -141,7 +141,7 @@ def _pairs(lines: Sequence[Line], higher: bool) -> Iterator[Pair]:
         if published:
             better, worse = (one, other) if published > 0 else (other, one)
             measured = _order(_measured(better, higher), _measured(worse, higher))
-            yield Pair(better.mode, worse.mode, {1: "agrees", 0: "within spread", -1: "disagrees"}[measured])
+            yield Pair(better.mode, worse.mode, {1: "agrees", 0: "undecided", -1: "disagrees"}[measured])
 
 
 def _order(one: tuple[float, float], other: tuple[float, float]) -> int:

@@ -123,7 +123,10 @@ def _measured(line: Line) -> str:
 def _published(value: Value) -> str:
     if value.score is None:
         return DIVERGES
-    return f"{value.score:g}" + (f" ± {value.spread:g}" if value.spread else "")
+    if not value.spread:
+        return f"{value.score:g}"
+    decimals = max(len(f"{each:g}".partition(".")[2]) for each in (value.score, value.spread))
+    return f"{value.score:.{decimals}f} ± {value.spread:.{decimals}f}"
 
 
 def _who(row: Row) -> Cells:

@@ -128,10 +128,10 @@ class TestReplication:
             leave(tmp_path, "full", seed, full)
             leave(tmp_path, "a", seed, a)
         found = replicated(tmp_path, full=92, a=90)
-        assert found.pairs == [Pair("full", "a", "within spread")]
+        assert found.pairs == [Pair("full", "a", "undecided")]
         assert found.conclusion == (
-            "Of 1 pair of modes that the published values tell apart, 0 are in the same order, 1 differ by no more "
-            "than the spread of seeds, and none is in the opposite one."
+            "Of 1 pair of modes that the published values tell apart, 0 are in the same order, 1 cannot be told apart "
+            "here, and none is in the opposite one."
         )
 
     def test_a_mode_that_diverges_is_worse_than_all_others(self, tmp_path):
@@ -163,13 +163,13 @@ class TestShown:
         leave(tmp_path, "a", 1, 9.0, diverged=1200)
         leave(tmp_path, "b", 0, 40.0)
         leave(tmp_path, "b", 1, 9.0, diverged=12)
-        found = replicated(tmp_path, full={"value": 92.5, "spread": 0.1, "megabytes": 1.04}, a="diverges", b=17.03)
+        found = replicated(tmp_path, full={"value": 92.5, "spread": 0.11, "megabytes": 1.04}, a="diverges", b=17.03)
         assert text.replication(found) == [
             {
                 "mode": "full",
                 "runs": "2",
                 "top1/raw here": "51.0 ± 1.4",
-                "published": "92.5 ± 0.1",
+                "published": "92.50 ± 0.11",
                 "MB/update here": "2.000",
                 "MB/update published": "1.040",
             },
