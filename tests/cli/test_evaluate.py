@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from hvd_qgenx.cli import main
-from hvd_qgenx.tasks.evaluation import score_runs
 from hvd_qgenx.tasks import scoring
+from hvd_qgenx.tasks.evaluation import score_runs
 from hvd_qgenx.transport import inprocess
 from tests.scores.pictures import Small
 
