@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from compressors.random import generator
-from hvd_qgenx.data.registry import WORDS
 from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.data.text import PARTS, Corpus, Vocabulary
+from hvd_qgenx.data.units import WORDS
 
 STATES = 40
 LENGTHS = {"train": 240_000, "valid": 20_000, "test": 40_000}

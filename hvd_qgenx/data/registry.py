@@ -50,9 +50,6 @@ TEXTS: "Registry[TextSource]" = Registry(
     },
 )
 
-WORDS, CHARACTERS = UNITS = ("words", "characters")
-"""Units of text."""
-
 SPLITS = ("reshuffled", "fixed", "sorted", "dirichlet")
 """Ways to divide samples among ranks; ``splits.make_split`` makes them."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hvd_qgenx.data.registry import CHARACTERS, WORDS
+from hvd_qgenx.data.units import CHARACTERS, WORDS
 from hvd_qgenx.errors import ConfigurationError
 
 END, UNKNOWN = "<eos>", "<unk>"
@@ -103,7 +103,7 @@ def read_corpus(name: str, paths: Mapping[str, Path], unit: str, least: int = 1)
     Args:
         name: of the corpus.
         paths: a file for each of ``PARTS``.
-        unit: one of ``registry.UNITS``.
+        unit: one of ``units.UNITS``.
         least: how often a token has to be in the part to train on to be in the vocabulary.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hvd_qgenx.data import registry, text_sources
+from hvd_qgenx.data import registry, text_sources, texts
 from hvd_qgenx.data.markov import LENGTHS, STATES, MarkovChain, markov_corpus
 from hvd_qgenx.data.text import END, UNKNOWN, Corpus, Vocabulary, read_corpus
 from hvd_qgenx.errors import ConfigurationError
@@ -30,7 +30,7 @@ def words_of(corpus: Corpus, part: str) -> list[str]:
 
 def load(folder: Path, dataset: str = "folder", **changes) -> Corpus:
     given = {"unit": "words", "least": 1, "seed": 0, **changes}
-    return text_sources.load(dataset, folder, False, InProcess(), **given)
+    return texts.load(dataset, folder, False, InProcess(), **given)
 
 
 def test_words_and_ends_of_lines_are_tokens_the_most_frequent_first(tmp_path):
@@ -120,7 +120,7 @@ def test_the_download_of_wikitext_is_unpacked(monkeypatch, tmp_path):
                 archive.writestr(f"wikitext-2/wiki.{part}.tokens", text)
 
     monkeypatch.setattr(text_sources, "fetch", fetch)
-    corpus = text_sources.load("wikitext-2", tmp_path, True, InProcess(), unit="words", least=1, seed=0)
+    corpus = texts.load("wikitext-2", tmp_path, True, InProcess(), unit="words", least=1, seed=0)
     assert words_of(corpus, "test") == ["b", END]
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from hvd_qgenx.data.registry import TEXTS, UNITS
+from hvd_qgenx.data.registry import TEXTS
+from hvd_qgenx.data.units import UNITS
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.tasks.images import ImageConfig
 from hvd_qgenx.tasks.language.models.registry import MODELS

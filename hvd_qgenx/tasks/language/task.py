@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from compressors.random import derive, generator
-from hvd_qgenx.data import text_sources
+from hvd_qgenx.data import texts
 from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.data.text import Corpus, Vocabulary
 from hvd_qgenx.data.token_streams import TokenStreams, check_length
@@ -57,7 +57,7 @@ class LanguageTask(SingleModelTask):
 
     @classmethod
     def load(cls, config: LanguageConfig, transport: Transport, download: bool) -> Corpus:
-        return text_sources.load(
+        return texts.load(
             config.dataset,
             config.data_folder,
             download,

@@ -1,0 +1,3 @@
+"""What texts can be cut into."""
+
+WORDS, CHARACTERS = UNITS = ("words", "characters")
