@@ -129,7 +129,7 @@ def _folders(path: Path) -> list[Path]:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}; name folders of runs") from error
     if not found:
         raise ConfigurationError(
-            f"{path} holds no run: neither it nor a folder in it has a config.json of hvd-qgenx gan or classify"
+            f"{path} holds no run: neither it nor a folder in it has the config.json of a training run"
         )
     return found
 

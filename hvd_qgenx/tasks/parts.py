@@ -1,10 +1,15 @@
-"""The training and the test images of a data set."""
+"""Tasks that train one model on images, and test it on others."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from torch import nn
 
 from hvd_qgenx import data
-from hvd_qgenx.data import ImageSet
-from hvd_qgenx.tasks.images import ImageConfig
+from hvd_qgenx.data import Augmentation, Batches, ImageSet
+from hvd_qgenx.data.splits import Split
+from hvd_qgenx.tasks.images import ImageConfig, describe_images
+from hvd_qgenx.training.single_model.tally import Tally
+from hvd_qgenx.training.single_model.task import PLAYER, SingleModelTask
 from hvd_qgenx.transport import Transport
 
 
@@ -15,14 +20,58 @@ class Parts(NamedTuple):
     test: ImageSet
 
 
-def load_parts(config: ImageConfig, transport: Transport, download: bool) -> Parts:
-    """Returns both parts of the data set of a configuration. Collective.
+class PartsTask(SingleModelTask):
+    """A model that is trained on one part of a data set of images, and scored on the other.
 
-    Raises:
-        ConfigurationError: on all ranks; something is missing.
+    Args:
+        config: what is to be trained; checked.
+        parts: the images.
+        transport: of the ranks.
+        model: with its first weights, the same on all ranks.
+        split: of the training images over ranks.
+        augmentation: changes training images; None: no change.
+        tally: as ``SingleModelTask`` has it.
     """
-    train, test = (
-        data.load(config.dataset, config.data_folder, download, transport, config.image_size, part)
-        for part in ("train", "test")
-    )
-    return Parts(train, test)
+
+    kept = (PLAYER, "averages", "images")
+
+    def __init__(
+        self,
+        config: Any,
+        parts: Parts,
+        transport: Transport,
+        model: nn.Module,
+        *,
+        split: Split,
+        augmentation: Augmentation | None = None,
+        tally: Tally,
+    ) -> None:
+        samples, batch = len(parts.train), config.batch_size
+        super().__init__(config, parts, transport, model, samples=samples, at_once=batch, tally=tally)
+        self.parts, self.split = parts, split
+        pinned = self.device.type == "cuda"
+        self.batches = Batches(parts.train, split, augmentation, workers=config.workers, pinned=pinned)
+
+    @classmethod
+    def load(cls, config: ImageConfig, transport: Transport, download: bool) -> Parts:
+        train, test = (
+            data.load(config.dataset, config.data_folder, download, transport, config.image_size, part)
+            for part in ("train", "test")
+        )
+        return Parts(train, test)
+
+    @classmethod
+    def test_samples(cls, data: Parts) -> int:
+        return len(data.test)
+
+    def announce(self) -> str:
+        return (
+            f"{self.config.dataset}: {len(self.parts.train):,} training and {len(self.parts.test):,} test images; "
+            f"{self.config.model}, {self.parameters:,} parameters"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "images": describe_images(self.parts.train)}
+
+    def close(self) -> None:
+        self.batches.close()

@@ -9,17 +9,17 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from compressors.random import generator
-from hvd_qgenx.data import Augmentation, Batches, class_counts, describe, make_split, normalized
+from hvd_qgenx.data import Augmentation, class_counts, describe, make_split, normalized
 from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.tasks.classify import accuracy
 from hvd_qgenx.tasks.classify.models import build
 from hvd_qgenx.tasks.classify.settings import ClassifyConfig
 from hvd_qgenx.tasks.classify.statistics import estimate_statistics
-from hvd_qgenx.tasks.images import check_images, describe_images
-from hvd_qgenx.tasks.parts import Parts, load_parts
+from hvd_qgenx.tasks.images import check_images
+from hvd_qgenx.tasks.parts import Parts, PartsTask
 from hvd_qgenx.training.single_model.tally import Tally
-from hvd_qgenx.training.single_model.task import BACKWARD, FORWARD, PLAYER, SingleModelTask
+from hvd_qgenx.training.single_model.task import BACKWARD, FORWARD, PLAYER
 from hvd_qgenx.training.trainer import DATA
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import require_same
@@ -29,7 +29,7 @@ ESTIMATE_BATCHES, ESTIMATE_SIZE = 16, 128
 """Training images that batch norm's statistics are estimated from, for what is evaluated."""
 
 
-class ClassifyTask(SingleModelTask):
+class ClassifyTask(PartsTask):
     """A classifier, and its accuracy on a test set."""
 
     kind = "hvd-qgenx classify"
@@ -38,22 +38,12 @@ class ClassifyTask(SingleModelTask):
     selected_by = "top1"
     higher_is_better = True
     defining = ("model", "model_norm")
-    kept = (PLAYER, "averages", "images")
 
     def __init__(self, config: ClassifyConfig, parts: Parts, transport: Transport) -> None:
         model = self.make_model(config, parts)
         build.initialize(model, config.seed, RandomStream.CLASSIFIER)
-        super().__init__(
-            config,
-            parts,
-            transport,
-            model,
-            samples=len(parts.train),
-            at_once=config.batch_size,
-            tally=Tally("loss", "correct"),
-        )
-        self.parts = parts
-        self.split = make_split(
+        config.check(transport.size)
+        split = make_split(
             config.split,
             parts.train,
             config.batch_size // config.accumulation,
@@ -62,17 +52,9 @@ class ClassifyTask(SingleModelTask):
             transport.size,
             config.dirichlet_alpha,
         )
-        self.batches = Batches(
-            parts.train,
-            self.split,
-            Augmentation(config.augmentation, config.seed),
-            workers=config.workers,
-            pinned=self.device.type == "cuda",
-        )
-
-    @classmethod
-    def load(cls, config: ClassifyConfig, transport: Transport, download: bool) -> Parts:
-        return load_parts(config, transport, download)
+        augmentation = Augmentation(config.augmentation, config.seed)
+        tally = Tally("loss", "correct")
+        super().__init__(config, parts, transport, model, split=split, augmentation=augmentation, tally=tally)
 
     @classmethod
     def check_data(cls, config: ClassifyConfig, data: Parts, stored: Mapping[str, Any] | None) -> None:
@@ -87,10 +69,6 @@ class ClassifyTask(SingleModelTask):
         return build.make(
             config.model, channels=images.channels, side=images.side, classes=images.classes, norm=config.model_norm
         )
-
-    @classmethod
-    def test_samples(cls, data: Parts) -> int:
-        return len(data.test)
 
     @classmethod
     def score(
@@ -169,12 +147,6 @@ class ClassifyTask(SingleModelTask):
     def notes(self) -> dict[str, Any]:
         return {"class_counts": self._class_counts()}
 
-    def announce(self) -> str:
-        return (
-            f"{self.config.dataset}: {len(self.parts.train):,} training and {len(self.parts.test):,} test images; "
-            f"{self.config.model}, {self.parameters:,} parameters"
-        )
-
     def remarks(self) -> Iterator[str]:
         if self.config.split != "reshuffled":
             yield f"Split {self.config.split}: {describe(self.split, self.parts.train)}"
@@ -189,9 +161,3 @@ class ClassifyTask(SingleModelTask):
                 f"test accuracy {top1:.2f} % (best {best:.2f} % after epoch {self.best['epoch']:.4g}), "
                 f"top-5 {top5:.2f} %, loss {loss:.4f}"
             )
-
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "images": describe_images(self.parts.train)}
-
-    def close(self) -> None:
-        self.batches.close()

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from compressors.random import generator
-from hvd_qgenx.data import Batches
 from hvd_qgenx.data.splits import Reshuffled
 from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.scores import Scorer, samples_note
-from hvd_qgenx.tasks.images import check_images, describe_images
-from hvd_qgenx.tasks.parts import Parts, load_parts
+from hvd_qgenx.tasks.images import check_images
+from hvd_qgenx.tasks.parts import Parts, PartsTask
 from hvd_qgenx.tasks.scoring import EXTRACTOR
 from hvd_qgenx.tasks.vae import objective, pictures
 from hvd_qgenx.tasks.vae.bounds import SCORES, Bounds
@@ -25,13 +24,13 @@ from hvd_qgenx.tasks.vae.models.architecture import Shape
 from hvd_qgenx.tasks.vae.models.autoencoder import Autoencoder, Posterior, pixel_values, prior_codes
 from hvd_qgenx.tasks.vae.settings import VaeConfig
 from hvd_qgenx.training.single_model.tally import Tally
-from hvd_qgenx.training.single_model.task import BACKWARD, FORWARD, PLAYER, SingleModelTask
+from hvd_qgenx.training.single_model.task import BACKWARD, FORWARD, PLAYER
 from hvd_qgenx.training.trainer import DATA
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.inprocess import InProcess
 
 
-class VaeTask(SingleModelTask):
+class VaeTask(PartsTask):
     """An autoencoder, and bounds on the likelihood of test images."""
 
     kind = "hvd-qgenx vae"
@@ -39,29 +38,17 @@ class VaeTask(SingleModelTask):
     selected_by = SCORES[0]
     higher_is_better = False
     defining = ("model", "width", "latent", "likelihood", "noise")
-    kept = (PLAYER, "averages", "images")
     local_scores = SCORES[:1]
 
     def __init__(self, config: VaeConfig, parts: Parts, transport: Transport) -> None:
         model = self.make_model(config, parts)
         build.initialize(model, config.seed, RandomStream.AUTOENCODER)
-        super().__init__(
-            config,
-            parts,
-            transport,
-            model,
-            samples=len(parts.train),
-            at_once=config.batch_size,
-            tally=Tally(*objective.TERMS, *objective.PARTS[config.objective]),
-        )
-        self.parts, self.likelihood = parts, likelihood_of(config)
-        self.split = Reshuffled(len(parts.train), config.batch_size, config.seed, transport.rank, transport.size)
-        self.batches = Batches(parts.train, self.split, workers=config.workers, pinned=self.device.type == "cuda")
+        config.check(transport.size)
+        split = Reshuffled(len(parts.train), config.batch_size, config.seed, transport.rank, transport.size)
+        tally = Tally(*objective.TERMS, *objective.PARTS[config.objective])
+        super().__init__(config, parts, transport, model, split=split, tally=tally)
+        self.likelihood = likelihood_of(config)
         self.scorer_of_samples: Scorer | None = None
-
-    @classmethod
-    def load(cls, config: VaeConfig, transport: Transport, download: bool) -> Parts:
-        return load_parts(config, transport, download)
 
     @classmethod
     def check_data(cls, config: VaeConfig, data: Parts, stored: Mapping[str, Any] | None) -> None:
@@ -71,10 +58,6 @@ class VaeTask(SingleModelTask):
     @classmethod
     def make_model(cls, config: VaeConfig, data: Parts) -> Autoencoder:
         return make_model(config, data.train.channels, data.train.side)
-
-    @classmethod
-    def test_samples(cls, data: Parts) -> int:
-        return len(data.test)
 
     @classmethod
     def score(
@@ -204,12 +187,6 @@ class VaeTask(SingleModelTask):
     def notes(self) -> dict[str, Any]:
         return {EXTRACTOR: self.scorer_of_samples.extractor.name if self.scorer_of_samples else None}
 
-    def announce(self) -> str:
-        return (
-            f"{self.config.dataset}: {len(self.parts.train):,} training and {len(self.parts.test):,} test images; "
-            f"{self.config.model}, {self.parameters:,} parameters"
-        )
-
     def remarks(self) -> Iterator[str]:
         if self.scorer_of_samples and (note := samples_note(self.scorer_of_samples)):
             yield f"Warning: {note}"
@@ -224,12 +201,6 @@ class VaeTask(SingleModelTask):
                 f"test images cost {bound:.2f} nats (best {best:.2f} after epoch {self.best['epoch']:.4g}): "
                 f"reconstruction {reconstruction:.2f}, divergence from the prior {kl:.2f}"
             )
-
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "images": describe_images(self.parts.train)}
-
-    def close(self) -> None:
-        self.batches.close()
 
 
 def make_model(config: VaeConfig, channels: int, side: int) -> Autoencoder:
