@@ -343,11 +343,11 @@ class TestProcess:
     def test_one_sweep_at_a_time_also_behind_a_run_left_behind(self, tmp_path):
         left = None
         with process.alone(tmp_path) as lock:
-            with pytest.raises(ConfigurationError, match="another sweep"), process.alone(tmp_path):
+            with pytest.raises(ConfigurationError, match="in use by a sweep"), process.alone(tmp_path):
                 pass
             left = subprocess.Popen(["sleep", "600"], pass_fds=[lock])
         try:
-            with pytest.raises(ConfigurationError, match="another sweep"), process.alone(tmp_path):
+            with pytest.raises(ConfigurationError, match="in use by a sweep"), process.alone(tmp_path):
                 pass
         finally:
             left.kill()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.runs.lock import Lock
+
+_locks: dict[Path, Lock] = {}
+"""The folders that this process has reserved."""
+
+
+DRAFT = ".draft"
+"""The end of the name of a file that is being written."""
 
 
 class RunFolder:
@@ -32,8 +41,10 @@ class RunFolder:
     def reserve(self, again: bool = False) -> None:
         """Makes the folder for a new run or, with ``again``, for one that continues, possibly on another host.
 
+        Until ``release``, no other process can reserve it.
+
         Raises:
-            ConfigurationError: it holds a run already, or cannot be written to.
+            ConfigurationError: it holds a run already, another process has reserved it, or it cannot be written to.
         """
         if self.config.exists() and not again:
             raise ConfigurationError(
@@ -42,8 +53,23 @@ class RunFolder:
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.path).close()
+            self._lock()
         except OSError as error:
             raise ConfigurationError(f"cannot write to {self.path}: {error.strerror}; choose another --out") from error
+        for draft in self.path.glob(f".*{DRAFT}"):  # of a process that was killed
+            draft.unlink(missing_ok=True)
+
+    def _lock(self) -> None:
+        """Locks the folder, unless this process has it: a run begins again in it when other ranks form."""
+        place = self.path.resolve()
+        if place not in _locks:
+            _locks[place] = Lock(self.path, "a run")
+
+    def release(self) -> None:
+        """Lets other processes reserve the folder."""
+        lock = _locks.pop(self.path.resolve(), None)
+        if lock is not None:
+            lock.release()
 
     def create(self, config: dict[str, Any]) -> None:
         """Reserves the folder and writes the configuration; raises as ``reserve`` does."""
@@ -78,15 +104,19 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     Raises:
         OSError: it cannot be written; the error names ``path``.
     """
-    draft = path.with_name(path.name + ".draft")
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{DRAFT}")
     try:
-        with naming(path), draft.open("wb") as file:
+        with naming(path), open(draft, "xb", opener=_without_links) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Runs commands as processes that are never left behind."""
 
-import fcntl
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.runs.lock import Lock
 
 LOOK = 0.5
 """Seconds between two polls of a run."""
@@ -96,17 +96,13 @@ def alone(folder: Path) -> Iterator[int]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
+        lock = Lock(folder, "a sweep or a run that it left behind")
     except OSError as error:
         raise ConfigurationError(f"cannot write to {folder}: {error.strerror}; choose another out") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(
-                f"another sweep, or a run that it left behind, is using {folder}; wait for it, or stop it"
-            ) from None
-        yield file.fileno()
+    try:
+        yield lock.file.fileno()
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -111,10 +111,14 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
     if state is not None:
         run.load(resized(state, transport.size))
     on_all_ranks(transport, "folder", lambda: run.folder.reserve(again=stored is not None) if run.writes else None)
-    task.warm_up()  # takes a while, so a run that is stopped here has not begun
-    run.record = _record(transport, plan, {**notes, **task.notes()})
-    if run.writes:
-        write_json(run.folder.config, run.record)
+    try:
+        task.warm_up()  # takes a while, so a run that is stopped here has not begun
+        run.record = _record(transport, plan, {**notes, **task.notes()})
+        if run.writes:
+            write_json(run.folder.config, run.record)
+    except BaseException:
+        run.release()
+        raise
     return run
 
 

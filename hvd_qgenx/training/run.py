@@ -54,6 +54,17 @@ class Run:
             Stopped: on all ranks after the same update, if a signal asked any to end; a checkpoint is there then.
             DivergenceError: training has diverged; a record is in the run's folder.
         """
+        try:
+            return self._train()
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Lets other processes write the run's folder."""
+        if self.writes:
+            self.folder.release()
+
+    def _train(self) -> dict[str, Any]:
         self._remember()
         if self.writes:
             self.folder.divergence.unlink(missing_ok=True)

@@ -101,10 +101,10 @@ def kill_while_starting(job: Job, chance: random.Random) -> None:
 def kill_while_checkpointing(job: Job, chance: random.Random) -> None:
     """The rank that writes, while there is a file that it has not finished."""
     job.until_update(chance.randrange(10, 40))
-    rank, draft = job.rank(job.hosts.a), job.run / "checkpoint.pt.draft"
+    rank = job.rank(job.hosts.a)
     assert rank is not None
     deadline = time.monotonic() + PATIENCE
-    while not draft.exists() and time.monotonic() < deadline:
+    while not list(job.run.glob(".checkpoint.pt.*.draft")) and time.monotonic() < deadline:
         pass
     os.kill(rank, signal.SIGKILL)
 

@@ -74,7 +74,7 @@ def check(
     assert "Traceback" not in text
     rows = (out / "metrics.csv").read_text().splitlines()
     assert rows[-1].startswith(f"{update},")
-    assert not list(out.glob("*.draft"))
+    assert not list(out.glob(".*.draft"))
     updates = int(update) + 3
     resume(["gan", "--resume", str(out), "--updates", str(updates)])
     whole = train(updates, out.with_name("whole"))
