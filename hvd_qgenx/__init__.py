@@ -5,7 +5,10 @@
 
 from typing import TYPE_CHECKING
 
+from hvd_qgenx import shadowing
 from hvd_qgenx.exports import lazy
+
+shadowing.check()
 
 __all__ = [
     "DecentralizedOptimizer",

@@ -19,8 +19,8 @@ ROOMS = (
     *("hvd_qgenx.report", "hvd_qgenx.sweep", "hvd_qgenx.cli"),
 )
 """From the bottom to the top: each imports only those before it."""
-FRONT_DOORS = ("hvd_qgenx", "hvd_qgenx.torch")
-"""Modules that offer names of rooms to users, and that no room imports."""
+FRONT_DOORS = ("hvd_qgenx", "hvd_qgenx.__main__", "hvd_qgenx.torch")
+"""Modules that users meet first, and that no room imports."""
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -96,6 +96,23 @@ class TestFile:
         assert (sweep.out, sweep.launch, sweep.seeds) == (Path("runs/mine"), (), (0,))
 
     @pytest.mark.parametrize(
+        ("text", "place"),
+        [
+            ("presets = ['small-full']\n[options]\nupdates = 9\nbatch_sise = 12", r"line 4, \[options\]"),
+            ("[modes.a]\nbits = 2\n[modes.b]\n# batch_sise = 1\n batch_sise= 12", r"line 5, \[modes\.b\]"),
+            ("modes = { a = { batch_sise = 12 } }", r"\[modes\.a\]"),
+        ],
+    )
+    def test_a_misspelt_option_is_blamed_on_its_line(self, tmp_path, text, place):
+        with pytest.raises(
+            ConfigurationError, match=rf"s\.toml: .*{place}.*unknown setting 'batch_sise'; did you mean"
+        ):
+            read(write(tmp_path / "s.toml", text))
+
+    def test_a_home_folder_is_expanded(self, tmp_path):
+        assert read(write(tmp_path / "s.toml", "out = '~/runs'\n[modes.a]")).out == Path.home() / "runs"
+
+    @pytest.mark.parametrize(
         ("text", "sentence"),
         [
             ("presets = [", "s.toml cannot be read"),

@@ -36,7 +36,7 @@ from hvd_qgenx.transport.environment import DATA
     type=int,
     help="Images that an autoencoder decodes for their Fréchet distance.  [default: the run's own]",
 )
-@click.option("--data-dir", envvar=DATA, show_envvar=True, help="Folder of data sets.  [default: the run's own]")
+@click.option("--data-dir", help=f"Folder of data sets.  [default: the run's own, or {DATA} where that is not there]")
 @click.option("--download", is_flag=True, help="Download missing data and weights, on one rank of each host.")
 @click.option("--device", default="auto", show_default=True, help=f"One of {', '.join(DEVICES)}.")
 @options.launcher_options

@@ -7,7 +7,7 @@ from typing import Any
 
 from hvd_qgenx.data.images import ImageSet
 from hvd_qgenx.data.registry import DATASETS
-from hvd_qgenx.data.sources import Part
+from hvd_qgenx.data.sources import ADD, Part, Source
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import on_all_ranks, require_same, with_keep_alive
@@ -68,4 +68,14 @@ def read(name: str, data_dir: Path, part: Part = "all", *, download: bool = Fals
         raise
     except Exception as error:  # damaged files and failed downloads raise many kinds
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ConfigurationError(f"no {name} in {data_dir} ({reason}); {source.advice}") from error
+        raise ConfigurationError(
+            f"no {name} in {data_dir} ({reason}); {_advice(source, data_dir, download)}"
+        ) from error
+
+
+def _advice(source: Source, data_dir: Path, download: bool) -> str:
+    """Returns what to do about a data set that is missing or damaged."""
+    for folder in (data_dir, *data_dir.parents[:1]):
+        if folder.name == source.folder:
+            return f"{folder} is the data set's own folder: name the one that it is in, --data-dir {folder.parent}"
+    return source.advice.removeprefix(ADD) if download else source.advice

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -36,11 +36,13 @@ class Source:
             missing files.
         advice: what to do if the data set is missing.
         downloads: whether it can be downloaded.
+        folder: name of its own folder in the folder of data sets; empty: it has none.
     """
 
     read: Callable[[str, Path, Part, bool], ImageSet]
     advice: str
     downloads: bool = False
+    folder: str = ""
 
 
 def _digits(name: str, _folder: Path, part: Part, _download: bool) -> ImageSet:
@@ -62,11 +64,29 @@ def _every_fifth(labels: Tensor) -> Tensor:
 
 def _cifar(dataset: str) -> Callable[[str, Path, Part, bool], ImageSet]:
     def read(name: str, data_dir: Path, part: Part, download: bool) -> ImageSet:
-        found = getattr(torchvision().datasets, dataset)(str(data_dir), train=part != "test", download=download)
+        kind = getattr(torchvision().datasets, dataset)
+        try:
+            found = kind(str(data_dir), train=part != "test", download=download)
+        except RuntimeError as error:
+            raise RuntimeError(_broken(kind, data_dir) or str(error)) from error
         images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
         return InMemory(name, images, torch.tensor(found.targets))
 
     return read
+
+
+def _broken(kind: Any, data_dir: Path) -> str | None:
+    """Returns which file of CIFAR is missing or damaged, of which torchvision says only that there is one."""
+    folder = data_dir / kind.base_folder
+    if not folder.is_dir():
+        return None
+    files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
+    for name, checksum in files:
+        if not (folder / name).exists():
+            return f"{folder / name} is missing"
+        if not torchvision().datasets.utils.check_integrity(str(folder / name), checksum):
+            return f"{folder / name} is damaged"
+    return None
 
 
 def _svhn(name: str, data_dir: Path, part: Part, download: bool) -> ImageSet:
@@ -145,18 +165,21 @@ def _part_folders(data_dir: Path) -> dict[Part, Path]:
 
 
 _ELSE = "name its folder with --data-dir, or use --dataset digits, which needs none"
-_DOWNLOAD = f"add --download, {_ELSE}"
+ADD = "add --download, "
+"""Begins the advice on a data set that can be downloaded."""
+_DOWNLOAD = f"{ADD}{_ELSE}"
 
 DIGITS = Source(_digits, "reinstall scikit-learn, which contains it")
-MNIST = Source(_idx("MNIST"), _DOWNLOAD, downloads=True)
-FASHION_MNIST = Source(_idx("FashionMNIST"), _DOWNLOAD, downloads=True)
-CIFAR10 = Source(_cifar("CIFAR10"), _DOWNLOAD, downloads=True)
-CIFAR100 = Source(_cifar("CIFAR100"), _DOWNLOAD, downloads=True)
+MNIST = Source(_idx("MNIST"), _DOWNLOAD, downloads=True, folder="MNIST")
+FASHION_MNIST = Source(_idx("FashionMNIST"), _DOWNLOAD, downloads=True, folder="FashionMNIST")
+CIFAR10 = Source(_cifar("CIFAR10"), _DOWNLOAD, downloads=True, folder="cifar-10-batches-py")
+CIFAR100 = Source(_cifar("CIFAR100"), _DOWNLOAD, downloads=True, folder="cifar-100-python")
 SVHN = Source(_svhn, _DOWNLOAD, downloads=True)
 CELEBA = Source(
     _celeba,
-    "add --download, which needs the package gdown, and which Google Drive may refuse; then unpack "
-    f"img_align_celeba.zip in celeba/ there and put list_eval_partition.txt beside it; {_ELSE}",
+    f"{ADD}install the package gdown if it is missing, or, where Google Drive refuses, unpack img_align_celeba.zip in "
+    f"celeba/ there and put list_eval_partition.txt beside it; {_ELSE}",
     downloads=True,
+    folder="celeba",
 )
 FOLDER = Source(_folder, "name with --data-dir a folder that holds a folder of images for every class")

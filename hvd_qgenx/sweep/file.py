@@ -12,6 +12,7 @@ from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.report import published
 from hvd_qgenx.report.published import Published
+from hvd_qgenx.sweep.options import check
 from hvd_qgenx.tasks.registry import TASKS
 from hvd_qgenx.training.config import Config
 
@@ -56,23 +57,25 @@ def read(path: Path) -> Sweep | Commands:
         ConfigurationError: there is no such file, it is not TOML, a key is unknown, or a value has the wrong type.
     """
     try:
-        found = tomllib.loads(path.read_text())
+        text = path.read_text()
+        found = tomllib.loads(text)
     except (OSError, ValueError) as error:  # tomllib.TOMLDecodeError, or a number with thousands of digits
         raise ConfigurationError(f"the sweep {path} cannot be read: {error}") from error
     try:
-        return _sweep(found, path.stem)
+        return _sweep(found, path.stem, text)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
 
 
-def _sweep(found: dict[str, Any], name: str) -> Sweep | Commands:
+def _sweep(found: dict[str, Any], name: str, text: str) -> Sweep | Commands:
     for key in found:
         if key not in KEYS:
             raise ConfigurationError(unknown("key", key, KEYS))
-    out, launch = Path(_text(found, "out", f"runs/{name}")), _words(_text(found, "launch", ""), "launch")
+    out, launch = Path(_text(found, "out", f"runs/{name}")).expanduser(), _words(_text(found, "launch", ""), "launch")
     if "commands" in found:
         return Commands(out, launch, _commands(found))
-    modes = _modes(found)
+    task = TASKS[_text(found, "task", "gan")]
+    modes = _modes(found, task, text)
     seeds = _list(found.get("seeds", [0]), int, "seeds", "whole numbers")
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigurationError(f"seeds must be one or more different numbers, not {seeds}")
@@ -80,7 +83,7 @@ def _sweep(found: dict[str, Any], name: str) -> Sweep | Commands:
     if diverging not in DIVERGING:
         raise ConfigurationError(unknown("value of diverging", diverging, DIVERGING))
     return Sweep(
-        TASKS[_text(found, "task", "gan")],
+        task,
         out,
         launch,
         modes,
@@ -90,10 +93,13 @@ def _sweep(found: dict[str, Any], name: str) -> Sweep | Commands:
     )
 
 
-def _modes(found: dict[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _modes(found: dict[str, Any], task: type[Config], text: str) -> dict[str, Mapping[str, Any]]:
     options = _table(found.get("options", {}), "options")
+    check(task, options, "options", text)
     presets = _list(found.get("presets", []), str, "presets", "names or paths of presets")
     own = {mode: _table(table, f"modes.{mode}") for mode, table in _table(found.get("modes", {}), "modes").items()}
+    for mode, table in own.items():
+        check(task, table, f"modes.{mode}", text)
     modes = [(Path(preset).stem, {**options, "preset": preset}) for preset in presets]
     modes += [(mode, {**options, **table}) for mode, table in own.items()]
     if not modes:

@@ -8,13 +8,10 @@ from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.sweep.command import Command
 from hvd_qgenx.sweep.file import Commands, Sweep
 from hvd_qgenx.sweep.job import Job
+from hvd_qgenx.sweep.options import OTHERS
 from hvd_qgenx.training import presets
 from hvd_qgenx.training.asked import configure, merge, read
 from hvd_qgenx.training.config import Config
-
-OTHERS = {"preset": str, "download": bool, "label": str, "local_ranks": int}
-"""Options of the training commands that are not settings, with their types."""
-IN_WORDS = {str: "a string", bool: "true or false", int: "a whole number"}
 
 
 def plan(sweep: Sweep) -> list[Job]:
@@ -44,8 +41,6 @@ def plan_commands(sweep: Commands) -> list[Command]:
 def _job(sweep: Sweep, mode: str, seed: int) -> Job:
     asked = {**sweep.modes[mode], "seed": seed}
     try:
-        if "seed" in sweep.modes[mode]:
-            raise ConfigurationError("seed is not an option of a mode; every mode runs with all `seeds`")
         job = Job(RunFolder(sweep.out / f"{mode}-seed{seed}"), _words(asked), _config(sweep.task, asked))
         job.check()
     except ConfigurationError as error:
@@ -55,9 +50,6 @@ def _job(sweep: Sweep, mode: str, seed: int) -> Job:
 
 def _config(task: type[Config], asked: Mapping[str, Any]) -> Config:
     """Returns the configuration that the task's command makes of these options."""
-    for name, kind in OTHERS.items():
-        if type(asked.get(name, kind())) is not kind:
-            raise ConfigurationError(f"{name} must be {IN_WORDS[kind]}, not {asked[name]!r}")
     preset = [presets.load(task, asked["preset"]).merged()] if "preset" in asked else []
     own = read(task, {name: value for name, value in asked.items() if name not in OTHERS}, "sweep")
     config = configure(task, merge(task, [*preset, own]))

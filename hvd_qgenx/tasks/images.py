@@ -46,7 +46,7 @@ class ImageConfig(Config):
     @property
     def data_folder(self) -> Path:
         """The folder of data sets."""
-        return Path(self.data_dir)
+        return Path(self.data_dir).expanduser()
 
 
 @dataclass(frozen=True)

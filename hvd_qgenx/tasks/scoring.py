@@ -44,7 +44,7 @@ def make_scorer(
         images,
         transport=transport,
         device=device,
-        data_dir=Path(config.data_dir),
+        data_dir=config.data_folder,
         inception_weights=Path(config.inception_weights) if config.inception_weights else None,
         download=download,
     )

@@ -1,7 +1,9 @@
 """Settings given by presets, environment and command line, each with its origin; the configuration they make."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import compressors
@@ -9,6 +11,7 @@ from compressors import parameters
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.training.config import Config
 from hvd_qgenx.training.settings import compressor_parameters, declared, known
+from hvd_qgenx.transport.environment import DATA
 
 C = TypeVar("C", bound=Config)
 
@@ -103,12 +106,20 @@ def configure(config: type[C], settings: Settings) -> C:
 def changed(config: C, asked: Mapping[str, Any]) -> C:
     """Returns the configuration with these settings replaced, checked for one rank.
 
+    The environment names the data folder of a run whose own is not on this host.
+
     Raises:
         ConfigurationError: the task has no such setting, or it cannot have this value.
     """
-    found = config.replaced(values(read(type(config), asked, "command line")))
+    found = config.replaced(values(read(type(config), {**_elsewhere(config), **asked}, "command line")))
     found.check(ranks=1)
     return found
+
+
+def _elsewhere(config: Config) -> dict[str, str]:
+    """Returns the environment's data folder, if the run's own is not there."""
+    own, folder = getattr(config, "data_dir", None), os.environ.get(DATA)
+    return {"data_dir": folder} if folder and own and not Path(own).expanduser().is_dir() else {}
 
 
 def explain(config: Config, asked: Settings, otherwise: str | None = None) -> Settings:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,11 @@ from hvd_qgenx.cli import main
 from tests.stopping import stopped_before
 
 TEXTS = {"train": "the cat sat on the mat\n" * 60, "valid": "the cat sat\n" * 8, "test": "the mat sat on the cat\n" * 8}
-pytestmark = pytest.mark.usefixtures("_no_data_folder")
 QUICK = ("language", "--units", "16", "--batch-size", "6", "--bptt", "7", "--log-every", "2", "--epochs", "2")
 
 
 def call(*arguments: object):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-@pytest.fixture(scope="module")
-def _no_data_folder():
-    """Lets runs find their text where they were given it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("HVD_QGENX_DATA", raising=False)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +34,7 @@ def train(text: Path, out: Path, *arguments: object) -> dict:
 
 
 @pytest.fixture(scope="module")
-def finished(_no_data_folder, text, tmp_path_factory) -> Path:
+def finished(text, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "finished"
     train(text, out, "--score-weights", "raw,ema", "--ema", "0.9")
     return out
@@ -65,6 +57,22 @@ def test_evaluation_repeats_the_scores(finished):
     scores = json.loads((finished / "summary.json").read_text())["scores"]
     assert {key: scores["/".join(key)] for key in rows} == rows
     assert ("perplexity", "raw") in rows
+
+
+def test_the_runs_own_folder_of_data_comes_before_the_environments(text, tmp_path, monkeypatch):
+    own, out = tmp_path / "own", tmp_path / "run"
+    shutil.copytree(text, own)
+    train(own, out)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("HVD_QGENX_DATA", str(elsewhere))
+    assert call("evaluate", out).exit_code == 0
+    own.rename(tmp_path / "moved")
+    missing = call("evaluate", out)
+    assert missing.exit_code == 2
+    assert f"{elsewhere} has no train.txt" in missing.output
+    monkeypatch.setenv("HVD_QGENX_DATA", str(tmp_path / "moved"))
+    assert call("evaluate", out).exit_code == 0
 
 
 def test_stopped_in_the_middle_of_an_epoch_it_goes_on_bit_for_bit(text, tmp_path, monkeypatch):

@@ -109,18 +109,18 @@ def test_a_dry_run_prints_what_is_left(tmp_path, whole):
 @pytest.mark.parametrize(
     ("modes", "sentence"),
     [
-        ("[modes.uq4]\nbit = 4", "uq4: unknown setting 'bit'; did you mean 'bits'?"),
-        ("[modes.uq4]\nseed = 4", "uq4: seed is not an option of a mode"),
-        ("[modes.uq4]\nresume = 'run'", "uq4: unknown setting 'resume'"),
+        ("[modes.uq4]\nbit = 4", "[modes.uq4]: unknown setting 'bit'; did you mean 'bits'?"),
+        ("[modes.uq4]\nseed = 4", "[modes.uq4]: seed is not an option of a mode"),
+        ("[modes.uq4]\nresume = 'run'", "[modes.uq4]: unknown setting 'resume'"),
         ("[modes.uq4]\nbits = 9", "uq4: minmax: bits must be from 1 to 8, not 9"),
-        ("[modes.uq4]\nlevels_at = [1, 2]", "uq4: levels_at must be text, not [1, 2]"),
-        ("[modes.uq4]\namsgrad = 1", "uq4: amsgrad must be true or false, not 1"),
-        ("[modes.uq4]\ndownload = 'yes'", "uq4: download must be true or false, not 'yes'"),
-        ("[modes.uq4]\nlatent = 'many'", "uq4: latent must be a whole number, not 'many'"),
+        ("[modes.uq4]\nlevels_at = [1, 2]", "[modes.uq4]: levels_at must be text, not [1, 2]"),
+        ("[modes.uq4]\namsgrad = 1", "[modes.uq4]: amsgrad must be true or false, not 1"),
+        ("[modes.uq4]\ndownload = 'yes'", "[modes.uq4]: download must be true or false, not 'yes'"),
+        ("[modes.uq4]\nlatent = 'many'", "[modes.uq4]: latent must be a whole number, not 'many'"),
         ("[modes.uq4]\ndataset = 'imagenet'", "uq4: unknown dataset 'imagenet'"),
         ("[modes.good]\n[modes.uq4]\ncompressor = 'none'\nbits = 4", "uq4: none has no parameter 'bits'"),
         ("[modes.uq4]\npreset = 'small-uq5'", "uq4: unknown preset 'small-uq5'; did you mean 'small-uq"),
-        ("[modes.uq4]\npreset = 4", "uq4: preset must be a string, not 4"),
+        ("[modes.uq4]\npreset = 4", "[modes.uq4]: preset must be a string, not 4"),
         ("[modes.uq4]\npreset = 'PRESET'", "uq4: PRESET: unknown setting 'bitts'"),
     ],
 )
@@ -250,7 +250,7 @@ def test_commands_are_run_once_and_shown_on_a_page(tmp_path):
     assert f"hvd-qgenx {WORDS_OF_COMMANDS}" in page
     assert "squared distance" in page
     assert page.count("data:image/png;base64,") == 2
-    assert {each.name for each in (out / "convex").glob("*.*")} == {
+    assert {each.name for each in (out / "convex").glob("[!.]*.*")} == {
         *("config.json", "logistic.csv", "logistic.png", "summary.json", "words.json")
     }
     before = (out / "convex.log").read_text()

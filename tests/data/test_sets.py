@@ -72,6 +72,36 @@ def test_missing_data_says_what_to_do(name, part, tmp_path):
         data.load(name, tmp_path, False, ALONE, part=part)
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("cifar10", "cifar-10-batches-py"), ("mnist", "MNIST"), ("mnist", "MNIST/raw"), ("cifar100", "cifar-100-python")],
+)
+def test_a_folder_one_level_too_deep_is_named(name, folder, tmp_path):
+    with pytest.raises(ConfigurationError, match=f"is the data set's own folder.*--data-dir {tmp_path}$"):
+        data.load(name, tmp_path / folder, False, ALONE)
+
+
+def test_a_missing_and_a_damaged_file_of_cifar_are_named(tmp_path):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    with pytest.raises(ConfigurationError, match=f"{folder / 'data_batch_1'} is missing"):
+        data.load("cifar10", tmp_path, False, ALONE)
+    (folder / "data_batch_1").write_text("half")
+    with pytest.raises(ConfigurationError, match=f"{folder / 'data_batch_1'} is damaged"):
+        data.load("cifar10", tmp_path, False, ALONE)
+
+
+def test_who_has_asked_for_a_download_is_not_told_to(tmp_path, monkeypatch):
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torchvision().datasets, "MNIST", fails)
+    for download in (False, True):
+        with pytest.raises(ConfigurationError) as error:
+            data.load("mnist", tmp_path, download, ALONE)
+        assert ("add --download" in str(error.value)) is not download
+
+
 def test_an_unknown_data_set_is_answered_with_the_nearest(tmp_path):
     with pytest.raises(ConfigurationError, match="unknown dataset 'cifar'; did you mean 'cifar10'"):
         data.load("cifar", tmp_path, True, ALONE)

@@ -107,7 +107,7 @@ class LanguageConfig(SingleModelConfig):
     @property
     def data_folder(self) -> Path:
         """The folder of data sets."""
-        return Path(self.data_dir)
+        return Path(self.data_dir).expanduser()
 
     def check(self, ranks: int) -> None:
         super().check(ranks)
