@@ -20,10 +20,14 @@ def to_bytes(images: Tensor) -> Tensor:
 
 
 def save_grid(images: Tensor, path: Path, columns: int, least_side: int = 480) -> None:
-    """Writes images (N, channels, side, side) in [-1, 1] as one PNG, enlarged by an integer factor."""
+    """Writes images (N, channels, side, side) in [-1, 1] as one picture, enlarged by an integer factor.
+
+    It is a PNG, unless the path ends like a picture of another kind.
+    """
     picture = _grid(images, columns)
     enlarged = _enlarged(picture, -(-least_side // min(picture.size)))
-    write_atomically(path, lambda file: enlarged.save(file, format="png"))
+    kind = Image.registered_extensions().get(path.suffix.lower(), "PNG")
+    write_atomically(path, lambda file: enlarged.save(file, format=kind))
 
 
 class Panel(NamedTuple):

@@ -78,4 +78,9 @@ def check_images(config: ImageConfig, fingerprint: str, stored: Mapping[str, Any
 def describe_images(images: "ImageSet") -> dict[str, Any]:
     """Returns what a checkpoint keeps of the images that a model was trained on."""
     shape = {name: getattr(images, name) for name in ("channels", "side", "classes")}
-    return {**shape, "fingerprint": images.fingerprint()}
+    return {**shape, "counts": list(class_totals(images)), "fingerprint": images.fingerprint()}
+
+
+def class_totals(images: "ImageSet") -> tuple[int, ...]:
+    """Returns the number of images of every class; empty if there are no classes."""
+    return tuple(images.labels.bincount(minlength=images.classes).tolist()) if images.classes else ()

@@ -1,5 +1,6 @@
 """Writes sampled images to files."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,31 @@ from hvd_qgenx.runs import figures
 
 OPTIONS: Mapping[str, Any] = {"count": 64, "columns": 8, "seed": None, "out": None, "separately": None}
 """The options of ``hvd-qgenx sample`` for images, with their defaults."""
+KINDS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+"""Endings of pictures that can be written."""
 
 
 def check(options: Mapping[str, Any]) -> None:
-    """Raises ConfigurationError if images would go to two places."""
-    if options["out"] is not None and options["separately"] is not None:
+    """Raises ConfigurationError if images would go to two places, among others, or into a file of no known kind."""
+    out, folder = options["out"], options["separately"]
+    if out is not None and folder is not None:
         raise ConfigurationError("images go into one picture or into a folder; give --out or --separately")
+    if out is not None and out.suffix.lower() not in KINDS:
+        raise ConfigurationError(f"{out} would be no picture; give --out the ending {', '.join(KINDS)}")
+    others = set(os.listdir(folder)) - set(_names(options["count"])) if folder is not None and folder.is_dir() else ()
+    if others:
+        raise ConfigurationError(
+            f"{folder} holds other files, like {min(others)}, which would mix with the images; choose an empty folder"
+        )
+
+
+def name(weights: str, updates: float, options: Mapping[str, Any]) -> str:
+    """Returns the name of the picture of these weights, which says in what it differs from that of the defaults."""
+    classes, seed = options.get("classes"), options["seed"]
+    parts = [weights, f"{updates}"]
+    parts += ["classes", *map(str, classes)] if classes else []
+    parts += [f"seed{seed}"] if seed is not None else []
+    return f"{'-'.join(parts)}.png"
 
 
 def write(images: Tensor, options: Mapping[str, Any], default: Path) -> str:
@@ -35,7 +55,7 @@ def write(images: Tensor, options: Mapping[str, Any], default: Path) -> str:
 
 
 def write_grid(images: Tensor, path: Path, columns: int) -> None:
-    """Writes all images as one picture; creates its folder if necessary.
+    """Writes all images as one picture, of the kind that the path's ending says; creates its folder if necessary.
 
     Raises:
         ConfigurationError: the folder cannot be made.
@@ -51,9 +71,14 @@ def write_separately(images: Tensor, folder: Path) -> None:
         ConfigurationError: the folder cannot be made.
     """
     _make(folder)
-    digits = len(str(len(images) - 1))
-    for number, pixels in enumerate(figures.to_bytes(images).permute(0, 2, 3, 1)):
-        Image.fromarray(pixels.squeeze(2).numpy()).save(folder / f"{number:0{digits}d}.png")
+    for name, pixels in zip(_names(len(images)), figures.to_bytes(images).permute(0, 2, 3, 1), strict=True):
+        Image.fromarray(pixels.squeeze(2).numpy()).save(folder / name)
+
+
+def _names(count: int) -> list[str]:
+    """Returns the names of images by themselves."""
+    digits = len(str(count - 1))
+    return [f"{number:0{digits}d}.png" for number in range(count)]
 
 
 def _make(folder: Path) -> None:

@@ -89,6 +89,41 @@ def test_classes_are_taken_in_turn(conditional, tmp_path):
     assert images("any", "--count", 5) not in (threes, fives)
 
 
+@pytest.mark.parametrize("classes", [(), ("--classes", "3,5,7")], ids=["any", "asked"])
+def test_the_first_images_do_not_depend_on_how_many_there_are(conditional, tmp_path, classes):
+    def images(count: int) -> list[bytes]:
+        folder = tmp_path / str(count)
+        result = call("sample", conditional, "--count", count, "--separately", folder, *classes)
+        assert result.exit_code == 0, result.output
+        return [path.read_bytes() for path in sorted(folder.iterdir())]
+
+    few, many = images(5), images(130)
+    assert len(set(many)) == 130
+    assert many[:5] == few
+
+
+def test_other_classes_and_seeds_have_other_names(conditional):
+    for asked, name in ((("--seed", 7), "ema-4-seed7"), (("--classes", "3,5"), "ema-4-classes-3-5")):
+        assert call("sample", conditional, *asked).exit_code == 0
+        assert (conditional / "samples" / f"{name}.png").exists()
+
+
+def test_the_ending_of_a_picture_says_its_kind(run, tmp_path):
+    for ending, kind in (("jpg", "JPEG"), ("webp", "WEBP"), ("PNG", "PNG")):
+        draw(run, tmp_path / f"a.{ending}")
+        assert Image.open(tmp_path / f"a.{ending}").format == kind
+
+
+def test_images_are_not_mixed_with_other_files(run, tmp_path):
+    folder = tmp_path / "images"
+    for _ in range(2):  # the same images again
+        assert call("sample", run, "--count", 12, "--separately", folder).exit_code == 0
+    result = call("sample", run, "--count", 11, "--separately", folder)
+    assert result.exit_code == 2
+    assert f"{folder} holds other files, like 11.png, which would mix with the images" in result.stderr
+    assert len(list(folder.iterdir())) == 12
+
+
 def test_an_interrupted_run_is_drawn_from_its_checkpoint(run):
     (run / "summary.json").unlink()
     config = json.loads((run / "config.json").read_text())
@@ -104,6 +139,7 @@ def test_an_interrupted_run_is_drawn_from_its_checkpoint(run):
         (["--classes", "3"], "the run is not conditional"),
         (["--classes", "three"], "'three' is not a list of labels"),
         (["--out", "a.png", "--separately", "b"], "give --out or --separately"),
+        (["--out", "a.pdf"], "a.pdf would be no picture; give --out the ending .png, .jpg"),
         (["--count", "0"], "Invalid value for '--count'"),
         (["--out", "{run}/config.json/a.png"], "cannot write to"),
     ],

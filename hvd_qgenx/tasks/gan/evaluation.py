@@ -69,7 +69,7 @@ def _scorer(config: GanConfig, transport: Transport, download: bool) -> Scorer:
 
 def _score(saved: SavedRun, config: GanConfig, scorer: Scorer) -> list[Row]:
     generators = {weights: saved.generator(weights, scorer.extractor.device) for weights in config.scored_weights}
-    found = score(scorer, generators, config.latent, saved.classes, config.seed)
+    found = score(scorer, generators, saved.inputs, config.seed)
     return [
         {
             "update": saved.updates,

@@ -7,22 +7,25 @@ from torch import Tensor
 
 from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.tasks.gan.generation import draw
 from hvd_qgenx.tasks.gan.saved import SavedRun
 
-AT_ONCE = 256
-"""Images in one pass of the generator."""
+BLOCK = 64
+"""Images that are drawn together, as many as a run's own pictures have; the first do not depend on how many follow."""
 
 
 @torch.inference_mode()
 def images(saved: SavedRun, weights: str, count: int, seed: int, classes: Sequence[int] | None) -> Tensor:
-    """Returns images of shape (count, channels, side, side), in [-1, 1]."""
-    generator = saved.generator(weights)
-    latents, labels = draw(count, saved.config.latent, saved.classes, seed, RandomStream.SAMPLES)
+    """Returns images of shape (count, channels, side, side), in [-1, 1]; of more images the first are the same."""
+    generator, wanted = saved.generator(weights), None
     if classes is not None:
-        labels = _in_turn(classes, count, saved.classes)
-    parts = [slice(start, start + AT_ONCE) for start in range(0, count, AT_ONCE)]
-    return torch.cat([generator(latents[part], None if labels is None else labels[part]).float() for part in parts])
+        wanted = _in_turn(classes, count, saved.inputs.classes)
+    parts = []
+    for number, start in enumerate(range(0, count, BLOCK)):
+        latents, labels = saved.inputs.draw(BLOCK, seed, RandomStream.SAMPLES, *([number] if number else []))
+        labels = labels if wanted is None else wanted[start : start + BLOCK]
+        size = min(BLOCK, count - start)
+        parts.append(generator(latents[:size], None if labels is None else labels[:size]).float())
+    return torch.cat(parts)
 
 
 def _in_turn(classes: Sequence[int], count: int, known: int) -> Tensor:

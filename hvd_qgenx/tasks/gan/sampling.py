@@ -17,4 +17,4 @@ def sample(run: Path, asked: Mapping[str, Any]) -> str:
     saved, weights = SavedRun.read(run), options["weights"]
     seed = saved.config.seed if options["seed"] is None else options["seed"]
     images = samples.images(saved, weights, options["count"], seed, options["classes"])
-    return pictures.write(images, options, run / "samples" / f"{weights}-{saved.updates}.png")
+    return pictures.write(images, options, run / "samples" / pictures.name(weights, saved.updates, options))

@@ -9,7 +9,7 @@ from torch import nn
 
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.tasks.gan.generation import with_statistics
+from hvd_qgenx.tasks.gan.generation import Inputs, with_statistics
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.tasks.gan.task import GanTask, make_players
 from hvd_qgenx.training.averages import Averages
@@ -44,9 +44,11 @@ class SavedRun:
         return self.config.updates_after(self.state["move"])
 
     @property
-    def classes(self) -> int:
-        """Number of classes that the generator takes; 0: it takes no labels."""
-        return int(self.state["images"]["classes"]) if self.config.conditional else 0
+    def inputs(self) -> Inputs:
+        """What the generator takes; labels are equally frequent if the run is older than counts in checkpoints."""
+        images = self.state["images"]
+        counts = images.get("counts") or [1] * images["classes"]
+        return Inputs(self.config.latent, tuple(counts) if self.config.conditional else ())
 
     def generator(self, weights: str, device: torch.device | str = "cpu") -> nn.Module:
         """Returns the generator with these weights, one of ``WEIGHTS``, in evaluation mode.
@@ -57,10 +59,10 @@ class SavedRun:
         if weights not in WEIGHTS:
             raise ConfigurationError(unknown("weights", weights, WEIGHTS))
         config, images = self.config, self.state["images"]
-        model = make_players(config, images["channels"], images["side"], self.classes).generator
+        model = make_players(config, images["channels"], images["side"], self.inputs.classes).generator
         model.load_state_dict(self.state["generator"])
         if weights != "raw":
             averages = Averages(model, config.ema)
             averages.load_state_dict(self.state["averages"])
             model = averages.module(weights)
-        return with_statistics(model.to(device), config.latent, self.classes, config.seed)
+        return with_statistics(model.to(device), self.inputs, config.seed)

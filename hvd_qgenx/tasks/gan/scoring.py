@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.runs.figures import to_bytes
 from hvd_qgenx.scores import Scorer
-from hvd_qgenx.tasks.gan.generation import draw
+from hvd_qgenx.tasks.gan.generation import Inputs
 from hvd_qgenx.tasks.gan.settings import GanConfig
 
 
-def images_of(generator: nn.Module, latent: int, classes: int, seed: int) -> Callable[[range], Tensor]:
+def images_of(generator: nn.Module, inputs: Inputs, seed: int) -> Callable[[range], Tensor]:
     """Returns a function that makes the images of a range of sample numbers, uint8 (n, channels, side, side).
 
     The generator must be in evaluation mode. The images are a function of weights, seed and range alone, on any rank.
@@ -22,17 +22,17 @@ def images_of(generator: nn.Module, latent: int, classes: int, seed: int) -> Cal
 
     @torch.inference_mode()
     def make(samples: range) -> Tensor:
-        latents, labels = draw(len(samples), latent, classes, seed, RandomStream.SCORE, samples.start, device=device)
+        latents, labels = inputs.draw(len(samples), seed, RandomStream.SCORE, samples.start, device=device)
         return to_bytes(generator(latents, labels))
 
     return make
 
 
-def score(scorer: Scorer, generators: dict[str, nn.Module], latent: int, classes: int, seed: int) -> dict[str, float]:
+def score(scorer: Scorer, generators: dict[str, nn.Module], inputs: Inputs, seed: int) -> dict[str, float]:
     """Returns the scores of several generators, as ``score/weights``; the same on all ranks. Collective."""
     found = {}
     for weights, generator in generators.items():
-        for name, value in scorer.score(images_of(generator, latent, classes, seed)).items():
+        for name, value in scorer.score(images_of(generator, inputs, seed)).items():
             found[f"{name}/{weights}"] = value
     return found | {f"bias/{name}": value for name, value in scorer.bias.items()}
 

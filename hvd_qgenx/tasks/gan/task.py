@@ -16,13 +16,13 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import figures
 from hvd_qgenx.scores import Scorer, samples_note
 from hvd_qgenx.tasks.gan import losses
-from hvd_qgenx.tasks.gan.generation import draw, with_statistics
+from hvd_qgenx.tasks.gan.generation import Inputs, with_statistics
 from hvd_qgenx.tasks.gan.models import build
 from hvd_qgenx.tasks.gan.models.players import Players
 from hvd_qgenx.tasks.gan.registry import LOSSES
 from hvd_qgenx.tasks.gan.scoring import sampled, score
 from hvd_qgenx.tasks.gan.settings import GanConfig
-from hvd_qgenx.tasks.images import check_images, describe_images
+from hvd_qgenx.tasks.images import check_images, class_totals, describe_images
 from hvd_qgenx.tasks.scoring import EXTRACTOR, make_scorer
 from hvd_qgenx.training.averages import Averages
 from hvd_qgenx.training.task import Task
@@ -51,8 +51,8 @@ class GanTask(Task):
             workers=config.workers,
             pinned=self.device.type == "cuda",
         )
-        self.classes = images.classes if config.conditional else 0
-        self.pair = make_players(config, images.channels, images.side, self.classes)
+        self.inputs = Inputs(config.latent, class_totals(images) if config.conditional else ())
+        self.pair = make_players(config, images.channels, images.side, self.inputs.classes)
         build.initialize(self.pair.generator, config.seed, RandomStream.GENERATOR)
         build.initialize(self.pair.discriminator, config.seed, RandomStream.DISCRIMINATOR)
         for player in self.pair:
@@ -130,7 +130,7 @@ class GanTask(Task):
         mixing = torch.rand(count, 1, 1, 1, generator=random_numbers(seed, RandomStream.INTERPOLATION, rank, move))
         return losses.Batch(
             real.to(self.device, non_blocking=True),
-            labels.to(self.device, non_blocking=True) if self.classes else None,
+            labels.to(self.device, non_blocking=True) if self.inputs.classes else None,
             latents.to(self.device),
             mixing.to(self.device),
         )
@@ -168,16 +168,14 @@ class GanTask(Task):
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
         """Returns images (count, channels, side, side) from latents that are the same at every call."""
-        drawn = draw(
-            count, self.config.latent, self.classes, self.config.seed, RandomStream.SAMPLES, device=self.device
-        )
+        drawn = self.inputs.draw(count, self.config.seed, RandomStream.SAMPLES, device=self.device)
         images: Tensor = self.weighted_generator("raw")(*drawn).float().cpu()
         return images
 
     def weighted_generator(self, weights: str) -> nn.Module:
         """Returns a copy of the generator with these weights, one of ``WEIGHTS``, in evaluation mode."""
         generator = self.generator if weights == "raw" else self.averages.module(weights)
-        return with_statistics(generator, self.config.latent, self.classes, self.config.seed)
+        return with_statistics(generator, self.inputs, self.config.seed)
 
     def prepare(self, download: bool, stored: Mapping[str, Any] | None) -> None:
         """Makes the scorer; a resumed run keeps its extractor, whatever weights are available now."""
@@ -204,7 +202,7 @@ class GanTask(Task):
     def evaluate(self, update: float) -> dict[str, float]:
         assert self.scorer is not None
         generators = {weights: self.weighted_generator(weights) for weights in self.config.scored_weights}
-        return score(self.scorer, generators, self.config.latent, self.classes, self.config.seed)
+        return score(self.scorer, generators, self.inputs, self.config.seed)
 
     def notes(self) -> dict[str, Any]:
         return {EXTRACTOR: self.scorer.extractor.name if self.scorer else None}

@@ -19,8 +19,8 @@ from hvd_qgenx.tasks.vae.task import VaeTask, make_model
 from hvd_qgenx.training.config import WEIGHTS
 from hvd_qgenx.training.single_model.saved import SavedModel
 
-AT_ONCE = 256
-"""Images in one pass of the decoder."""
+BLOCK = 64
+"""Images that are decoded together."""
 
 
 def sample(run: Path, asked: Mapping[str, Any]) -> str:
@@ -34,11 +34,14 @@ def sample(run: Path, asked: Mapping[str, Any]) -> str:
     model = saved.weighted(make_model(saved.config, shown["channels"], shown["side"]), weights)
     seed = saved.config.seed if options["seed"] is None else options["seed"]
     images = decoded(model, options["count"], seed)
-    return pictures.write(images, options, run / "samples" / f"{weights}-{saved.updates}.png")
+    return pictures.write(images, options, run / "samples" / pictures.name(weights, saved.updates, options))
 
 
 @torch.inference_mode()
 def decoded(model: Autoencoder, count: int, seed: int) -> Tensor:
-    """Returns images (count, channels, side, side) in [-1, 1] from codes of the prior."""
-    codes = prior_codes(count, model.latent, generator(seed, RandomStream.DECODED))
-    return torch.cat([model.images(part) for part in codes.split(AT_ONCE)])
+    """Returns images (count, channels, side, side) in [-1, 1] from the prior; of more, the first are the same."""
+    parts = []
+    for number, start in enumerate(range(0, count, BLOCK)):
+        codes = prior_codes(BLOCK, model.latent, generator(seed, RandomStream.DECODED, number))
+        parts.append(model.images(codes[: count - start]))
+    return torch.cat(parts)

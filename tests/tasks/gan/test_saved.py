@@ -9,7 +9,6 @@ import torch
 from hvd_qgenx.data import InMemory
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import RunFolder, checkpoint
-from hvd_qgenx.tasks.gan.generation import draw
 from hvd_qgenx.tasks.gan.saved import SavedRun
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.tasks.gan.task import GanTask
@@ -44,8 +43,8 @@ def test_every_kind_of_weights_makes_the_images_that_training_makes(folder, norm
     config = replace(SMALL, generator_norm=norm, conditional=conditional)
     trainer, saved = train(folder, config), SavedRun.read(folder.path)
     assert saved.config == config
-    assert saved.classes == (10 if conditional else 0)
-    latents, labels = draw(5, config.latent, saved.classes, 1, 2)
+    assert saved.inputs.classes == (10 if conditional else 0)
+    latents, labels = saved.inputs.draw(5, 1, 2)
     made = []
     for weights in WEIGHTS:
         generator = saved.generator(weights)
