@@ -47,9 +47,9 @@ def main(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
             **_who(row),
             comparison.score or "score": _final(row),
             "MB/update": spread(row.megabytes_per_update),
-            "fewer bytes": _times(row.fewer_bytes),
+            "fewer bytes": _times(row.fewer_bytes, below=" more"),
             "s/update": spread(row.seconds_per_update),
-            "faster": _times(row.faster),
+            "faster": _times(row.faster, below=" slower"),
             "time to baseline": _to(comparison, row, "seconds", "s", row.less_time),
             "MB to baseline": _to(comparison, row, "megabytes", "MB", row.less_traffic),
         }
@@ -144,12 +144,15 @@ def _to(comparison: Comparison, row: Row, what: str, unit: str, less: float | No
     value = getattr(row.reached, what)
     if value is None:
         return NOTHING
-    ratio = f" ({_times(less)} less)" if less and row.group != baseline.name else ""
+    ratio = f" ({_times(less, ' less', ' more')})" if less and row.group != baseline.name else ""
     return f"{number(value)} {unit}{ratio}"
 
 
-def _times(ratio: float | None) -> str:
-    return NOTHING if ratio is None else f"{number(ratio, 3)}x"
+def _times(ratio: float | None, above: str = "", below: str = "") -> str:
+    """Returns a ratio with a word after it, ``above`` or ``below`` 1, where it is turned round."""
+    if ratio is None:
+        return NOTHING
+    return f"{number(ratio, 3)}x{above}" if ratio >= 1 else f"{number(1 / ratio, 3)}x{below}"
 
 
 def _without_empty(table: Sequence[Cells]) -> list[Cells]:

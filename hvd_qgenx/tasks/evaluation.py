@@ -2,18 +2,24 @@
 
 import csv
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.registry import load
-from hvd_qgenx.runs import RunFolder
+from hvd_qgenx.runs import RunFolder, checkpoint
 from hvd_qgenx.runs.folder import naming
-from hvd_qgenx.tasks.registry import config_of
+from hvd_qgenx.tasks.registry import TASKS, config_of
+from hvd_qgenx.training.config import Config
+from hvd_qgenx.training.task import task_of
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import from_rank_0, require_same
 
 COLUMNS = ("update", "samples", "score", "weights", "value", "bias")
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 """Values by ``COLUMNS``, and the run."""
@@ -24,6 +30,8 @@ Evaluate = Callable[[Transport, Sequence[Path], Mapping[str, Any], bool], dict[P
 def score_runs(transport: Transport, runs: Sequence[Path], asked: Mapping[str, Any], download: bool) -> list[Row]:
     """Scores runs and notes it in their folders, which rank 0 alone needs. Collective; the same rows on all ranks.
 
+    Of several folders, those that hold no run, or a damaged one, are left out with a warning.
+
     Args:
         transport: of the ranks.
         runs: folders.
@@ -31,12 +39,12 @@ def score_runs(transport: Transport, runs: Sequence[Path], asked: Mapping[str, A
         download: fetch what is missing.
 
     Raises:
-        ConfigurationError: on all ranks; a folder holds no run, its task has no such setting, or something is missing.
+        ConfigurationError: on all ranks; no folder holds a run, its task has no such setting, or something is missing.
     """
     places = ("data_dir", "inception_weights")
     require_same(transport, {**asked, **dict.fromkeys(places), "runs": runs, "download": download})
-    configs = {run: from_rank_0(transport, "run", functools.partial(_read_config, run)) for run in dict.fromkeys(runs)}
-    tasks = {run: config_of(config) for run, config in configs.items()}
+    names = from_rank_0(transport, "runs", functools.partial(_tasks, list(dict.fromkeys(runs))))
+    tasks = {run: TASKS[name] for run, name in names.items()}
     found: dict[Path, list[Row]] = {}
     for task in dict.fromkeys(tasks.values()):
         evaluate: Evaluate = load(task.evaluation)
@@ -47,8 +55,27 @@ def score_runs(transport: Transport, runs: Sequence[Path], asked: Mapping[str, A
     return [{"run": str(run), **row} for run in tasks for row in found[run]]
 
 
-def _read_config(run: Path) -> dict[str, Any]:
-    return RunFolder(run).read_config()
+def _tasks(runs: Sequence[Path]) -> dict[Path, str]:
+    """Returns the name of the task of every run that can be scored."""
+    if len(runs) == 1:
+        return {runs[0]: _config(runs[0]).task}
+    found, errors = {}, []
+    for run in runs:
+        try:
+            config = _config(run)
+            checkpoint.load(RunFolder(run).checkpoint, task_of(config).kind)
+            found[run] = config.task
+        except ConfigurationError as error:
+            errors.append(f"{run} is left out: {error}")
+    if not found:
+        raise ConfigurationError(f"none of {len(runs)} folders holds a run to score; {errors[0]}")
+    for sentence in errors:
+        log.warning(sentence)
+    return found
+
+
+def _config(run: Path) -> type[Config]:
+    return config_of(RunFolder(run).read_config())
 
 
 def _append(path: Path, rows: Sequence[Row]) -> None:

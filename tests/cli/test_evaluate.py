@@ -120,7 +120,6 @@ def test_a_file_of_weights_asks_for_inception(run, monkeypatch):
         (["--samples", "5"], "5 samples are too few to score"),
         (["--device", "gpu"], "unknown device 'gpu'"),
         (["--expect-ranks", "3"], "expected 3 ranks but there are 1"),
-        (["/nowhere"], "/nowhere holds no run"),
     ],
 )
 def test_bad_input_is_found_before_anything_is_scored(run, arguments, sentence):
@@ -128,6 +127,27 @@ def test_bad_input_is_found_before_anything_is_scored(run, arguments, sentence):
     assert result.exit_code == 2, result.output
     assert sentence in result.stderr
     assert not (run / "evaluation.csv").exists()
+
+
+def test_folders_that_hold_no_whole_run_are_named_and_left_out(run, scored, tmp_path):
+    half = shutil.copytree(scored, tmp_path / "half")
+    (half / "checkpoint.pt").write_bytes((scored / "checkpoint.pt").read_bytes()[:-100])
+    (tmp_path / "report").mkdir()
+    (tmp_path / "run.log").write_text("a line")
+    result = call("evaluate", *sorted(tmp_path.iterdir()), "--weights", "raw", "--json")
+    assert result.exit_code == 0, result.output
+    assert [row["run"] for row in json.loads(result.stdout)] == [str(run)]
+    for name, reason in (("half", "damaged or not a checkpoint"), ("report", "holds no run"), ("run.log", "")):
+        assert f"{tmp_path / name} is left out: {tmp_path / name}" in result.stderr
+        assert reason in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("paths", "sentence"), [(["a"], "a holds no run"), (["a", "b"], "none of 2 folders holds a run")]
+)
+def test_where_there_is_no_run_nothing_can_be_scored(paths, sentence):
+    result = call("evaluate", *paths)
+    assert (result.exit_code, sentence in result.stderr) == (2, True)
 
 
 def test_a_run_without_a_checkpoint(run):

@@ -156,6 +156,10 @@ def test_the_table_by_hand(tmp_path):
     assert cells["s/update"] == "0.30 ± 0.10"
     assert cells["time to baseline"] == "6.000 s (3.33x less)"
     assert cells["MB to baseline"] == "10.00 MB (8.00x less)"
+    slow = replace(minmax, faster=0.4, fewer_bytes=0.8, less_time=0.405)
+    _, cells = text.main(comparison, [none, slow])
+    assert (cells["faster"], cells["fewer bytes"]) == ("2.50x slower", "1.25x more")
+    assert cells["time to baseline"] == "6.000 s (2.47x more)"
 
 
 def test_higher_inception_scores_are_better(tmp_path):
