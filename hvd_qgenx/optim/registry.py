@@ -25,11 +25,12 @@ class Method:
 
 
 def _adam(place: str, moves: int = 1) -> Method:
-    def make(groups: Groups, beta1: float, beta2: float, amsgrad: bool, **more: float) -> "Optimizer":
+    def make(groups: Groups, beta1: float, beta2: float, amsgrad: bool, **more: Any) -> "Optimizer":
         optimizer: Optimizer = load(place)(groups, betas=(beta1, beta2), amsgrad=amsgrad, **more)
         return optimizer
 
-    return Method(make, ("beta1", "beta2", "amsgrad", "weight_decay"), moves)
+    own = () if place.startswith("torch.") else ("epsilon_place",)
+    return Method(make, ("beta1", "beta2", "amsgrad", *own, "weight_decay"), moves)
 
 
 def _sgd(place: str, moves: int = 1) -> Method:

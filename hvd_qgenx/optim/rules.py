@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
+AFTER, BEFORE = PLACES = ("after", "before")
+"""Where Adam's epsilon is added: to the corrected root of the second moment, or to the root before."""
+
 
 class Rule(Optimizer):
     """Base of the optimizers built on an update rule. Parameters are moved in place."""
@@ -83,6 +86,8 @@ class AdamRule(Rule):
         lr: step size.
         betas: decay of the first and second moment.
         eps: added to the root of the second moment.
+        epsilon_place: ``after`` the root's bias correction, as in ``torch.optim.Adam``, or ``before`` it, as in the
+            code of Gidel et al. (ICLR 2019): then the first steps are shorter where gradients are as small as ``eps``.
         weight_decay: as in ``torch.optim.Adam`` (added to the gradient).
         amsgrad: divide by the root of the largest second moment so far (Reddi et al., "On the
             convergence of Adam and beyond", ICLR 2018), before its bias correction, as in
@@ -100,12 +105,15 @@ class AdamRule(Rule):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
+        epsilon_place: str = AFTER,
     ) -> None:
         check_not_negative(lr=lr, eps=eps, weight_decay=weight_decay)
+        if epsilon_place not in PLACES:
+            raise ValueError(f"epsilon_place must be {' or '.join(PLACES)}, not {epsilon_place!r}")
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas must be at least 0 and below 1, not {betas}")
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
-        super().__init__(params, defaults)
+        super().__init__(params, {**defaults, "epsilon_place": epsilon_place})
 
     def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
         state = self.state[parameter]
@@ -122,8 +130,11 @@ class AdamRule(Rule):
         square = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         if group["amsgrad"]:
             square = torch.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
-        bias = math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
-        return mean.div(square.sqrt().add_(group["eps"])).mul_(-group["lr"] * bias)
+        correction = math.sqrt(1 - beta2 ** state["step"])
+        size = -group["lr"] / (1 - beta1 ** state["step"])
+        if group.get("epsilon_place", BEFORE) == BEFORE:  # also that of checkpoints which do not say
+            return mean.div(square.sqrt().add_(group["eps"])).mul_(size * correction)
+        return mean.div(square.sqrt().div_(correction).add_(group["eps"])).mul_(size)
 
 
 def evaluate(closure: Callable[[], float] | None) -> float | None:

@@ -66,6 +66,13 @@ class Config:
     beta1: float = setting(0.9, "Decay of Adam's first moment.", TRAINING, limits="[0, 1)", role=STUDIED)
     beta2: float = setting(0.999, "Decay of Adam's second moment.", TRAINING, limits="[0, 1)", role=STUDIED)
     amsgrad: bool = setting(False, "Adam divides by the largest second moment so far.", TRAINING, role=STUDIED)
+    epsilon_place: str = setting(
+        "after",
+        "Adam's epsilon is added after the bias correction, as in torch, or before it, as in the code of Gidel et al.",
+        TRAINING,
+        choices=("after", "before"),
+        role=STUDIED,
+    )
     momentum: float = setting(0.0, "Momentum of SGD and its variants.", TRAINING, limits="[0, 1)", role=STUDIED)
     nesterov: bool = setting(False, "Nesterov's momentum for SGD; needs a momentum.", TRAINING, role=STUDIED)
     delta: float = setting(

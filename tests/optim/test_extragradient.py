@@ -44,15 +44,18 @@ def test_sgd_nesterov_and_weight_decay_by_hand():
     assert move(optimizer, x, -3.0, False) == pytest.approx(1 - 0.1 * (second + 0.5 * buffer))
 
 
-def test_adam_by_hand():
-    """Moments and step count advance at both moves."""
-    x, gradients, (b1, b2), lr, eps = scalar(1.0), [2.0, -3.0, 0.5, 1.0], (0.5, 0.9), 0.1, 1e-8
-    optimizer = ExtraAdam([x], lr=lr, betas=(b1, b2), eps=eps)
+@pytest.mark.parametrize("place", ["after", "before"])
+def test_adam_by_hand(place):
+    """Moments and step count advance at both moves; epsilon is as large as the gradients."""
+    x, gradients, (b1, b2), lr, eps = scalar(1.0), [2.0, -3.0, 0.5, 1.0], (0.5, 0.9), 0.1, 0.7
+    optimizer = ExtraAdam([x], lr=lr, betas=(b1, b2), eps=eps, epsilon_place=place)
     mean = square = 0.0
     base = 1.0
     for t, gradient in enumerate(gradients, start=1):
         mean, square = b1 * mean + (1 - b1) * gradient, b2 * square + (1 - b2) * gradient**2
-        update = -lr * math.sqrt(1 - b2**t) / (1 - b1**t) * mean / (math.sqrt(square) + eps)
+        correction = math.sqrt(1 - b2**t)
+        root = math.sqrt(square) / correction + eps if place == "after" else (math.sqrt(square) + eps) / correction
+        update = -lr / (1 - b1**t) * mean / root
         position = move(optimizer, x, gradient, extrapolate=t % 2 == 1)
         assert position == pytest.approx(base + update, rel=1e-12)
         if t % 2 == 0:
@@ -61,11 +64,11 @@ def test_adam_by_hand():
 
 @pytest.mark.parametrize("amsgrad", [False, True])
 def test_adam_is_that_of_torch(amsgrad):
-    """With eps = 0, which torch adds at another place. Gradients shrink, so that the largest moment stays."""
+    """With an epsilon as large as the gradients, which shrink, so that the largest moment stays."""
     gradients = [4.0, -3.0, 0.5, 0.25, -0.125, 0.5]
     mine, theirs = scalar(1.0), scalar(1.0)
-    rule = ExtraAdam([mine], lr=0.1, betas=(0.5, 0.6), eps=0, amsgrad=amsgrad)
-    adam = torch.optim.Adam([theirs], lr=0.1, betas=(0.5, 0.6), eps=0, amsgrad=amsgrad)
+    rule = ExtraAdam([mine], lr=0.1, betas=(0.5, 0.6), eps=0.3, amsgrad=amsgrad)
+    adam = torch.optim.Adam([theirs], lr=0.1, betas=(0.5, 0.6), eps=0.3, amsgrad=amsgrad)
     for call, gradient in enumerate(gradients):
         theirs.grad = torch.tensor([gradient], dtype=torch.float64)
         before = theirs.item()
@@ -73,6 +76,17 @@ def test_adam_is_that_of_torch(amsgrad):
         base = rule.state[mine]["base"].item() if call % 2 else mine.item()
         assert move(rule, mine, gradient, call % 2 == 0) - base == pytest.approx(theirs.item() - before, rel=1e-12)
     assert ("max_exp_avg_sq" in rule.state[mine]) == amsgrad
+
+
+def test_a_checkpoint_that_does_not_say_where_epsilon_is_added_goes_on_as_it_was():
+    """It is older than the choice: epsilon was added before the bias correction."""
+    x, y = scalar(1.0), scalar(1.0)
+    old, new = ExtraAdam([x], lr=0.1, eps=0.7, epsilon_place="before"), ExtraAdam([y], lr=0.1, eps=0.7)
+    state = old.state_dict()
+    del state["param_groups"][0]["epsilon_place"]
+    new.load_state_dict(state)
+    for extrapolate in (True, False):
+        assert move(old, x, 2.0, extrapolate) == move(new, y, 2.0, extrapolate)
 
 
 def test_rate_on_a_bilinear_game():

@@ -57,7 +57,7 @@ def test_optimistic_adam_by_hand():
     expected = 1.0
     for t, gradient in enumerate(GRADIENTS, start=1):
         mean, square = b1 * mean + (1 - b1) * gradient, b2 * square + (1 - b2) * gradient**2
-        direction = math.sqrt(1 - b2**t) / (1 - b1**t) * mean / (math.sqrt(square) + eps)
+        direction = mean / (1 - b1**t) / (math.sqrt(square / (1 - b2**t)) + eps)
         expected += -2 * lr * direction + lr * previous
         previous = direction
         assert step(optimizer, x, gradient) == pytest.approx(expected, rel=1e-12)
