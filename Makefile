@@ -7,6 +7,7 @@ VENV   ?= .venv
 NP     ?= 3
 ARGS   ?=
 RATE   ?= 1gbit
+CRD    ?= $(HVD_QGENX_CRD)
 SWEEP  ?= jobs/sweeps/compression.toml
 JOBS   ?= 3
 
@@ -29,7 +30,7 @@ WORKERS := --repeats 1 --workers 2 --workers 4 --workers 8 --workers 16
 
 .DEFAULT_GOAL := help
 .PHONY: help install gan sweep bilinear test lint kernels check cluster-test bench cluster-bench cluster-sweep performance \
-	docs lock image image-test clean
+	docs fields lock image image-test clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +99,9 @@ performance: install ## Measure all that docs/performance.md shows, and write it
 
 docs: install ## Write the pages of the documentation that come from the code
 	$(BIN)/python -m hvd_qgenx.tasks.reference > docs/settings.md
+
+fields: install ## Write the fields that mpijob --check knows from the operator's definition in CRD
+	$(BIN)/python -m hvd_qgenx.mpijob.compact < "$(CRD)" > hvd_qgenx/mpijob/fields.json
 
 lock: $(VENV)/.system ## Find versions and hashes of all packages again; newer ones with ARGS=--upgrade
 	$(SETUP)/python.sh $(BIN)/python dev

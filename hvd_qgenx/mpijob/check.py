@@ -1,21 +1,31 @@
 """Checks of an MPIJob that need no cluster."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from hvd_qgenx.mpijob import rules, schema
-from hvd_qgenx.mpijob.finding import Finding
+from hvd_qgenx.mpijob import fields, rules, schema
+from hvd_qgenx.mpijob.finding import ERROR, Finding
+from hvd_qgenx.mpijob.manifest import API_VERSION, KIND
+from hvd_qgenx.mpijob.nodes import Schema
 
 
-def check(document: Any, strict: schema.Schema | None = None) -> list[Finding]:
+def check(document: Any, strict: Schema | None = None) -> list[Finding]:
     """Returns the faults of an MPIJob.
 
     Args:
         document: a parsed YAML document, of any type.
-        strict: the operator's schema, made strict by ``schema.strict``; without it unknown fields pass.
+        strict: the operator's schema, made strict by ``schema.strict``; None: the one in this package.
     """
     if not isinstance(document, dict):
         text = f"must be a mapping with apiVersion, kind, metadata and spec, not {document!r}"
         return [Finding("the document", text)]
     found = rules.findings(document)
-    told = {finding.path for finding in found}  # they explain more than the schema
-    return found + [each for each in (schema.findings(document, strict) if strict else ()) if each.path not in told]
+    told = {finding.path for finding in found if finding.kind == ERROR}  # they explain more than the schema
+    deviations = schema.findings(document, strict or schema.strict(fields.read()))
+    return found + [finding for finding in deviations if finding.path not in told]
+
+
+def is_job(document: Mapping[str, Any]) -> bool:
+    """Returns True for a document that is meant to be an MPIJob, even if its kind or its version is misspelt."""
+    kind = str(document.get("kind"))
+    return kind.casefold() == KIND.casefold() or document.get("apiVersion") == API_VERSION

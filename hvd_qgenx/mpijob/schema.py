@@ -4,30 +4,18 @@ A cluster drops fields that the schema does not know, or kubectl refuses them; J
 rules: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.mpijob.finding import Finding
 from hvd_qgenx.mpijob.manifest import KIND
+from hvd_qgenx.mpijob.metadata import METADATA, is_open
+from hvd_qgenx.mpijob.nodes import PRESERVES, Schema, mapped
+from hvd_qgenx.mpijob.place import dotted, unknown_field
 
 SOURCE = "https://raw.githubusercontent.com/kubeflow/mpi-operator/master/manifests/base/kubeflow.org_mpijobs.yaml"
 """Address of the custom resource definition."""
-PRESERVES = "x-kubernetes-preserve-unknown-fields"
-METADATA = (
-    "name",
-    "generateName",
-    "namespace",
-    "labels",
-    "annotations",
-    "finalizers",
-    "ownerReferences",
-    "creationTimestamp",
-)
-"""Metadata fields of every Kubernetes object; a custom resource definition does not list them."""
-
-Schema = dict[str, Any]
 
 
 def read(documents: Sequence[Any], name: str) -> Schema:
@@ -52,22 +40,16 @@ def read(documents: Sequence[Any], name: str) -> Schema:
 
 
 def strict(schema: Schema) -> Schema:
-    """Returns the same schema, closed to fields that it does not list."""
-    closed: Schema = _closed(schema)
-    closed["properties"]["metadata"]["properties"] = dict.fromkeys(METADATA, True)
-    return closed
+    """Returns the same schema, closed to fields that it does not list; open metadata is that of Kubernetes objects."""
+    closed = _closed(schema, "")
+    return {**closed, "properties": {**closed.get("properties", {}), "metadata": METADATA}}
 
 
-def _closed(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_closed(each) for each in node]
-    if not isinstance(node, dict):
-        return node
-    closed = {
-        key: {name: _closed(each) for name, each in value.items()} if key == "properties" else _closed(value)
-        for key, value in node.items()
-    }
-    if node.get("type") == "object" and not node.get(PRESERVES):
+def _closed(schema: Schema, name: str) -> Schema:
+    if is_open(name, schema):
+        return METADATA
+    closed = mapped(schema, _closed, name)
+    if schema.get("type") == "object" and not schema.get(PRESERVES):
         closed.setdefault("additionalProperties", False)
     return closed
 
@@ -77,15 +59,15 @@ def findings(document: Any, schema: Schema) -> list[Finding]:
     from jsonschema import Draft202012Validator  # takes a while to import
 
     errors = Draft202012Validator(schema).iter_errors(document)
-    return list(dict.fromkeys(finding for error in errors for finding in _findings(error)))
+    return list(dict.fromkeys(finding for error in errors for finding in _findings(error, schema)))
 
 
-def _findings(error: Any) -> list[Finding]:
+def _findings(error: Any, schema: Schema) -> list[Finding]:
     path = dotted(error.absolute_path)
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", ()))
         extra = [name for name in error.instance if name not in known]
-        return [Finding(_under(path, name), unknown("field", name, known)) for name in extra]
+        return [Finding(_under(path, name), unknown_field(name, known, error.absolute_path, schema)) for name in extra]
     if error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
         return [Finding(_under(path, name), "must be there") for name in missing]
@@ -104,11 +86,6 @@ def _sentence(error: Any) -> str:
     if error.validator == "pattern":
         return f"{value!r} is not of the form {error.validator_value}"
     return str(error.message)
-
-
-def dotted(parts: Iterable[Any]) -> str:
-    """Joins the parts of a path, like ``spec.containers[0].name``."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
 
 
 def _under(path: str, name: str) -> str:

@@ -9,7 +9,12 @@ from click.testing import CliRunner
 
 from hvd_qgenx import mpijob
 from hvd_qgenx.cli import main
-from tests.mpijob.files import JOBS, ROOT, container
+from hvd_qgenx.mpijob.place import dotted
+from tests.mpijob.broken import MISPLACED, MISSPELT, MISTYPED
+from tests.mpijob.files import GONE, JOBS, ROOT, changed, container, parts
+
+BROKEN = MISTYPED | {path: value for path, (value, _) in (MISSPELT | MISPLACED).items()}
+"""Every broken manifest, by the place of the change."""
 
 
 def call(*arguments: object, **settings: object):
@@ -150,11 +155,34 @@ def test_findings_are_lines_and_errors_exit_code_2(data_dir):
     assert result.stderr == "Error: 3 errors; repair what is listed and check again\n"
 
 
-def test_without_a_schema_it_says_where_to_get_it():
+def test_jobs_are_checked_strictly_without_a_definition():
     result = call("--check", ROOT / JOBS[0], env={"HVD_QGENX_CRD": None})
-    assert result.exit_code == 0
-    assert "unknown fields are not looked for" in result.stderr
-    assert "https://raw.githubusercontent.com/kubeflow/mpi-operator/" in result.stderr
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.endswith(": ok\n")
+
+
+@pytest.mark.parametrize("path", BROKEN)
+def test_a_broken_manifest_is_refused_without_a_definition(path):
+    text = yaml.safe_dump(changed(path, BROKEN[path]))
+    result = call("--check", "-", input=text, env={"HVD_QGENX_CRD": None})
+    assert result.exit_code == 2
+    assert f": error: {dotted(parts(path))}: " in result.stdout
+
+
+def test_every_broken_manifest_is_refused_with_a_definition(data_dir):
+    text = yaml.safe_dump_all([changed(path, value) for path, value in BROKEN.items()])
+    result = call("--check", "-", input=text, env={"HVD_QGENX_CRD": str(data_dir / "mpijob-crd.yaml")})
+    assert result.exit_code == 2
+    assert ": ok" not in result.stdout
+    for path in BROKEN:
+        assert f": error: {dotted(parts(path))}: " in result.stdout
+
+
+@pytest.mark.parametrize("kind", ["MpiJob", "MPIJbo", 3, None, GONE])
+def test_a_job_of_a_misspelt_kind_is_not_passed_over(kind):
+    result = call("--check", "-", input=yaml.safe_dump(changed("kind", kind)))
+    assert result.exit_code == 2
+    assert "error: kind: must be MPIJob, not" in result.stdout
 
 
 def test_a_schema_of_something_else_is_refused():

@@ -1,6 +1,5 @@
 """Broken manifests: a good one with one change each, and the sentence that tells of it."""
 
-import copy
 import re
 from dataclasses import replace
 from typing import Any
@@ -9,33 +8,11 @@ import pytest
 
 from hvd_qgenx import mpijob
 from hvd_qgenx.mpijob import ERROR, WARNING, Job, schema
-
-WORKER = "spec.mpiReplicaSpecs.Worker"
-LAUNCHER = "spec.mpiReplicaSpecs.Launcher"
-BOX = "template.spec.containers.0"
-GONE = object()
-COMMAND = ("gan", "--expect-ranks", "3")
+from hvd_qgenx.mpijob.nodes import PRESERVES, Schema
+from tests.mpijob.files import BOX, GONE, LAUNCHER, WORKER, changed, good
 
 
-def good(**settings: Any) -> dict[str, Any]:
-    return mpijob.manifest(Job(**{"command": COMMAND, "name": "job", "gpus": 1, "data_claim": "data", **settings}))
-
-
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """A good manifest with another value at one place, or without it."""
-    document = copy.deepcopy(good())
-    *way, last = (int(part) if part.isdecimal() else part for part in path.split("."))
-    place: Any = document
-    for part in way:
-        place = place[part]
-    if value is GONE:
-        del place[last]
-    else:
-        place[last] = value
-    return document
-
-
-def told(document: Any, strict: schema.Schema | None = None) -> list[str]:
+def told(document: Any, strict: Schema | None = None) -> list[str]:
     return [str(finding) for finding in mpijob.check(document, strict)]
 
 
@@ -239,7 +216,7 @@ def test_unknown_fields_may_stand_where_the_schema_says_so():
             "type": "object",
             "properties": {
                 "metadata": {"type": "object"},
-                "free": {"type": "object", schema.PRESERVES: True},
+                "free": {"type": "object", PRESERVES: True},
                 "map": {"type": "object", "additionalProperties": {"type": "string"}},
                 "list": {"type": "array", "items": {"type": "object", "properties": {"a": {}}}},
             },
