@@ -80,6 +80,12 @@ def _run_options(task: type[Config]) -> Iterator[Any]:
         RUN,
         is_flag=True,
     )
+    yield option(
+        "--ranks-may-change",
+        "Let a run that is resumed have another number of ranks; what is a rank's own is lost or begins anew.",
+        RUN,
+        is_flag=True,
+    )
     yield option("--elastic", "Continue when ranks are lost or join; under horovodrun --min-np.", RUN, is_flag=True)
     yield option(
         "--commit-every",
@@ -167,7 +173,8 @@ def _plan(
     folder = folder or values["resume"]
     if values["continues"]:
         folder = folder or from_rank_0(transport, "continue", lambda: launch.interrupted(values["out"]))
-    return launch.plan(transport, task, lambda: asked(context, task), folder, stored, resize=values["elastic"])
+    resize = values["elastic"] or values["ranks_may_change"]
+    return launch.plan(transport, task, lambda: asked(context, task), folder, stored, resize=resize)
 
 
 def _begin(context: click.Context, transport: "Transport", plan: "Plan") -> "Run":

@@ -1,5 +1,6 @@
 """From settings to a run that is ready to train: all that can go wrong before goes wrong here, on all ranks alike."""
 
+import copy
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def _read_run(transport: Transport, task: type[Config], path: Path) -> Stored:
         return {"config": config, "state": checkpoint.load(folder.checkpoint, task_of(task).kind)}
 
     stored: Stored = transport.broadcast_object(on_all_ranks(transport, "resume", read), "stored")
-    return stored
+    return copy.deepcopy(stored) if transport.shares_memory else stored  # optimizers keep the tensors they load
 
 
 def require_task(path: Path, config: dict[str, Any], task: str) -> None:
@@ -178,6 +179,11 @@ def _continued(task: type[Config], ranks: int, stored: dict[str, Any], asked: Se
     settings = declared(task)
     may_change = {name for name, each in settings.items() if each.declaration.may_change}
     changed = [name for name in now if name not in may_change and now[name] != former.get(name)]
+    if changed == ["ranks"]:
+        raise ConfigurationError(
+            f"the run has {former['ranks']} ranks, not {ranks}: start as many, or give --ranks-may-change, "
+            "after which its bits are those of an elastic run"
+        )
     if changed:
         listing = "; ".join(f"{name} was {former.get(name)}, not {now[name]}" for name in changed)
         raise ConfigurationError(f"These settings cannot change on resume: {listing}")

@@ -1,6 +1,7 @@
 """One run from its first update to its summary."""
 
 import math
+import shlex
 import sys
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.training import stopping
 from hvd_qgenx.training.schedule import milestones
 from hvd_qgenx.training.trainer import INTEGER_FACTS, Trainer
+from hvd_qgenx.transport.launcher import starting
 
 EXCHANGE = ("encode", "wire", "decode")
 """The parts of an exchange's time, while training does something else or waits."""
@@ -108,14 +110,18 @@ class Run:
             if signal or trainer.move % checkpoint_moves == 0 or trainer.move == last_move:
                 self.save_checkpoint()
             if signal:
-                ranks = trainer.transport
-                threads = f" --local-ranks {ranks.size}" if ranks.shares_memory and ranks.size > 1 else ""
-                again = f"hvd-qgenx {config.task} --resume {self.folder.path}{threads}"
-                advice = f" after update {int(done)}; go on with: {again}"
+                advice = f" after update {int(done)}; go on with: {self._again()}"
                 raise stopping.Stopped(signal, advice, together=True)
             if done == int(done):
                 self.after_update(self)
         stop.end()
+
+    def _again(self) -> str:
+        """Returns the command that goes on with this run, with its ranks where they were."""
+        ranks = self.trainer.transport
+        threads = ["--local-ranks", str(ranks.size)] if ranks.shares_memory and ranks.size > 1 else []
+        command = ["hvd-qgenx", self.config.task, "--resume", str(self.folder.path), *threads]
+        return shlex.join([*starting(ranks.named_hosts()), *command])
 
     def _record_divergence(self, error: DivergenceError) -> None:
         """Leaves a record in the folder, from every rank that sees it: one alone may have found the divergence."""

@@ -54,7 +54,7 @@ class Transport(ABC):
 
     def __init__(self) -> None:
         self._numbers: Counter[str] = Counter()
-        self._hosts: list[list[int]] | None = None
+        self._hosts: dict[str, list[int]] | None = None
         self._levels: tuple[Transport | None, Transport | None] | None = None
 
     @abstractmethod
@@ -146,11 +146,15 @@ class Transport(ABC):
 
     def hosts(self) -> list[list[int]]:
         """The ranks of every host, in order of their first rank. Collective when first called."""
+        return list(self.named_hosts().values())
+
+    def named_hosts(self) -> dict[str, list[int]]:
+        """The same by the names of hosts. Collective when first called, or ``hosts``."""
         if self._hosts is None:
             ranks: dict[str, list[int]] = {}
             for rank, host in enumerate(self.all_gather_object(self.host(), "hosts")):
                 ranks.setdefault(host, []).append(rank)
-            self._hosts = list(ranks.values())
+            self._hosts = ranks
         return self._hosts
 
     def local(self) -> Transport | None:

@@ -1,7 +1,7 @@
 """The launcher of this process, as the environment describes it."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from hvd_qgenx.transport.environment import (
     ELASTIC,
@@ -62,3 +62,16 @@ def limit_stall(seconds: int) -> None:
 
 def _first(variables: Iterable[str]) -> int | None:
     return next((int(os.environ[variable]) for variable in variables if os.environ.get(variable)), None)
+
+
+def starting(hosts: Mapping[str, Sequence[int]]) -> list[str]:
+    """Returns the words that start as many ranks on the same hosts; none for one rank without a launcher.
+
+    Args:
+        hosts: the ranks by host, as ``Transport.named_hosts`` has them.
+    """
+    if launcher_rank() is None:
+        return []
+    names = ["localhost"] if len(hosts) == 1 else hosts
+    slots = ",".join(f"{name}:{len(ranks)}" for name, ranks in zip(names, hosts.values(), strict=True))
+    return ["horovodrun", "-np", str(sum(map(len, hosts.values()))), "-H", slots]

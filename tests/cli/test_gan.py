@@ -149,7 +149,30 @@ def test_resume_refuses_another_number_of_ranks(finished, tmp_path):
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**config, "ranks": 3}))
     result = call("gan", "--resume", run)
-    assert (result.exit_code, "ranks was 3, not 1" in result.stderr) == (2, True)
+    assert (
+        result.exit_code,
+        "the run has 3 ranks, not 1: start as many, or give --ranks-may-change" in result.stderr,
+    ) == (2, True)
+
+
+def test_ranks_as_threads_go_on_bit_for_bit(tmp_path):
+    """Each has tensors of its own, whatever they load."""
+    for name, updates in (("whole", 4), ("parts", 2)):
+        train(tmp_path / name, "--updates", updates, "--local-ranks", 3)
+    result = call("gan", "--resume", tmp_path / "parts", "--updates", 4, "--local-ranks", 3)
+    assert result.exit_code == 0, result.output
+    hashes = [json.loads((tmp_path / name / "summary.json").read_text())["replica_hash"] for name in ("whole", "parts")]
+    assert hashes[0] == hashes[1]
+
+
+def test_a_run_goes_on_with_another_number_of_ranks_if_it_is_asked_to(tmp_path):
+    out = tmp_path / "run"
+    train(out, "--updates", 2, "--local-ranks", 3, "--compressor", "minmax")
+    assert call("gan", "--resume", out, "--updates", 4, "--local-ranks", 2).exit_code == 2
+    result = call("gan", "--resume", out, "--updates", 4, "--local-ranks", 2, "--ranks-may-change")
+    assert result.exit_code == 0, result.output
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["ranks"], summary["updates"]) == (2, 4)
 
 
 @pytest.mark.parametrize(
@@ -407,7 +430,7 @@ class TestScoring:
         assert scorer.given[0].name == "digits"
         assert (scorer.extractor.data_dir, scorer.extractor.download) == (Path("/images"), True)
         assert scorer.extractor.inception_weights == Path("here.pth")
-        assert scorer.prepared == ["samples"]  # a run stopped meanwhile has not begun
+        assert scorer.prepared == [".lock", "samples"]  # a run stopped meanwhile has not begun
         with (out / "scores.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert [int(row["update"]) for row in rows] == [2, 4, 5]

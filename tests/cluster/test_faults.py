@@ -17,7 +17,11 @@ CASES = [
     ("rank 1 frozen for good", 1, r"Error: rank 1 on host b (has not been heard of|did not join)"),
     (f"rank 1 frozen for {faults.LIMIT // 2} s", 0, None),
     ("host b off the network for good", None, r"Error: rank 1 on host b (has not been heard of|did not join)"),
-    ("SIGTERM to rank 2", 143, r"Stopped by SIGTERM after update \d+; go on with: hvd-qgenx gan --resume"),
+    (
+        "SIGTERM to rank 2",
+        143,
+        r"Stopped by SIGTERM after update \d+; go on with: horovodrun -np 3 -H a:1,b:1,c:1 hvd-qgenx gan --resume",
+    ),
 ]
 
 

@@ -66,11 +66,17 @@ def summary(out: Path) -> dict:
 
 
 def check(
-    out: Path, log: Path, name: str, resume: Callable[[list[str]], None], train: Callable[[int, Path], dict]
+    out: Path,
+    log: Path,
+    name: str,
+    resume: Callable[[list[str]], None],
+    train: Callable[[int, Path], dict],
+    launcher: str = "",
 ) -> None:
     """A run was stopped, says so once, and ends as one of so many updates that ``train`` makes without a stop."""
     text = log.read_text()
-    (update,) = re.findall(rf"Stopped by {name} after update (\d+); go on with: hvd-qgenx gan --resume {out}\n", text)
+    again = f"{launcher}hvd-qgenx gan --resume {out}"
+    (update,) = re.findall(rf"Stopped by {name} after update (\d+); go on with: {again}\n", text)
     assert "Traceback" not in text
     rows = (out / "metrics.csv").read_text().splitlines()
     assert rows[-1].startswith(f"{update},")
@@ -112,4 +118,4 @@ def test_a_signal_to_one_of_three_ranks_stops_all_of_them(tmp_path):
     out, log = tmp_path / "run", tmp_path / "log"
     command = launch.horovodrun(3, launch.COMMAND, "gan", *QUICK, "--updates", "100000", "--out", str(out))
     assert stop(command, out, log, signal.SIGTERM, rank=1) == 143
-    check(out, log, "SIGTERM", resume, train)
+    check(out, log, "SIGTERM", resume, train, "horovodrun -np 3 -H localhost:3 ")

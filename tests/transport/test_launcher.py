@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from hvd_qgenx.transport.environment import STALL_SHUTDOWN, STALL_WARNING
-from hvd_qgenx.transport.launcher import launcher_rank, launcher_size, limit_stall
+from hvd_qgenx.transport.environment import RANKS, STALL_SHUTDOWN, STALL_WARNING
+from hvd_qgenx.transport.launcher import launcher_rank, launcher_size, limit_stall, starting
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +33,10 @@ def test_horovod_warns_before_it_ends_the_job(monkeypatch, seconds, before, warn
     monkeypatch.setenv(STALL_WARNING, before)
     limit_stall(seconds)
     assert (os.environ[STALL_SHUTDOWN], os.environ[STALL_WARNING]) == (str(seconds), warning)
+
+
+def test_the_words_that_start_the_same_ranks_again(monkeypatch):
+    assert starting({"a": [0]}) == []
+    monkeypatch.setenv(RANKS[0], "0")
+    assert starting({"vm": [0, 1, 2]}) == ["horovodrun", "-np", "3", "-H", "localhost:3"]
+    assert starting({"a": [0, 2], "b": [1]}) == ["horovodrun", "-np", "3", "-H", "a:2,b:1"]
