@@ -40,3 +40,9 @@ def configuration_errors() -> Iterator[None]:
         raise
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tells whether an error says that there is no more memory, of the host or of a GPU."""
+    allocator = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's, on a CPU
+    return allocator or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from compressors.kernels.threads import threads
-from hvd_qgenx.errors import ConfigurationError, DivergenceError, LocalError, TrainingError, configuration_errors
+from hvd_qgenx.errors import (
+    ConfigurationError,
+    DivergenceError,
+    LocalError,
+    TrainingError,
+    configuration_errors,
+    is_out_of_memory,
+)
 from hvd_qgenx.transport import Transport, launched, launcher_rank
 from hvd_qgenx.transport.abort import abort
 from hvd_qgenx.transport.agreement import DisagreementError
@@ -21,6 +29,11 @@ from hvd_qgenx.transport.startup import check_start
 
 if TYPE_CHECKING:
     from hvd_qgenx.training.stopping import Stopped
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a write that finds no more room, which may not name the file."""
+SMALLER = "use smaller batches or models, fewer workers in a process, or a host with more memory"
 
 
 @dataclass
@@ -92,13 +105,17 @@ def exit_codes() -> Iterator[Session]:
         session.final_barrier()
         raise SystemExit(2 if isinstance(error, ConfigurationError) else 1) from error
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in FULL:
             raise
-        click.echo(f"Error: {error.filename}: {error.strerror}", err=True)
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"Error: {place}{error.strerror}", err=True)
         session.fail()
     except KeyboardInterrupt as interrupt:
         _stop(interrupt if isinstance(interrupt, stopping.Stopped) else stopping.Stopped(signal.SIGINT), session)
     except Exception as error:
+        if is_out_of_memory(error):
+            click.echo(f"Error: out of memory: {_first_line(error)}; {SMALLER}", err=True)
+            session.fail()
         if not is_failure(error):
             raise
         if sentence := explain_failure():
@@ -110,6 +127,10 @@ def _print_error(error: Exception) -> None:
     click.echo(f"Error: {error}", err=True)
     if isinstance(error, DivergenceError) and error.update is not None:
         click.echo(f"Training has diverged after update {error.update}.", err=True)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
 
 
 def require_alone() -> None:

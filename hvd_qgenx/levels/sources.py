@@ -59,7 +59,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ConfigurationError: there is no such file, or no finite numbers, or nothing but zeros in it.
     """
     found = load(path)
-    tensors = found if isinstance(found, dict) else {"": found}
+    tensors = {name: _dense(each) for name, each in (found if isinstance(found, dict) else {"": found}).items()}
     if not all(isinstance(tensor, Tensor) and tensor.is_floating_point() for tensor in tensors.values()):
         raise ConfigurationError(f"{path} must hold floating-point tensors: one, or a dictionary of them by name")
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
@@ -67,6 +67,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not any(tensor.any() for tensor in tensors.values()):
         raise ConfigurationError(f"{path} holds nothing but zeros")
     return {str(name): tensor.float() for name, tensor in tensors.items()}
+
+
+def _dense(value: Any) -> Any:
+    """Returns a sparse tensor, as of an embedding's gradient, with its zeros."""
+    return value.to_dense() if isinstance(value, Tensor) and value.layout != torch.strided else value
 
 
 def read_compressible(path: Path, player: str | None = None) -> list[Tensor]:

@@ -122,6 +122,14 @@ def test_what_is_no_gradient(tmp_path, content, sentence):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_sparse_gradient_is_read_with_its_zeros(tmp_path):
+    dense = torch.randn(40, 50) * (torch.arange(40) % 3 == 0)[:, None]
+    torch.save({"rows": dense.to_sparse(1)}, tmp_path / "sparse.pt")
+    torch.save({"rows": dense}, tmp_path / "dense.pt")
+    found = [rows(tmp_path / name, "--gradients", tmp_path / f"{name}.pt") for name in ("sparse", "dense")]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("name", ["g.pt", "g.npy", "g.txt"])
 def test_files_that_cannot_be_read(tmp_path, name):
     (tmp_path / name).write_bytes(b"nonsense")
