@@ -57,6 +57,12 @@ class Comparison:
         return list(dict.fromkeys(name for record in self.records for name in record.loss_names))
 
     @property
+    def integers(self) -> list[str]:
+        """The columns of metrics on the integers that runs sum, other than shares: scale, largest, largest sum."""
+        found = dict.fromkeys(name for record in self.records for name in record.metrics.names)
+        return [name for name in found if name.startswith("integers/") and name != "integers/clipped"]
+
+    @property
     def floor(self) -> float | None:
         """The score of perfect images, or of a model that knows the source of a text; None if the runs do not tell."""
         if self.score is None:

@@ -94,7 +94,7 @@ def draw_weights(comparison: Comparison, path: Path) -> None:
     figure, grid = _panels(len(names), len(weights), height=2.8, sharex=True, sharey="row")
     for axes, name in zip(grid, names, strict=True):
         for panel, weight in zip(axes, weights, strict=True):
-            _draw_updates(panel, comparison, partial(Group.score, column=f"{name}/{weight}"))
+            _draw_modes(panel, comparison, partial(Group.score, column=f"{name}/{weight}"))
         _widen(axes[0], "y", _heights(comparison, [f"{name}/{weight}" for weight in weights]))
         axes[0].set_ylabel(name)
     for weight, top, bottom in zip(weights, grid[0], grid[-1], strict=True):
@@ -105,12 +105,26 @@ def draw_weights(comparison: Comparison, path: Path) -> None:
 
 @_AS_WRITTEN
 def draw_losses(comparison: Comparison, path: Path) -> None:
-    """Writes a PNG: the losses against updates."""
-    figure, grid = _panels(1, len(comparison.losses), height=2.8)
-    for panel, column in zip(grid[0], comparison.losses, strict=True):
-        _draw_updates(panel, comparison, partial(Group.metric, column=column), bare=True)
-        panel.set(xlabel="updates", title=column.removeprefix("loss/"))
-    grid[0, 0].set_ylabel("loss")
+    """Writes a PNG: the losses against updates and, below, MB."""
+    figure, grid = _panels(2, len(comparison.losses), height=2.8, sharey="col")
+    for panels, column in zip(grid.T, comparison.losses, strict=True):
+        for panel, against in zip(panels, ("update", "megabytes"), strict=True):
+            _draw_modes(panel, comparison, partial(Group.metric, column=column), against, bare=True)
+            panel.set(xlabel=AGAINST[against], ylabel="loss")
+        ends = (group.metric(column) for group in comparison.groups)
+        _widen(panels[1], "x", [float(end.megabytes[-1]) for end in ends if end and end.megabytes[-1] > 0])
+        panels[0].set_title(column.removeprefix("loss/"))
+    _finish(figure, grid, path)
+
+
+@_AS_WRITTEN
+def draw_integers(comparison: Comparison, path: Path) -> None:
+    """Writes a PNG: scale and largest values of the integers that are summed, against updates."""
+    figure, grid = _panels(1, len(comparison.integers), height=2.8)
+    for panel, column in zip(grid[0], comparison.integers, strict=True):
+        _draw_modes(panel, comparison, partial(Group.metric, column=column), "update", bare=True)
+        panel.set(xlabel=AGAINST["update"], title=column.removeprefix("integers/").replace("_", " "))
+        _make_logarithmic(panel, "y")
     _finish(figure, grid, path)
 
 
@@ -170,13 +184,17 @@ def _panels(rows: int, columns: int, height: float, **shared: Any) -> tuple[Figu
     return figure, grid
 
 
-def _draw_updates(
-    panel: Axes, comparison: Comparison, find: Callable[[Group], Curve | None], bare: bool = False
+def _draw_modes(
+    panel: Axes,
+    comparison: Comparison,
+    find: Callable[[Group], Curve | None],
+    against: str = "update",
+    bare: bool = False,
 ) -> None:
     """Draws one curve of every mode, since curves over other links would be the same."""
     for mode in comparison.modes:
         curves = (find(group) for group in comparison.groups if group.mode is mode)
-        _draw_curve(panel, mode, next(filter(None, curves), None), "update", bare)
+        _draw_curve(panel, mode, next(filter(None, curves), None), against, bare)
     panel.grid(alpha=0.3)
 
 
@@ -187,8 +205,9 @@ def _draw_curve(panel: Axes, mode: Mode, curve: Curve | None, against: str, bare
     shown = slice(None) if against == "update" else curve.update > 0  # that axis may be logarithmic
     x: Array = getattr(curve, against)[shown]
     low, mean, high = (values[shown] for values in (curve.values.min(0), curve.mean, curve.values.max(0)))
-    style = {"linewidth": 1.0} if bare else {"linewidth": 1.4, "marker": mode.marker, "markersize": 4}
-    panel.plot(x, mean, color=mode.color, label=mode.name, markevery=max(1, len(x) // 10), **style)
+    style: dict[str, Any] = {"linewidth": 1.0} if bare else {"linewidth": 1.4, "marker": mode.marker, "markersize": 4}
+    style |= {"color": mode.color, "linestyle": mode.line, "label": mode.name}
+    panel.plot(x, mean, markevery=max(1, len(x) // 10), **style)
     panel.fill_between(x, low, high, color=mode.color, alpha=0.15, linewidth=0)
 
 
@@ -233,6 +252,11 @@ def _widen(panel: Axes, which: str, values: Sequence[float]) -> None:
     """Makes the axis x or y logarithmic if its values span a large range."""
     if not values or min(values) <= 0 or max(values) / min(values) < WIDE:
         return
+    _make_logarithmic(panel, which)
+
+
+def _make_logarithmic(panel: Axes, which: str) -> None:
+    """Makes the axis x or y logarithmic, with plain numbers at its ticks."""
     subs = (1.0, 2.0, 5.0) if which == "y" else (1.0, 3.0)
     panel.set(**{f"{which}scale": "log"})
     axis = getattr(panel, f"{which}axis")

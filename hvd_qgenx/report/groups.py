@@ -11,11 +11,15 @@ from hvd_qgenx.report.recorded import Recorded
 
 BASELINE = "none"
 """The compressor of the baseline."""
-BLACK = ("#1a1a1a", "o")
+BLACK = ("#1a1a1a", "o", "-")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, which the colour-blind can tell apart; the baseline is black."""
 MARKERS = "s^DvP"
-LOOKS = [(COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]) for index in range(30)]
+LINES = ("-", "--", "-.", ":")
+LOOKS = [
+    (COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)], LINES[index // len(COLORS) % len(LINES)])
+    for index in range(30)
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +31,8 @@ class Mode:
     records: list[Recorded]
     color: str
     marker: str
+    line: str
+    """Style of its lines, which tells modes of one colour apart."""
 
     @property
     def uncompressed(self) -> bool:

@@ -99,7 +99,19 @@ def _pictures(comparison: Comparison, out: Path) -> list[Picture]:
             figures.draw_breakdown,
         )
     if comparison.losses:
-        add("Losses", "Means over seeds with bands.", "losses.png", figures.draw_losses)
+        add(
+            "Losses",
+            "Means over seeds with bands, against updates and MB sent by one rank.",
+            "losses.png",
+            figures.draw_losses,
+        )
+    if comparison.integers:
+        add(
+            "Integers",
+            "Scale of the gradients, largest integer of a rank and largest sum since the row before.",
+            "integers.png",
+            figures.draw_integers,
+        )
     return drawn
 
 

@@ -56,14 +56,14 @@ class RunFolder:
             self._lock()
         except OSError as error:
             raise ConfigurationError(f"cannot write to {self.path}: {error.strerror}; choose another --out") from error
-        for draft in self.path.glob(f".*{DRAFT}"):  # of a process that was killed
-            draft.unlink(missing_ok=True)
 
     def _lock(self) -> None:
         """Locks the folder, unless this process has it: a run begins again in it when other ranks form."""
         place = self.path.resolve()
         if place not in _locks:
             _locks[place] = Lock(self.path, "a run")
+            for draft in self.path.glob(f".*{DRAFT}"):  # of a process that was killed
+                draft.unlink(missing_ok=True)
 
     def release(self) -> None:
         """Lets other processes reserve the folder."""

@@ -81,6 +81,11 @@ def write_run(
                 "seconds/elapsed": seconds * update,
                 "seconds/update": seconds,
                 **split,
+                **(
+                    {"integers/scale": 64.0, "integers/largest": 7, "integers/clipped": 0}
+                    if compressor == "intsgd"
+                    else {}
+                ),
             }
             for update in marks
         ],

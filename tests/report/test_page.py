@@ -85,7 +85,7 @@ def test_the_page_says_what_differs_and_what_is_unfinished(full):
     _, parsed, _ = full
     assert "batch_size is 48 in none but 96 in minmax 4 bits" in parsed.text
     assert any("none-2 has no summary.json" in text for text in parsed.text)
-    assert any("Perfect images would score 7.25" in text for text in parsed.text)
+    assert any("The best possible score is 7.25" in text for text in parsed.text)
     rows = [attributes.get("class") for tag, attributes in parsed.elements if tag == "tr"]
     assert rows.count("unexpected") == 1  # the batch size
     assert rows.count("differs") == 3  # compressor, bits, seeds
@@ -109,6 +109,14 @@ def test_a_malicious_configuration_is_text(tmp_path):
     assert EVIL in parsed.text
     assert "<script" not in html
     assert "script" not in {tag for tag, _ in parsed.elements}
+
+
+def test_integers_that_are_summed_have_a_picture(tmp_path):
+    for compressor in ("none", "intsgd"):
+        write_run(tmp_path / compressor, compressor)
+    _, parsed = written(tmp_path, tmp_path / "out")
+    assert (tmp_path / "out" / "integers.png").exists()
+    assert "Integers" in parsed.text
 
 
 def test_one_unscored_run_is_drawn(tmp_path):

@@ -97,7 +97,8 @@ def begin_in(folder: Path, stop_at: float, seen: list):
         run = Run(made, RunFolder(where or folder))
         if stored:
             run.load(resized(stored["state"], transport.size))
-        run.folder.reserve(again=stored is not None)
+        if run.writes:
+            run.folder.reserve(again=stored is not None)
         advance = made.advance
 
         def advance_or_fail(**options):
