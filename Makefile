@@ -95,7 +95,7 @@ performance: install ## Measure all that docs/performance.md shows, and write it
 	$(LOCAL) $(BIN)/hvd-qgenx bench exchange $(LOADS) --model gan --json $(FOUND)/exchange-3-loopback.json
 	$(BIN)/hvd-qgenx bench exchange --numel 1e6 --exchange two-phase $(WORKERS) --json $(FOUND)/exchange-4-bytes.json
 	$(BIN)/hvd-qgenx bench exchange --numel 1e6 --exchange allgather $(WORKERS) --json $(FOUND)/exchange-5-bytes.json
-	$(BIN)/hvd-qgenx bench report $(FOUND)/*.json
+	$(BIN)/hvd-qgenx bench report $(FOUND)/*.json --out docs/performance.md
 
 docs: install ## Write the pages of the documentation that come from the code
 	$(BIN)/python -m hvd_qgenx.tasks.reference > docs/settings.md

@@ -220,13 +220,13 @@ def exchange_command(**values: Any) -> None:
 @bench.command("report")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option(
-    "--output",
+    "--out",
     type=click.Path(path_type=Path),
-    default=Path("docs/performance.md"),
+    default=Path("performance.md"),
     show_default=True,
     help="The page.",
 )
-def report_command(paths: Sequence[Path], output: Path) -> None:
+def report_command(paths: Sequence[Path], out: Path) -> None:
     """Write a page with tables and pictures from files that --json wrote, and hold the cost model against them.
 
     \b
@@ -240,8 +240,8 @@ def report_command(paths: Sequence[Path], output: Path) -> None:
 
     with exit_codes():
         require_alone()
-        report.write(files.read(paths), output)
-    click.echo(f"wrote {output}")
+        report.write(files.read(paths), out)
+    click.echo(f"wrote {out}")
 
 
 def _cases(texts: Sequence[str], widths: Sequence[float], codes: Sequence[str]) -> list[Case]:

@@ -97,7 +97,7 @@ def fidelity(module: str = "") -> types.ModuleType:
         return importlib.import_module(f"torch_fidelity.{module}".rstrip("."))
     except ImportError as error:
         raise ConfigurationError(
-            f"FID needs torch-fidelity ({error}); install it with `pip install hvd-qgenx[scores]`, "
+            f"FID needs torch-fidelity ({error}); install it with `pip install '.[scores]'` in the clone, "
             "or choose other --features than inception"
         ) from error
 

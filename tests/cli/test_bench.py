@@ -97,14 +97,14 @@ def test_report(tmp_path):
     assert call("codec", "minmax", "--size", 1000, "--repeats", 1, "--json", codecs).exit_code == 0
     options = ("--numel", 5000, "--workers", 2, "--workers", 4, "--repeats", 1, "--exchange", "two-phase")
     assert call("exchange", *options, "--compressor", "minmax", "--json", exchanges).exit_code == 0
-    result = call("report", codecs, exchanges, "--output", page)
+    result = call("report", codecs, exchanges, "--out", page)
     assert result.exit_code == 0, result.output
     text = page.read_text()
     assert "| minmax, 4 bits | 4.06 | 508 |" in text
     assert "| minmax, two-phase | 5,000 |" in text
     assert (page.parent / "images" / "bench-codec.png").exists()
     page.write_text(text + "My own notes.\n")
-    assert call("report", codecs, exchanges, "--output", page).exit_code == 0
+    assert call("report", codecs, exchanges, "--out", page).exit_code == 0
     assert page.read_text() == text + "My own notes.\n"
 
 
