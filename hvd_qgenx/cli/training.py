@@ -269,6 +269,15 @@ def _describe_gossip(summary: dict[str, Any], run: "Run") -> Iterator[str]:
     yield f"replicas agree at both ends of every link; hash of all ranks' parameters {summary['replica_hash']}"
 
 
+def _describe_clipping(run: "Run") -> Iterator[str]:
+    """Says that integers were clipped, if some were: the sums are biased then."""
+    if run.clipped:
+        yield (
+            f"Warning: up to {run.clipped:.2g} of the coordinates, the largest, were clipped to "
+            f"{run.config.compressor}'s width, which biases their sums; give a smaller --alpha, or more --bits"
+        )
+
+
 def _describe(summary: dict[str, Any], run: "Run") -> str:
     """Returns a summary of a finished run in sentences."""
     from hvd_qgenx.training.run import EXCHANGE
@@ -284,6 +293,7 @@ def _describe(summary: dict[str, Any], run: "Run") -> str:
         f"Communication took {communication:.1f} s ({inside}), partly overlapped; "
         f"training waited {seconds['waiting']:.1f} s for it.",
         *run.task.conclusions(summary),
+        *_describe_clipping(run),
         *_describe_gossip(summary, run),
         f"samples, metrics and checkpoint in {run.folder.path}",
     ]

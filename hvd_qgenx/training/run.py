@@ -18,7 +18,7 @@ from hvd_qgenx.runs import Divergence, MetricsLog, RunFolder, checkpoint
 from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.training import stopping
 from hvd_qgenx.training.schedule import milestones
-from hvd_qgenx.training.trainer import INTEGER_FACTS, Trainer
+from hvd_qgenx.training.trainer import CLIPPED, INTEGER_FACTS, Trainer
 from hvd_qgenx.transport.launcher import starting
 
 EXCHANGE = ("encode", "wire", "decode")
@@ -41,6 +41,8 @@ class Run:
         """Called after every update, when all that is due then has been written."""
         self.scores: dict[str, float] = {}
         """The last ones."""
+        self.clipped = 0.0
+        """The largest share of coordinates, in a row of metrics, that did not fit the width of their integers."""
         self._log: MetricsLog | None = None
         self._level_log: MetricsLog | None = None
         self._score_log: MetricsLog | None = None
@@ -206,6 +208,8 @@ class Run:
         recent = self.trainer.report.since(self._logged)
         updates = self.trainer.updates - self._logged_updates
         megabytes = self.trainer.report.bytes_sent / 1e6
+        integers = self.trainer.integer_facts()
+        self.clipped = max(self.clipped, integers.get(CLIPPED, 0.0))
         seconds = self._seconds()
         spent = {name: (seconds[name] - self._logged_seconds.get(name, 0.0)) / updates for name in seconds}
         values = {
@@ -214,7 +218,7 @@ class Run:
             "traffic/megabytes_per_update": recent.bytes_sent / updates / 1e6,
             "traffic/megabytes": megabytes,
             "traffic/relative_error": recent.relative_error,
-            **self.trainer.integer_facts(),
+            **integers,
             "seconds/elapsed": seconds["total"],
             "seconds/update": spent.pop("total"),
             **{f"seconds/{name}": value for name, value in spent.items()},

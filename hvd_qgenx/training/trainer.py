@@ -19,7 +19,8 @@ from hvd_qgenx.runs.folder import write_atomically
 from hvd_qgenx.training.neighbourhood import Neighbourhood
 from hvd_qgenx.training.task import Task
 
-INTEGER_FACTS = ("integers/scale", "integers/largest", "integers/largest_sum", "integers/clipped")
+CLIPPED = "integers/clipped"
+INTEGER_FACTS = ("integers/scale", "integers/largest", "integers/largest_sum", CLIPPED)
 """Scale of the next exchange (the largest of all tensors'; 0: it is not compressed), largest integer sent and largest
 sum since the last row, share of coordinates that were clipped."""
 

@@ -229,3 +229,11 @@ def test_options_win_over_a_presets_length(tmp_path):
     assert (found["updates"]["value"], found["epochs"]["value"]) == (7, None)
     both = call("classify", "--updates", 7, "--epochs", 2, "--show-config")
     assert (both.exit_code, "leave one of them out" in both.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("bits", "warned"), [(2, True), (8, False)])
+def test_integers_that_do_not_fit_are_told(tmp_path, bits, warned):
+    arguments = ("--compressor", "intsgd", "--bits", bits, "--compress-from", 16)
+    result = call(*QUICK, "--out", tmp_path / "run", *arguments)
+    assert result.exit_code == 0, result.output
+    assert ("were clipped to intsgd's width, which biases their sums" in result.stdout) is warned
