@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hvd_qgenx.data.streams import RandomStream
-from hvd_qgenx.tasks.gan.generation import ESTIMATE_BATCHES, ESTIMATE_SIZE, draw, with_statistics
+from hvd_qgenx.tasks.gan.generation import ESTIMATE_BATCHES, ESTIMATE_SIZE, Inputs, with_statistics
 from hvd_qgenx.tasks.gan.models import build
 from hvd_qgenx.training.averages import Averages
 
@@ -63,9 +63,11 @@ def test_statistics_are_those_of_the_weights():
     model = generator("batch")
     model(100 * torch.randn(50, 6))  # running statistics of something else
     before = copy.deepcopy(model.state_dict())
-    found = with_statistics(model, 6, 0, seed=3)
+    found = with_statistics(model, Inputs(6), seed=3)
     norm = next(module for module in found.modules() if isinstance(module, nn.BatchNorm1d))
-    batches = [draw(ESTIMATE_SIZE, 6, 0, 3, RandomStream.NORMALIZATION, batch)[0] for batch in range(ESTIMATE_BATCHES)]
+    batches = [
+        Inputs(6).draw(ESTIMATE_SIZE, 3, RandomStream.NORMALIZATION, batch)[0] for batch in range(ESTIMATE_BATCHES)
+    ]
     linear = next(module for module in found.modules() if isinstance(module, nn.Linear))
     outputs = torch.stack([linear(batch) for batch in batches]).double()
     torch.testing.assert_close(norm.running_mean.double(), outputs.mean((0, 1)), rtol=1e-5, atol=1e-7)
@@ -77,7 +79,7 @@ def test_statistics_are_those_of_the_weights():
 
 def test_without_batch_norm_a_copy_is_all():
     model = generator("layer")
-    found = with_statistics(model, 6, 0, seed=3)
+    found = with_statistics(model, Inputs(6), seed=3)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in found.state_dict().items())
     assert not any(parameter.requires_grad for parameter in found.parameters())
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -85,10 +87,11 @@ def test_without_batch_norm_a_copy_is_all():
 
 def test_draws_are_functions_of_their_words():
     before = torch.get_rng_state()
-    (one, labels), (again, same), (other, _) = draw(50, 6, 3, 1, 2), draw(50, 6, 3, 1, 2), draw(50, 6, 3, 1, 3)
+    inputs = Inputs(6, (1, 1, 1))
+    (one, labels), (again, same), (other, _) = (inputs.draw(50, *words) for words in ((1, 2), (1, 2), (1, 3)))
     assert torch.equal(one, again)
     assert torch.equal(labels, same)
     assert not torch.equal(one, other)
     assert labels.unique().tolist() == [0, 1, 2]
-    assert draw(50, 6, 0, 1, 2)[1] is None
+    assert Inputs(6).draw(50, 1, 2)[1] is None
     assert torch.equal(before, torch.get_rng_state())

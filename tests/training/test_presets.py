@@ -112,6 +112,7 @@ def test_presets_of_the_reference(name):
         generator_norm="batch",
         discriminator_norm=norm,
         optimizer=optimizer,
+        epsilon_place="after" if optimizer == "adam" else "before",  # as torch has it, and as the reference has it
         generator_lr=generator_lr,
         discriminator_lr=discriminator_lr,
         beta1=0.5,
