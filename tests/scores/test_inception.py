@@ -77,5 +77,5 @@ def test_another_file_than_was_asked_for_is_not_kept(tmp_path, monkeypatch):
 
 def test_without_torch_fidelity_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(ConfigurationError, match=r"pip install hvd-qgenx\[scores\]"):
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[scores\]'"):
         inception.load(None, download=False)
