@@ -6,7 +6,7 @@ from hvd_qgenx.exports import lazy
 
 if TYPE_CHECKING:
     from hvd_qgenx.data.augment import Augmentation
-    from hvd_qgenx.data.batches import Batches, evaluation_blocks, normalized
+    from hvd_qgenx.data.batches import Batches, evaluated_in_blocks, evaluation_blocks, normalized
     from hvd_qgenx.data.images import ImageFiles, ImageSet, InMemory
     from hvd_qgenx.data.registry import AUGMENTATIONS, DATASETS, SPLITS
     from hvd_qgenx.data.sets import load
@@ -24,6 +24,7 @@ __all__ = [
     "Split",
     "class_counts",
     "describe",
+    "evaluated_in_blocks",
     "evaluation_blocks",
     "load",
     "make_split",
@@ -32,7 +33,7 @@ __all__ = [
 
 _NAMES = {
     "augment": ("Augmentation",),
-    "batches": ("Batches", "evaluation_blocks", "normalized"),
+    "batches": ("Batches", "evaluated_in_blocks", "evaluation_blocks", "normalized"),
     "images": ("ImageFiles", "ImageSet", "InMemory"),
     "registry": ("AUGMENTATIONS", "DATASETS", "SPLITS"),
     "sets": ("load",),

@@ -1,7 +1,8 @@
 """Batches for training, draw by draw, and blocks for evaluation."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -9,6 +10,9 @@ from hvd_qgenx.data.augment import Augmentation
 from hvd_qgenx.data.images import ImageSet
 from hvd_qgenx.data.prefetch import Prefetcher
 from hvd_qgenx.data.splits import Split
+from hvd_qgenx.transport import Transport
+
+T = TypeVar("T")
 
 
 class Batches:
@@ -89,6 +93,25 @@ def evaluation_blocks(count: int, rank: int, ranks: int, size: int) -> Iterator[
     for number, start in enumerate(range(0, count, size)):
         if number % ranks == rank:
             yield number, range(start, min(start + size, count))
+
+
+def evaluated_in_blocks(
+    count: int, size: int, transport: Transport, name: str, evaluate: Callable[[int, range], T]
+) -> list[T]:
+    """Evaluates every block on one of the ranks; returns the values of all blocks, in their order. Collective.
+
+    Args:
+        count: number of samples.
+        size: samples in a block.
+        transport: of the ranks.
+        name: names the collective; equal on all ranks.
+        evaluate: takes the number and the places of a block; may run no collective.
+    """
+    blocks = evaluation_blocks(count, transport.rank, transport.size, size)
+    mine = {number: evaluate(number, places) for number, places in blocks}
+    everyone = transport.all_gather_object(mine, name)
+    found = {number: value for own in everyone for number, value in own.items()}
+    return [found[number] for number in sorted(found)]
 
 
 def normalized(images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from hvd_qgenx.data import ImageSet, evaluation_blocks, normalized
+from hvd_qgenx.data import ImageSet, evaluated_in_blocks, normalized
 from hvd_qgenx.transport import Transport
 
 SCORES = ("top1", "top5", "test_loss")
@@ -33,13 +33,12 @@ def evaluate(
     ranks. Collective.
     """
     count = min(count or len(images), len(images))
-    mine = {}
-    for number, places in evaluation_blocks(count, transport.rank, transport.size, BLOCK):
+
+    def look(_: int, places: range) -> Found:
         pixels, labels = images.take(places)
-        mine[number] = _look_at(model, normalized(pixels).to(device), labels.to(device))
-    everyone = transport.all_gather_object(mine, "test")
-    blocks = {number: found for own in everyone for number, found in own.items()}
-    found = [blocks[number] for number in sorted(blocks)]
+        return _look_at(model, normalized(pixels).to(device), labels.to(device))
+
+    found = evaluated_in_blocks(count, BLOCK, transport, "test", look)
     return {
         "top1": 100 * sum(each.top1 for each in found) / count,
         "top5": 100 * sum(each.top5 for each in found) / count,

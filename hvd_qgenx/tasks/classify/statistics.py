@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from hvd_qgenx.data import evaluation_blocks
+from hvd_qgenx.data import evaluated_in_blocks
 from hvd_qgenx.transport import Transport
 
 
@@ -36,13 +36,12 @@ def estimate_statistics(
     model.train()
     for norm in norms:
         norm.momentum = 1.0  # the statistics of the last batch alone
-    found: dict[int, Tensor] = {}
-    for number, places in evaluation_blocks(count, transport.rank, transport.size, size):
+
+    def find(_: int, places: range) -> Tensor:
         model(inputs(places))
-        found[number] = torch.cat([value.double().cpu() for norm in norms for value in _running(norm)])
-    everyone = transport.all_gather_object(found, "norm-statistics")
-    batches = {number: values for own in everyone for number, values in own.items()}
-    mean = torch.stack([batches[number] for number in sorted(batches)]).mean(0)
+        return torch.cat([value.double().cpu() for norm in norms for value in _running(norm)])
+
+    mean = torch.stack(evaluated_in_blocks(count, size, transport, "norm-statistics", find)).mean(0)
     sizes = [value.numel() for norm in norms for value in _running(norm)]
     targets = [value for norm in norms for value in _running(norm)]
     for target, values in zip(targets, mean.split(sizes), strict=True):

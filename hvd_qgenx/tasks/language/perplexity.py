@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from hvd_qgenx.data import evaluation_blocks
+from hvd_qgenx.data import evaluated_in_blocks
 from hvd_qgenx.tasks.language.models.base import LanguageModel, State
 from hvd_qgenx.transport import Transport
 
@@ -29,13 +29,13 @@ def evaluate(model: LanguageModel, tokens: Tensor, length: int, device: torch.de
         transport: of the ranks.
     """
     inputs, targets = _streams(tokens)
-    mine = {}
-    for number, places in evaluation_blocks(len(inputs), transport.rank, transport.size, BLOCK):
+
+    def find(_: int, places: range) -> float:
         rows = slice(places.start, places.stop)
-        mine[number] = _loss(model, inputs[rows].to(device), targets[rows].to(device), length)
-    everyone = transport.all_gather_object(mine, "perplexity")
-    losses = {number: loss for own in everyone for number, loss in own.items()}
-    mean = math.fsum(losses[number] for number in sorted(losses)) / (len(tokens) - 1)
+        return _loss(model, inputs[rows].to(device), targets[rows].to(device), length)
+
+    losses = evaluated_in_blocks(len(inputs), BLOCK, transport, "perplexity", find)
+    mean = math.fsum(losses) / (len(tokens) - 1)
     return math.exp(mean) if mean < math.log(torch.finfo(torch.float64).max) else math.inf
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compressors.random import generator
-from hvd_qgenx.data import ImageSet, evaluation_blocks, normalized
+from hvd_qgenx.data import ImageSet, evaluated_in_blocks, normalized
 from hvd_qgenx.data.streams import RandomStream
 from hvd_qgenx.tasks.vae.divergence import divergence, estimate
 from hvd_qgenx.tasks.vae.likelihood import Likelihood
@@ -59,13 +59,12 @@ class Bounds:
         and the same bits for any number of ranks. Collective.
         """
         count = min(count or len(images), len(images))
-        mine = {}
-        for number, places in evaluation_blocks(count, transport.rank, transport.size, BLOCK):
+
+        def look(number: int, places: range) -> Found:
             pixels = pixel_values(normalized(images.take(places)[0])).to(device)
-            mine[number] = self._look_at(model, pixels, generator(self.seed, RandomStream.CODES, number))
-        everyone = transport.all_gather_object(mine, "test")
-        blocks = {number: found for own in everyone for number, found in own.items()}
-        return self._means([blocks[number] for number in sorted(blocks)], count)
+            return self._look_at(model, pixels, generator(self.seed, RandomStream.CODES, number))
+
+        return self._means(evaluated_in_blocks(count, BLOCK, transport, "test", look), count)
 
     def _means(self, found: Sequence[Found], count: int) -> dict[str, float]:
         reconstruction = math.fsum(each.reconstruction for each in found) / count
