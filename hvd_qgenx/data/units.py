@@ -1,3 +1,3 @@
-"""What texts can be cut into."""
+"""Units that a text can be cut into."""
 
 WORDS, CHARACTERS = UNITS = ("words", "characters")

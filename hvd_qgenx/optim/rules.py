@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
 AFTER, BEFORE = PLACES = ("after", "before")
-"""Where Adam's epsilon is added: to the corrected root of the second moment, or to the root before."""
+"""Places of Adam's epsilon: it is added to the corrected root of the second moment, or to the root before."""
 
 
 class Rule(Optimizer):

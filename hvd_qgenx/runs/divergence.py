@@ -18,11 +18,9 @@ class Divergence:
     def __str__(self) -> str:
         return f"diverged after update {self.update:,}"
 
-    def write(self, folder: RunFolder, writer: str) -> None:
-        """Writes the record atomically, also when several processes do so at once, each as another writer."""
-        own = folder.path / f"{folder.divergence.stem}-{writer}.json"
-        write_json(own, asdict(self))
-        own.replace(folder.divergence)
+    def write(self, folder: RunFolder) -> None:
+        """Writes the record atomically, also when several processes do so at once: the last one's stays."""
+        write_json(folder.divergence, asdict(self))
 
     @classmethod
     def read(cls, folder: RunFolder) -> "Divergence | None":

@@ -85,7 +85,7 @@ def _record_divergence(job: Entry, start: int) -> None:
     found = next(filter(None, map(DIVERGED.search, lines)), None)
     if found and job.folder.config.exists():
         sentence = next((line.partition("Error: ")[2] for line in lines if "Error: " in line), "")
-        Divergence(int(found[1]), sentence).write(job.folder, "sweep")
+        Divergence(int(found[1]), sentence).write(job.folder)
 
 
 def _last_words(job: Entry, code: int, start: int) -> str:

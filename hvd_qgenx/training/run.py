@@ -129,7 +129,7 @@ class Run:
         """Leaves a record in the folder, from every rank that sees it: one alone may have found the divergence."""
         error.update = int(self.trainer.updates)
         if self.folder.config.exists():
-            Divergence(error.update, str(error)).write(self.folder, f"rank{self.trainer.transport.rank}")
+            Divergence(error.update, str(error)).write(self.folder)
 
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from ``state_dict``."""

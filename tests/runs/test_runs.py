@@ -87,7 +87,7 @@ def test_a_record_of_divergence_may_have_several_writers(tmp_path):
     folder = RunFolder(tmp_path)
     assert Divergence.read(folder) is None
     for rank in (0, 3):
-        Divergence(1234, f"the loss of rank {rank} is nan").write(folder, f"rank{rank}")
+        Divergence(1234, f"the loss of rank {rank} is nan").write(folder)
     found = Divergence.read(folder)
     assert found == Divergence(1234, "the loss of rank 3 is nan")
     assert str(found) == "diverged after update 1,234"

@@ -14,7 +14,7 @@ ESTIMATE_BATCHES, ESTIMATE_SIZE = 10, 100
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a generator makes images from.
+    """The distribution of a generator's inputs: latents, and labels if it is conditional.
 
     Attributes:
         latent: length of a latent vector.

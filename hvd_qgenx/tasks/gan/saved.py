@@ -45,7 +45,7 @@ class SavedRun:
 
     @property
     def inputs(self) -> Inputs:
-        """What the generator takes; labels are equally frequent if the run is older than counts in checkpoints."""
+        """The generator's inputs; labels are equally frequent if the run is older than counts in checkpoints."""
         images = self.state["images"]
         counts = images.get("counts") or [1] * images["classes"]
         return Inputs(self.config.latent, tuple(counts) if self.config.conditional else ())

@@ -33,7 +33,7 @@ def estimate(codes: Tensor, posterior: Posterior) -> Tensor:
 
 
 class Parts(NamedTuple):
-    """What ``estimate`` is the sum of (Chen et al., 2018), each (n,)."""
+    """The three terms whose sum is ``estimate`` (Chen et al., 2018), each (n,)."""
 
     mutual_information: Tensor
     """log q(z|x) - log q(z): of the codes and the images."""

@@ -1,4 +1,4 @@
-"""What an autoencoder minimizes on a batch."""
+"""The loss of an autoencoder on a batch, and its terms."""
 
 from torch import Tensor
 

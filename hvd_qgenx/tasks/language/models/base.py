@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from hvd_qgenx.tasks.language.models.dropout import Dropout, Masks
 
 State = Any
-"""What a model remembers of the tokens before; None: nothing."""
+"""A model's memory of the tokens before; None: there are none, or it keeps none."""
 
 
 class Shape(NamedTuple):
-    """What a language model is made of."""
+    """Sizes and options of a language model."""
 
     vocabulary: int
     """Number of tokens."""

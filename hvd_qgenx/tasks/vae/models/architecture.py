@@ -27,4 +27,4 @@ class Architecture:
     smallest: int = 1
     """The least side of images."""
     multiple: int = 1
-    """What sides must be a multiple of."""
+    """A divisor that the side must have."""
