@@ -25,5 +25,5 @@ MODELS: Registry[ModuleType] = Registry(
         "resnet": "hvd_qgenx.tasks.gan.models.resnet",
     },
 )
-"""Modules with a ``Generator``, a ``Discriminator``, and ``SMALLEST``, whose keys are the supported image sides."""
+"""Modules with a ``Generator`` and a ``Discriminator``, for the sides of images in ``models.sides``."""
 NORMS = ("batch", "layer", "none")

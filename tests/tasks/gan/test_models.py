@@ -16,9 +16,11 @@ from hvd_qgenx.tasks.gan.losses import Batch, fill_gradients
 from hvd_qgenx.tasks.gan.models import layers
 from hvd_qgenx.tasks.gan.models.build import check, initialize, make
 from hvd_qgenx.tasks.gan.models.players import Players
+from hvd_qgenx.tasks.gan.models.sides import innermost
 from hvd_qgenx.tasks.gan.registry import LOSSES, MODELS, NORMS
 
 SIDES = (8, 28, 32, 64)
+"""Of the usual data sets."""
 VARIANCE = 0.02**2
 """Of a weight at the start."""
 
@@ -87,9 +89,35 @@ def test_shapes_and_range(model, side, norm, classes):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_side_that_no_model_makes_is_refused(model):
-    with pytest.raises(ConfigurationError, match=f"^{model} makes images of side 8, 28, 32, 64, not 30$"):
-        check(model, 30)
+def test_every_side_from_8_in_steps_of_4_is_made_and_no_other(model):
+    for side in range(1, 69):
+        if side < 8 or side % 4:
+            with pytest.raises(ConfigurationError):
+                check(model, side)
+            continue
+        check(model, side)
+        made = players(model, filters=2, channels=1, side=side)
+        images = made.generator(noise(2, 16))
+        assert images.shape == (2, 1, side, side)
+        assert made.discriminator(images).shape == (2,)
+
+
+@pytest.mark.parametrize(("side", "nearest"), [(30, "28 or 32"), (9, "8 or 12"), (7, "8"), (2, "8"), (65, "64 or 68")])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_side_that_no_model_makes_is_refused_with_the_nearest(model, side, nearest):
+    sentence = (
+        f"^{model} takes images of side 8, 12, 16 and so on in steps of 4, not {side}; give --image-size {nearest}$"
+    )
+    with pytest.raises(ConfigurationError, match=sentence):
+        check(model, side)
+
+
+def test_feature_maps_are_halved_twice_and_then_to_4_pixels_or_an_odd_side():
+    found = {side: innermost(side) for side in (8, 12, 16, 20, 24, 28, 32, 36, 48, 64, 128)}
+    assert found == {
+        **{8: (2, 2), 12: (3, 2), 16: (4, 2), 20: (5, 2), 24: (3, 3), 28: (7, 2), 32: (4, 3)},
+        **{36: (9, 2), 48: (3, 4), 64: (4, 4), 128: (4, 5)},
+    }
 
 
 # Start

@@ -56,9 +56,10 @@ def test_making_a_model_leaves_the_global_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("side", [4, 7, 30])
-def test_sides_that_convolutions_do_not_take_are_named(side):
-    with pytest.raises(ConfigurationError, match=rf"conv takes images of side 8, 12, 16 .* steps of 4, not {side}"):
+@pytest.mark.parametrize(("side", "nearest"), [(4, "8"), (7, "8"), (30, "28 or 32")])
+def test_sides_that_convolutions_do_not_take_are_refused_with_the_nearest(side, nearest):
+    sentence = f"conv takes images of side 8, 12, 16 .* not {side}; give --image-size {nearest} or choose --model mlp"
+    with pytest.raises(ConfigurationError, match=sentence):
         build.check("conv", side)
     build.check("mlp", side)
 

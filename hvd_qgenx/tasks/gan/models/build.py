@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from compressors.random import generator
-from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.nets.making import leaving_generators
-from hvd_qgenx.tasks.gan.models import layers
+from hvd_qgenx.nets.sides import check_side
+from hvd_qgenx.tasks.gan.models import layers, sides
 from hvd_qgenx.tasks.gan.models.players import Players
 from hvd_qgenx.tasks.gan.registry import MODELS
 
@@ -53,9 +53,7 @@ def check(model: str, side: int) -> None:
     Raises:
         ConfigurationError: it does not.
     """
-    sides = MODELS[model].SMALLEST
-    if side not in sides:
-        raise ConfigurationError(f"{model} makes images of side {', '.join(map(str, sides))}, not {side}")
+    check_side(model, side, sides.SMALLEST, sides.STEP)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""DCGAN (Radford et al., ICLR 2016) for the image sizes of the usual small data sets.
+"""DCGAN (Radford et al., ICLR 2016) for images of side 8 and more, in steps of 4.
 
 At 32x32 with 64 filters: 1,195,587 parameters in the generator and, with norm, 663,745 in the
 discriminator, the sizes of Gidel et al. (ICLR 2019).
@@ -9,9 +9,7 @@ import itertools
 from torch import Tensor, nn
 
 from hvd_qgenx.tasks.gan.models.layers import Score, Upsampling, laid_out, normalization
-
-SMALLEST = {8: 2, 28: 7, 32: 4, 64: 4}
-"""Side of the innermost feature map for every image side supported."""
+from hvd_qgenx.tasks.gan.models.sides import innermost
 
 
 class Generator(Upsampling):
@@ -51,6 +49,5 @@ class Discriminator(nn.Module):
 
 def _widths(side: int, filters: int) -> tuple[int, list[int]]:
     """Returns the side of the innermost map, and the widths of the maps from the outermost to it."""
-    inner = SMALLEST[side]
-    halvings = (side // inner).bit_length() - 1
+    inner, halvings = innermost(side)
     return inner, [filters * 2**k for k in range(halvings)]

@@ -7,9 +7,8 @@ discriminator without, the sizes of Gidel et al.
 from torch import Tensor, nn
 
 from hvd_qgenx.tasks.gan.models.layers import Score, Upsampling, laid_out, normalization
+from hvd_qgenx.tasks.gan.models.sides import innermost
 
-SMALLEST = {8: 2, 28: 7, 32: 4, 64: 4}
-"""Side of the generator's innermost feature map for every image side supported."""
 WIDEST = 8
 """The discriminator halves its maps once, and then until their side is at most this."""
 PLAIN_BLOCKS = 2
@@ -21,8 +20,7 @@ class Generator(Upsampling):
 
     def __init__(self, channels: int, side: int, filters: int, latent: int, norm: str, classes: int = 0) -> None:
         super().__init__()
-        inner = SMALLEST[side]
-        doublings = (side // inner).bit_length() - 1
+        inner, doublings = innermost(side)
         self.classes = classes
         self.unflatten = (filters, inner, inner)
         self.project = nn.Linear(latent + classes, filters * inner * inner)

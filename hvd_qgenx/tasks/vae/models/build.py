@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from compressors.random import generator
-from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.nets.making import leaving_generators
+from hvd_qgenx.nets.sides import check_side
 from hvd_qgenx.tasks.vae.models.architecture import Shape
 from hvd_qgenx.tasks.vae.models.autoencoder import Autoencoder
 from hvd_qgenx.tasks.vae.models.registry import MODELS
@@ -30,13 +30,7 @@ def make(model: str, shape: Shape) -> Autoencoder:
 def check(model: str, side: int) -> None:
     """Raises ConfigurationError if there is no such model, or if it takes no images of this side."""
     architecture = MODELS[model]
-    first, step = architecture.smallest, architecture.multiple
-    if side < first or side % step:
-        sides = ", ".join(str(first + number * step) for number in range(3))
-        raise ConfigurationError(
-            f"{model} takes images of side {sides} and so on in steps of {step}, not {side}; "
-            "choose another --image-size or --model mlp"
-        )
+    check_side(model, side, architecture.smallest, architecture.multiple, " or choose --model mlp")
 
 
 @torch.no_grad()
