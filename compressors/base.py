@@ -91,13 +91,12 @@ class Compressor(ABC):
         return None
 
     def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
-        """Encodes ``tensor`` (any shape, any floating dtype) with the next key. Returns (payload, context).
+        """Encodes ``tensor`` (any shape, floating-point) with the next key. Returns (payload, context).
 
         Raises:
-            TypeError: the tensor is not floating-point.
+            TypeError: the tensor is not floating-point, or of less than 16 bits.
         """
-        if not tensor.is_floating_point():
-            raise TypeError(f"only floating-point tensors are compressed, not {tensor.dtype}")
+        require_float(tensor.dtype)
         vector = tensor.detach().reshape(-1).contiguous()
         payload = vector.new_empty(self.payload_bytes(tensor.shape, tensor.dtype), dtype=torch.uint8)
         key = self.stream.next_key()
@@ -110,45 +109,89 @@ class Compressor(ABC):
         Raises:
             ValueError: the payload is not one of such a tensor.
         """
-        vector = payload.new_empty(numel(context.shape), dtype=context.dtype)
-        self.decode(payload.contiguous().view(torch.uint8), vector)
+        require_float(context.dtype)
+        if payload.dtype == self.payload_dtype(context.dtype):
+            payload = _flat(payload.contiguous(), "payload").view(torch.uint8)
+        payload, size = _flat_bytes(payload.contiguous()), numel(context.shape)
+        self._require_length(payload, size, context.dtype)  # before there is a vector that long
+        vector = payload.new_empty(size, dtype=context.dtype)
+        self.read(payload, vector)
+            TypeError: the payload, or the original, is of a dtype that there is not.
         return vector.view(context.shape)
 
-    @abstractmethod
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         """Writes the payload of ``vector``; returns its number of bytes.
 
         Args:
             vector: 1-D, contiguous, floating-point.
-            payload: 1-D uint8, at least ``payload_bytes(len(vector), vector.dtype)`` long.
+            payload: 1-D uint8, at least ``payload_bytes(len(vector), vector.dtype)`` long, on the same device.
             key: 64 bits; rounding is a function of the key and the vector.
             start: the place of the first coordinate in the vector that ``lay_out`` described.
             shared: 64 bits that are the same on all ranks whose payloads are brought together, so that their errors
                 can cancel (``correlated``); None: they are on their own.
         """
 
-    @abstractmethod
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        """Writes the decoded coordinates to ``vector`` (1-D, contiguous, floating-point), or adds them to it.
-
-        ``start`` is that of ``encode``.
 
         Raises:
-            ValueError: ``payload`` (1-D uint8) is not one of such a vector.
+            TypeError: vector or payload is of another dtype.
+            ValueError: they are not so, or the payload is too short. Nothing is written then.
+        """Writes the decoded coordinates to ``vector``, or adds them to it.
+        vector, payload = checked(vector, payload)
+        room = self.payload_bytes(len(vector), vector.dtype)
+        if len(payload) < room:
+            raise ValueError(f"{self.name}: {len(vector)} coordinates need room for {room} bytes, not {len(payload)}")
+        return self.write(vector, payload[:room], key, start, shared)
+
+        The arguments are those of ``encode``, but for the length of the payload, which is what ``encode`` returned.
+
+        Raises:
+            TypeError: vector or payload is of another dtype.
+            ValueError: they are not so, or ``payload`` is not one of such a vector.
         """
 
-    def is_finite(self, payload: Tensor, numel: int) -> bool:
-        """Tells whether the payload (uint8) of ``numel`` coordinates decodes to finite numbers only.
+    def is_finite(self, payload: Tensor, numel: int, dtype: torch.dtype | None = None) -> bool:
+        """Tells whether the payload of ``numel`` coordinates of this dtype decodes to finite numbers only.
 
+        vector, payload = checked(vector, payload)
+        self._require_length(payload, len(vector), vector.dtype)
+        self.read(payload, vector, add, start)
         May also be false if some are near the end of float32's range, so that means might overflow.
         """
         vector = payload.new_empty(numel, dtype=torch.float32)
-        self.decode(payload, vector)
+        self.read(payload, vector)
         return bool(torch.isfinite(vector).all())
 
+        Raises:
+            TypeError: the payload is not uint8.
+            ValueError: it is not one of such a vector.
+        """
+        payload = _flat_bytes(payload)
+        self._require_length(payload, numel, dtype)
+        return self.inspect(payload, numel)
+
+    @abstractmethod
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+        """Does what ``encode`` does, which has checked the arguments and cut the payload to ``payload_bytes``."""
+
+    @abstractmethod
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+        """Does what ``decode`` does, which has checked the arguments.
+
+        They are 1-D and contiguous, and the payload has ``payload_bytes`` if these are exact. Its content may be
+        anything: it must lead to no access outside of both.
+
+
+    def inspect(self, payload: Tensor, numel: int) -> bool:
+        """Does what ``is_finite`` does, which has checked the arguments as ``decode`` does."""
     def payload_dtype(self, dtype: torch.dtype) -> torch.dtype:
         """Returns the dtype of payloads of tensors of this dtype; a floating type if ``reduction`` is ``average``."""
         return torch.uint8
+
+    def _require_length(self, payload: Tensor, size: int, dtype: torch.dtype | None) -> None:
+        """Raises ValueError if the payload is not as long as one of ``size`` coordinates."""
+        if self.exact_size and payload.numel() != self.payload_bytes(size, dtype):
+            raise ValueError(f"{self.name}: a payload of {payload.numel()} bytes cannot hold {size} coordinates")
 
     @abstractmethod
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
@@ -197,3 +240,42 @@ def numel(shape: Shape) -> int:
 def byte_tensor(data: bytes) -> Tensor:
     """The bytes, at least one, as a 1-D uint8 tensor."""
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+def require_float(dtype: torch.dtype) -> None:
+    """Requires a dtype whose numbers are compressed: float16, bfloat16, float32 or float64.
+
+    Raises:
+        TypeError: it is another.
+    """
+    if not dtype.is_floating_point or dtype.itemsize < 2:
+        raise TypeError(f"only floating-point tensors of 16, 32 or 64 bits are compressed, not {dtype}")
+
+
+def checked(vector: Tensor, payload: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns a vector and a payload as kernels take them, which index memory without looking.
+
+    Raises:
+        TypeError: one is of another dtype.
+        ValueError: one is not 1-D and contiguous, or they are on different devices.
+    """
+    require_float(vector.dtype)
+    if vector.device != payload.device:
+        raise ValueError(f"vector and payload must be on one device, not on {vector.device} and {payload.device}")
+    return _flat(vector, "vector"), _flat_bytes(payload)
+
+
+def _flat_bytes(payload: Tensor) -> Tensor:
+    if payload.dtype != torch.uint8:
+        raise TypeError(f"a payload is uint8, not {payload.dtype}")
+    return _flat(payload, "payload")
+
+
+def _flat(tensor: Tensor, what: str) -> Tensor:
+    """Returns the same memory with a stride of 1, which a tensor of one element need not have."""
+    strides = tensor.stride()
+    if strides == (1,):
+        return tensor
+    if len(strides) == 1 and len(tensor) < 2:
+        return tensor.as_strided((len(tensor),), (1,))
+    raise ValueError(f"a {what} must be 1-D and contiguous, not {tuple(tensor.shape)} with strides {strides}")
+
+

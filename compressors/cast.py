@@ -26,18 +26,22 @@ def decode_as(dtype: torch.dtype, payload: Tensor, vector: Tensor, add: bool) ->
     Raises:
         ValueError: there are not as many as ``vector`` is long.
     """
-    if len(payload) != len(vector) * dtype.itemsize:
-        raise ValueError(f"a payload of {len(payload)} bytes cannot hold {len(vector)} numbers of {dtype}")
-    numbers = _view(payload, dtype)
+    numbers = _numbers(payload, dtype, len(vector))
     vector.add_(numbers) if add else vector.copy_(numbers)
 
 
-def is_finite_as(dtype: torch.dtype, payload: Tensor) -> bool:
-    """Tells whether numbers of this dtype are finite; one pass in the common case: a finite sum has finite terms."""
-    numbers = _view(payload, dtype)
+def is_finite_as(dtype: torch.dtype, payload: Tensor, numel: int) -> bool:
+    """Tells whether numbers of this dtype are finite; one pass in the common case: a finite sum has finite terms.
+
+    Raises:
+        ValueError: there are not ``numel``.
+    """
+    numbers = _numbers(payload, dtype, numel)
     return bool(numbers.sum().isfinite()) or bool(numbers.isfinite().all())
 
 
-def _view(payload: Tensor, dtype: torch.dtype) -> Tensor:
+def _numbers(payload: Tensor, dtype: torch.dtype, numel: int) -> Tensor:
+    if len(payload) != numel * dtype.itemsize:
+        raise ValueError(f"a payload of {len(payload)} bytes cannot hold {numel} numbers of {dtype}")
     aligned = payload if payload.storage_offset() % dtype.itemsize == 0 else payload.clone()
     return aligned.view(dtype)

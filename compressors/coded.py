@@ -59,25 +59,25 @@ class Coded(EntropyCoded):
         super().__post_init__()
         _require_symbols(self.inner)
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         fixed = payload.new_empty(self.inner.payload_bytes(len(vector), vector.dtype))
-        self.inner.encode(vector, fixed, key, start, shared)
+        self.inner.write(vector, fixed, key, start, shared)
         return write_coded(fixed, self._symbols(len(vector)), self.code, payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         """Decodes to, or adds to, ``vector``.
 
         Raises:
             CorruptPayloadError: the payload was cut short, added to or changed.
         """
-        self.inner.decode(read_coded(payload, self._symbols(len(vector)), self.code), vector, add, start)
+        self.inner.read(read_coded(payload, self._symbols(len(vector)), self.code), vector, add, start)
 
-    def is_finite(self, payload: Tensor, numel: int) -> bool:
+    def inspect(self, payload: Tensor, numel: int) -> bool:
         head_bytes = self._symbols(numel).head_bytes
         head = payload[OVERHEAD:][:head_bytes]
         if len(head) < head_bytes:
             raise CorruptPayloadError(f"the payload of {len(payload)} bytes does not hold {numel} coordinates")
-        return self.inner.is_finite(head, numel)
+        return self.inner.inspect(head, numel)
 
     def _symbols(self, size: int) -> Symbols:
         inner, count = self.inner, self.inner.symbol_count(size)

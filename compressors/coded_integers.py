@@ -40,14 +40,14 @@ class CodedIntegers(EntropyCoded, SummedCompressor):
     def integers(self) -> IntegerCompressor:
         return self.inner
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         if not (self.ready and len(vector)):
-            return self.inner.encode(vector, payload, key, start, shared)
+            return self.inner.encode(vector, payload, key, start, shared)  # whose payload is shorter
         fixed = payload.new_empty(self.inner.payload_bytes(len(vector), vector.dtype))
-        self.inner.encode(vector, fixed, key, start, shared)
+        self.inner.write(vector, fixed, key, start, shared)
         return write_coded(fixed, self.inner.symbols(len(vector)), self.code, payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         """Decodes to, or adds to, ``vector``.
 
         Raises:
@@ -55,8 +55,8 @@ class CodedIntegers(EntropyCoded, SummedCompressor):
         """
         self.inner.decode(self._fixed(payload, len(vector)), vector, add, start)
 
-    def is_finite(self, payload: Tensor, numel: int) -> bool:
-        return self.inner.is_finite(self._fixed(payload, numel), numel)
+    def inspect(self, payload: Tensor, numel: int) -> bool:
+        return self.inner.inspect(self._fixed(payload, numel), numel)
 
     @property
     def ready(self) -> bool:

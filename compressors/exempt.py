@@ -34,6 +34,10 @@ class Exempt(Compressor):
 
     name = "exempt"
 
+    @property
+    def exact_size(self) -> bool:  # type: ignore[override]
+        return self.inner.exact_size and self.rest.exact_size
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if type(self.rest) is Identity and self.inner.reduction in ("sum", "rounds"):
@@ -53,11 +57,11 @@ class Exempt(Compressor):
     def decompress(self, payload: Tensor, context: Context) -> Tensor:
         return self.route(context.shape).decompress(payload, context)
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
-        return self.route(vector.shape).encode(vector, payload, key, start, shared)
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+        return self.route(vector.shape).write(vector, payload, key, start, shared)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        self.route(vector.shape).decode(payload, vector, add, start)
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+        self.route(vector.shape).read(payload, vector, add, start)
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         sizes = (shape,) if isinstance(shape, int) else shape

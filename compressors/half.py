@@ -25,14 +25,14 @@ class Half(Compressor):
     reduction = "average"
     unbiased = False
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         return encode_as(torch.float16, vector, payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         decode_as(torch.float16, payload, vector, add)
 
-    def is_finite(self, payload: Tensor, numel: int) -> bool:
-        return is_finite_as(torch.float16, payload)
+    def inspect(self, payload: Tensor, numel: int) -> bool:
+        return is_finite_as(torch.float16, payload, numel)
 
     def payload_dtype(self, dtype: torch.dtype) -> torch.dtype:
         return torch.float16

@@ -24,14 +24,14 @@ class Identity(Compressor):
 
     reduction: ClassVar[Reduction] = "average"
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         return encode_as(self.payload_dtype(vector.dtype), vector, payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         decode_as(_dtype(payload, len(vector)), payload, vector, add)
 
-    def is_finite(self, payload: Tensor, numel: int) -> bool:
-        return is_finite_as(_dtype(payload, numel), payload)
+    def inspect(self, payload: Tensor, numel: int) -> bool:
+        return is_finite_as(_dtype(payload, numel), payload, numel)
 
     def payload_dtype(self, dtype: torch.dtype) -> torch.dtype:
         return torch.float32 if dtype == torch.bfloat16 else dtype

@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from compressors import kernels
-from compressors.base import Compressor, Shape, numel
+from compressors.base import Compressor, Shape, checked, numel
 from compressors.coding.frame import Symbols
 from compressors.deferred import Deferred
 from compressors.identity import Identity
@@ -188,31 +188,27 @@ class IntegerCompressor(GridRounding, SummedCompressor):
             return self._uncompressed.payload_bytes(shape, dtype)
         return packed_bytes(self.width, integers.BLOCK, numel(shape))
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         if self.scales is None:
-            return self._uncompressed.encode(vector, payload, key, start)
-        size = self.payload_bytes(len(vector))
+            return self._uncompressed.write(vector, payload, key, start)
         vector, scale = kernels.readable(vector), self.scales[0]
         if len(self.scales) > 1:
             vector, scale = self._multiply(vector.float(), start, self.scales), 1.0
         rounding = key if self.stochastic else None
         kernel = kernels.for_device(vector.device)
-        rounded = kernel.encode_integers(
-            vector, scale, self.width, self.most, rounding, payload[:size], self.strata(shared)
-        )
+        rounded = kernel.encode_integers(vector, scale, self.width, self.most, rounding, payload, self.strata(shared))
         self.counts.add(IntegerCounts(len(vector), rounded.clipped, rounded.largest))
-        return size
+        return len(payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         if self.scales is None:
-            self._uncompressed.decode(payload, vector, add)
+            self._uncompressed.read(payload, vector, add)
         else:
-            self._check_size(payload, self.payload_bytes(len(vector)), len(vector))
             self._deliver(payload, self.width, self.most, 1, vector, add, start)
 
-    def is_finite(self, payload: Tensor, numel: int) -> bool:
+    def inspect(self, payload: Tensor, numel: int) -> bool:
         if self.scales is None:
-            return self._uncompressed.is_finite(payload, numel)
+            return self._uncompressed.inspect(payload, numel)
         return integers.hold_numbers(payload, self.width, self.most, numel)
 
     def sum_of(self, payloads: Iterable[Tensor], numel: int) -> Sum:
@@ -252,6 +248,7 @@ class IntegerCompressor(GridRounding, SummedCompressor):
         return Sum(sums, width != _NOT_FINITE)
 
     def decode_mean(self, message: Tensor, vector: Tensor, start: int = 0) -> bool:
+        vector, message = checked(vector, message)
         width = self._check_sum(message, len(vector))
         if width == _NOT_FINITE:
             vector.fill_(torch.nan)

@@ -50,20 +50,16 @@ class Natural(GridRounding, Compressor):
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         return packed_bytes(self.bits, natural.BLOCK, numel(shape))
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
-        size = self.payload_bytes(len(vector))
-        kernels.for_device(vector.device).encode_natural(
-            kernels.readable(vector), self.bits, key, payload[:size], self.strata(shared)
-        )
-        return size
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+        kernel = kernels.for_device(vector.device)
+        kernel.encode_natural(kernels.readable(vector), self.bits, key, payload, self.strata(shared))
+        return len(payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        if len(payload) != self.payload_bytes(len(vector)):
-            raise ValueError(f"{self.name}: a payload of {len(payload)} bytes cannot hold {len(vector)} coordinates")
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         kernel = kernels.for_device(payload.device)
         kernels.deliver(lambda target, add: kernel.decode_natural(payload, self.bits, target, add), vector, add)
 
-    def is_finite(self, payload: Tensor, numel: int) -> bool:
+    def inspect(self, payload: Tensor, numel: int) -> bool:
         if self.bits == 8:
             return numel == 0 or int((payload & 127).max()) < 127
         full, tail = divmod(numel, natural.BLOCK)

@@ -144,7 +144,7 @@ class PowerSGD(RoundsCompressor):
         mine = self._product(plan, _end_to_end(exact, vector), left, own, vector) if keep_own else None
         return Averaged(result, mine)
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         plan, rounds = self._plan(len(vector)), self.rounds(vector)
         first = next(rounds)
         second = rounds.send(first)
@@ -152,13 +152,10 @@ class PowerSGD(RoundsCompressor):
         with suppress(StopIteration):
             rounds.send(second)
         write_floats(torch.cat([first[: plan.exact_size], *(factor.flatten() for factor in left), second]), payload)
-        return self.payload_bytes(len(vector))
+        return len(payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        plan, size = self._plan(len(vector)), self.payload_bytes(len(vector))
-        if len(payload) != size:
-            raise ValueError(f"{self.name}: a payload of {len(payload)} bytes cannot hold {len(vector)} coordinates")
-        floats = read_floats(payload, size // 4)
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+        plan, floats = self._plan(len(vector)), read_floats(payload, len(payload) // 4)
         shapes = [*(group.left_shape for group in plan.groups), *(group.right_shape for group in plan.groups)]
         factors = list(_parts(floats[plan.exact_size :], shapes))
         count = len(plan.groups)

@@ -67,16 +67,15 @@ class BucketQuantizer(Compressor):
         symmetric = 2 * layout.offset == layout.levels and layout.offset == int(layout.offset)
         return int(layout.offset) if symmetric else None
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
-        size = self.payload_bytes(len(vector))
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         strata = self.strata(shared)
-        body = self.write_preamble(key, payload[:size], strata)
+        body = self.write_preamble(key, payload, strata)
         encode, _ = self.kernels_for(vector.device)
         encode(kernels.readable(vector), self.layout, key, body, strata)
-        return size
+        return len(payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        key, strata, body = self.open(payload, len(vector))
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+        key, strata, body = self.open(payload)
         _, decode = self.kernels_for(payload.device)
         kernels.deliver(lambda target, add: decode(body, self.layout, target, key, add, strata), vector, add)
 
@@ -85,7 +84,7 @@ class BucketQuantizer(Compressor):
         kernel = kernels.for_device(device)
         return kernel.encode, kernel.decode
 
-    def is_finite(self, payload: Tensor, numel: int) -> bool:
+    def inspect(self, payload: Tensor, numel: int) -> bool:
         body = payload[self.preamble_bytes :]
         return kernels.moderate(body[: self.layout.header_bytes(self.symbol_count(numel))])
 
@@ -94,7 +93,8 @@ class BucketQuantizer(Compressor):
 
     def split(self, payload: Tensor, numel: int) -> tuple[Tensor, Tensor]:
         """Returns preamble with header, and the symbols (both 1-D uint8), of the payload of ``numel`` coordinates."""
-        self.open(payload, numel)
+        self._require_length(payload, numel, None)
+        self.open(payload)
         count = self.symbol_count(numel)
         head = self.preamble_bytes + self.layout.header_bytes(count)
         return payload[:head], kernels.for_device(payload.device).unpack(payload[head:], self.layout, count)
@@ -117,14 +117,12 @@ class BucketQuantizer(Compressor):
             payload[: self.preamble_bytes] = byte_tensor(self.preamble(key, strata))
         return payload[self.preamble_bytes :]
 
-    def open(self, payload: Tensor, size: int) -> tuple[int, Strata | None, Tensor]:
-        """Returns key and strata, and header and codes, of the payload of ``size`` coordinates.
+    def open(self, payload: Tensor) -> tuple[int, Strata | None, Tensor]:
+        """Returns key and strata, and header and codes, of a payload.
 
         Raises:
-            ValueError: it is not such a payload.
+            ValueError: this compressor cannot decode it.
         """
-        if payload.numel() != self.payload_bytes(size):
-            raise ValueError(f"{self.name}: a payload of {payload.numel()} bytes cannot hold {size} coordinates")
         preamble = bytes(payload[: self.preamble_bytes].tolist())
         return *self.read_preamble(preamble), payload[self.preamble_bytes :]
 

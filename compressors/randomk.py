@@ -59,7 +59,7 @@ class RandomK(Sparsifier):
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         return KEY.size + 4 * self.sent(numel(shape))
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         payload[: KEY.size] = byte_tensor(KEY.pack(key))
         stop = KEY.size
         for rows, part in self.split_rows(vector):
@@ -72,8 +72,7 @@ class RandomK(Sparsifier):
             stop += 4 * rows.sent
         return stop
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        self.check_size(payload, len(vector))
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         key = KEY.unpack(bytes(payload[: KEY.size].tolist()))[0]
         stop = KEY.size
         for rows, part in self.split_rows(vector):

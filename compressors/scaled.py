@@ -40,26 +40,26 @@ class Scaled(Combinator):
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         return FACTOR.size + self.inner.payload_bytes(shape, dtype)
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
-        used = self.inner.encode(vector, payload[FACTOR.size :], key, start, shared)
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+        used = self.inner.write(vector, payload[FACTOR.size :], key, start, shared)
         decoded = torch.empty_like(vector)
-        self.inner.decode(payload[FACTOR.size :][:used], decoded, start=start)
+        self.inner.read(payload[FACTOR.size :][:used], decoded, start=start)
         factor = byte_tensor(FACTOR.pack(float(best_factors(decoded[None], vector[None]))))
         payload[: FACTOR.size] = factor.to(payload.device)
         return FACTOR.size + used
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         if len(payload) < FACTOR.size:
             raise ValueError(f"a payload of {len(payload)} bytes has no factor")
         (factor,) = FACTOR.unpack(bytes(payload[: FACTOR.size].tolist()))
         target = torch.empty_like(vector) if add else vector
-        self.inner.decode(payload[FACTOR.size :], target, start=start)
+        self.inner.read(payload[FACTOR.size :], target, start=start)
         target *= factor
         if add:
             vector += target
 
-    def is_finite(self, payload: Tensor, numel: int) -> bool:
-        return self.inner.is_finite(payload[FACTOR.size :], numel)
+    def inspect(self, payload: Tensor, numel: int) -> bool:
+        return self.inner.inspect(payload[FACTOR.size :], numel)
 
     def variance_bound(self, tensor: Tensor) -> float:
         """Returns min(w / (1 + w), 1) ||x||^2, or the bound of a biased ``inner``, which scaling does not raise."""

@@ -40,10 +40,9 @@ class Sign(BucketQuantizer):
     def layout(self) -> Layout:
         return Layout(self.bits, self.bucket_size, levels=1, offset=0.5, norm="l1")
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
-        size = self.payload_bytes(len(vector))
-        if not size:
-            return size
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+        if not len(vector):
+            return 0
         steps = [
             2 * rows.float().abs().mean(dim=1)
             for _, rows in blocks.block_rows(kernels.readable(vector), self.bucket_size)
@@ -52,8 +51,8 @@ class Sign(BucketQuantizer):
         header = torch.where(header.isfinite(), header, torch.nan).view(torch.uint8)
         payload[: len(header)] = header
         codes = (vector >= 0).to(torch.uint8)
-        payload[len(header) : size] = kernels.for_device(vector.device).pack(codes, self.layout)
-        return size
+        payload[len(header) :] = kernels.for_device(vector.device).pack(codes, self.layout)
+        return len(payload)
 
     def bucket_bound(self, bucket: Tensor) -> float:
         """The error itself: ||x||_2^2 - ||x||_1^2 / d."""

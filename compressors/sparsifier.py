@@ -62,7 +62,7 @@ class Sparsifier(Compressor):
         """Returns how many of so many coordinates are sent."""
         return sum(rows.sent for rows in self._rows(size))
 
-    def is_finite(self, payload: Tensor, numel: int) -> bool:
+    def inspect(self, payload: Tensor, numel: int) -> bool:
         head = self.head_bytes
         return kernels.moderate(payload[head : head + 4 * self.sent(numel)])
 
@@ -97,11 +97,6 @@ class Sparsifier(Compressor):
         part.scatter_(1, positions, sums.to(part.dtype))
         if bool(bad.any()):
             part[bad] = torch.nan
-
-    def check_size(self, payload: Tensor, size: int) -> None:
-        """Raises ValueError if the payload is not one of ``size`` coordinates."""
-        if len(payload) != self.payload_bytes(size):
-            raise ValueError(f"{self.name}: a payload of {len(payload)} bytes cannot hold {size} coordinates")
 
     def _rows(self, size: int) -> Iterator[Rows]:
         full, tail = divmod(size, self.bucket_size)

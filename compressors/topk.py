@@ -45,8 +45,7 @@ class TopK(Sparsifier):
         sent = self.sent(size)
         return 4 * sent + packed_bytes(self._width(size), integers.BLOCK, sent)
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
-        size = self.payload_bytes(len(vector))
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         values, positions = [], []
         for rows, part in self.split_rows(vector):
             chosen = kernels.for_device(vector.device).largest(kernels.readable(part), rows.kept)
@@ -57,11 +56,10 @@ class TopK(Sparsifier):
             write_floats(torch.cat(values), payload)
             if width:
                 kernel = kernels.for_device(vector.device)
-                kernel.pack_integers(torch.cat(positions), width, 0, payload[split:size])
-        return size
+                kernel.pack_integers(torch.cat(positions), width, 0, payload[split:])
+        return len(payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        self.check_size(payload, len(vector))
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         sent = self.sent(len(vector))
         values, positions = read_floats(payload, sent), self._positions(payload[4 * sent :], len(vector), sent)
         at, found = 0, []

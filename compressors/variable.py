@@ -72,7 +72,7 @@ class Variable(Compressor):
     def lay_out(self, shapes: Sequence[Shape]) -> None:
         self._sizes = tuple(map(numel, shapes))
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         vector = kernels.readable(vector)
         length, count = self._blocks(len(vector))
         chances, widths = allocate(self._costs(vector, start), self._budget(len(vector)))
@@ -80,7 +80,7 @@ class Variable(Compressor):
         widths[np.isnan(chances)] = NOT_FINITE
         with np.errstate(divide="ignore"):
             factors = 1 / chances
-        stop, size = self._head_bytes(count), self.payload_bytes(len(vector))
+        stop = self._head_bytes(count)
         payload[:stop] = byte_tensor(KEY.pack(key) + _pack(widths))
         device = vector.device
         kernels.for_device(device).encode_variable(
@@ -89,25 +89,22 @@ class Variable(Compressor):
             torch.from_numpy(widths).to(device),
             torch.from_numpy(factors).to(device),
             key,
-            payload[stop:size],
+            payload[stop:],
         )
-        return size
+        return len(payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        size = len(vector)
-        if payload.numel() != self.payload_bytes(size):
-            raise ValueError(f"{self.name}: a payload of {payload.numel()} bytes cannot hold {size} coordinates")
-        length, count = self._blocks(size)
-        key, found, body = self._open(payload, count)
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+        length, _ = self._blocks(len(vector))
+        key, found, body = self._open(payload, len(vector))
         widths = torch.from_numpy(found).to(vector.device)
         kernel, layouts = kernels.for_device(vector.device), _layouts(length)
         kernels.deliver(
             lambda target, add: kernel.decode_variable(body, layouts, widths, target, key, add), vector, add
         )
 
-    def is_finite(self, payload: Tensor, numel: int) -> bool:
-        length, count = self._blocks(numel)
-        _, widths, body = self._open(payload, count)
+    def inspect(self, payload: Tensor, numel: int) -> bool:
+        length, _ = self._blocks(numel)
+        _, widths, body = self._open(payload, numel)
         start = 0
         for layout in _layouts(length):
             coded = int((widths == layout.bits).sum()) * length
@@ -169,11 +166,20 @@ class Variable(Compressor):
         length, count = self._blocks(size)
         return min(WIDEST * count, max(1, round(self.bits * size / length))) if count else 0
 
-    def _open(self, payload: Tensor, count: int) -> tuple[int, NDArray[np.int64], Tensor]:
-        """Returns the key, the widths of all blocks, and the rest of the payload."""
+    def _open(self, payload: Tensor, size: int) -> tuple[int, NDArray[np.int64], Tensor]:
+        """Returns the key, the widths of all blocks, and the rest of the payload, which holds blocks so wide.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        _, count = self._blocks(size)
         stop = self._head_bytes(count)
         head = bytes(payload[:stop].tolist())
-        return KEY.unpack(head[: KEY.size])[0], _unpack(head[KEY.size :], count), payload[stop:]
+        widths = _unpack(head[KEY.size :], count)
+        sent = widths != NOT_FINITE
+        if count and (widths.max(where=sent, initial=0) > WIDEST or widths.sum(where=sent) > self._budget(size)):
+            raise ValueError(f"{self.name}: the payload has wider buckets than its {len(payload)} bytes can hold")
+        return KEY.unpack(head[: KEY.size])[0], widths, payload[stop:]
 
     def _head_bytes(self, count: int) -> int:
         return KEY.size + (count + 1) // 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from compressors import kernels
-from compressors.base import Shape, numel
+from compressors.base import Shape, checked, numel
 from compressors.deferred import Deferred
 from compressors.integers import Sum, SummedCompressor
 from compressors.kernels.layout import packed_bytes
@@ -51,20 +51,19 @@ class Vote(SummedCompressor):
         size = numel(shape)
         return 1 + packed_bytes(1, integers.BLOCK, size) if size else 0
 
-    def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
-        size = self.payload_bytes(len(vector))
-        if not size:
-            return size
+    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
+        if not len(vector):
+            return 0
         payload[0] = FINE if bool(torch.isfinite(vector).all()) else NOT_FINITE
-        self._pack((vector >= 0).int(), 1, payload[1:size])
-        return size
+        self._pack((vector >= 0).int(), 1, payload[1:])
+        return len(payload)
 
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         votes, finite = self._votes(payload, len(vector))
         values = (2 * votes - 1).to(vector.dtype) * (self.magnitude if finite else torch.nan)
         vector.add_(values) if add else vector.copy_(values)
 
-    def is_finite(self, payload: Tensor, numel: int) -> bool:
+    def inspect(self, payload: Tensor, numel: int) -> bool:
         return numel == 0 or int(payload[0]) == FINE
 
     def sum_of(self, payloads: Iterable[Tensor], numel: int) -> Sum:
@@ -83,6 +82,7 @@ class Vote(SummedCompressor):
 
     def decode_mean(self, message: Tensor, vector: Tensor, start: int = 0) -> bool:
         width, finite = self._outcome_bits, len(message) > 0 and int(message[0]) == FINE
+        vector, message = checked(vector, message)
         codes = self._unpack(message, width, len(vector), 1 + packed_bytes(width, integers.BLOCK, len(vector)))
         signs = 2 * codes - 1 if width == 1 else codes - 1
         vector.copy_(signs.to(vector.dtype) * (self.magnitude if finite else torch.nan))
@@ -100,7 +100,7 @@ class Vote(SummedCompressor):
 
     def _votes(self, payload: Tensor, size: int) -> tuple[Tensor, bool]:
         votes = self._unpack(payload, 1, size, self.payload_bytes(size))
-        return votes, self.is_finite(payload, size)
+        return votes, self.inspect(payload, size)
 
     @staticmethod
     def _pack(codes: Tensor, bits: int, packed: Tensor) -> None:

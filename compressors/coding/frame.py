@@ -86,10 +86,11 @@ def read(data: Bytes, symbols: Symbols, name: str) -> Bytes:
     """
     mode, head_bytes = _open(data)
     start = OVERHEAD + head_bytes
-    fits = len(data) == OVERHEAD + symbols.size if mode == "fixed" else len(data) >= start
+    code = symbols.code(name if mode == "fixed" else mode)
+    least = OVERHEAD + symbols.size if mode == "fixed" else start + symbols.number // (8 * code.block)  # a bit a block
+    fits = len(data) == least if mode == "fixed" else len(data) >= least
     if head_bytes != symbols.head_bytes or not fits:
         raise CorruptPayloadError(f"the payload of {len(data)} bytes does not hold {symbols.number} coordinates")
-    code = symbols.code(name if mode == "fixed" else mode)
     if mode == "fixed":
         code.check(_to_blocks(code, data[start:], symbols))
         return data[OVERHEAD:]

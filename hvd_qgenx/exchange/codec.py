@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from compressors import Compressor
+from compressors.base import checked, require_float
 from compressors.random import derive
 
 
@@ -39,7 +40,7 @@ class Codec:
         dtype: dtype of the vector.
 
     Raises:
-        TypeError: it is not floating-point.
+        TypeError: it is not one that is compressed.
     """
 
     def __init__(self, members: Sequence[tuple[Compressor, int]], dtype: torch.dtype) -> None:
@@ -49,8 +50,7 @@ class Codec:
         ]
         self.numel, self.dtype = stops[-1], dtype
         self.exact_size = all(compressor.exact_size for compressor, _ in members)
-        if not dtype.is_floating_point:
-            raise TypeError(f"only floating-point vectors are exchanged, not {dtype}")
+        require_float(dtype)
         if len(members) > 1 and not self.exact_size:
             raise ValueError("a compressor whose payloads vary in length cannot share a vector")
 
@@ -81,14 +81,22 @@ class Codec:
         return used
 
     def decode(self, payload: Tensor, start: int, part: Tensor, add: bool = False) -> None:
-        """Writes the coordinates from ``start`` on to ``part``, or adds them to it."""
+        """Writes the coordinates from ``start`` on to ``part``, or adds them to it.
+
+        ``part`` may be of a wider dtype than the vector, which compressors by themselves do not accept.
+
+        Raises:
+            TypeError: ``part`` or ``payload`` is of a dtype that cannot be.
+            ValueError: they are not 1-D and contiguous, or this is not the payload of such a range.
+        """
+        part, payload = checked(part, payload)
         for (compressor, first, _), piece, lo, hi in self._pieces(payload, start, start + len(part)):
-            compressor.decode(piece, part[lo - start : hi - start], add, lo - first)
+            compressor.read(piece, part[lo - start : hi - start], add, lo - first)
 
     def is_finite(self, payload: Tensor, start: int, stop: int) -> bool:
         """See ``Compressor.is_finite``."""
         return all(
-            segment.compressor.is_finite(piece, hi - lo)
+            segment.compressor.is_finite(piece, hi - lo, self.dtype)
             for segment, piece, lo, hi in self._pieces(payload, start, stop)
         )
 
@@ -129,6 +137,8 @@ class Codec:
                 yield index, segment, lo, hi
 
     def _pieces(self, payload: Tensor, start: int, stop: int) -> Iterator[tuple[Segment, Tensor, int, int]]:
+        if self.exact_size and len(payload) != self.payload_bytes(start, stop):
+            raise ValueError(f"a payload of {len(payload)} bytes cannot hold the coordinates {start} to {stop}")
         used = 0
         for _, segment, lo, hi in self._overlaps(start, stop):
             size = segment.compressor.payload_bytes(hi - lo, self.dtype) if self.exact_size else len(payload)

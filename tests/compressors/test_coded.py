@@ -289,9 +289,9 @@ class TestCombinator:
             def lay_out(self, sizes):
                 self.sizes = sizes
 
-            def encode(self, vector, payload, key, start=0, shared=None):
+            def write(self, vector, payload, key, start=0, shared=None):
                 self.start = start
-                return super().encode(2 * vector, payload, key, start, shared)
+                return super().write(2 * vector, payload, key, start, shared)
 
         inner = Recorder(bits=8)
         coded = Coded(inner)

@@ -283,8 +283,8 @@ def test_kernels_that_do_not_agree_are_found():
     class Broken(compressors.MinMax):
         __repr__ = compressors.MinMax.__repr__
 
-        def decode(self, payload, vector, add=False, start=0):
-            super().decode(payload, vector, add)
+        def read(self, payload, vector, add=False, start=0):
+            super().read(payload, vector, add)
             vector[-1] = torch.nextafter(vector[-1], torch.tensor(-torch.inf))
 
         def for_rank(self, rank, seed=None, ranks=1):
