@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,9 @@ if TYPE_CHECKING:
 @click.command("report")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the page.  [default: report, where the runs lie]"
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the page.  [default: report, where the runs lie, or report-2 if that shows other runs]",
 )
 @click.option("--title", default="hvd-qgenx", show_default=True, help="Title of the page.")
 @click.option("--score", help="The score to show first, like fid.  [default: the first there is]")
@@ -46,31 +47,42 @@ def report_command(
 
     RUN is a run's folder, or a folder that holds such, however deep. Runs that differ in nothing but the
     seed are one group; --compressor none is what ratios are taken to. Runs that are hard to compare are
-    drawn all the same, and the page says in what they differ. Writes index.html, which holds all its
-    pictures, and the pictures as PNG.
+    drawn all the same, and the page says in what they differ. Runs that are damaged or have no results are
+    left out with a warning. Writes index.html, which holds all its pictures, and the pictures as PNG.
     """
-    from hvd_qgenx.report import compare, find, page, rows, text
+    from hvd_qgenx.report import compare, find, page, place, rows, text
     from hvd_qgenx.report.replication import replicate
 
     with exit_codes():
         require_alone()
         values = _published(published) if published else None
-        records = find(paths)
+        errors: list[ConfigurationError] = []
+        records = find(paths, errors.append)
+        if not records:
+            raise _nothing(errors)
         replication = replicate(values, records) if values else None
-        comparison = compare(records, score)
-        folder = _folder(out, [record.path for record in records])
+        comparison = compare(records, score, [f"Left out: {error}." for error in errors])
+        runs = [record.path for record in records]
+        folder, notes = place.choose(out, runs)
         written = page.write(comparison, folder, title, replication)
     found = rows(comparison)
+    warnings = [*comparison.obstacles, *comparison.remarks, *notes]
     if as_json:
-        click.echo(json.dumps(_as_dict(comparison, found, written, replication), indent=2))
+        click.echo(json.dumps(_as_dict(comparison, found, written, replication, warnings), indent=2))
         return
     click.echo(text.terminal(text.main(comparison, found)), nl=False)
     if replication:
         click.echo(f"\n{replication.published.title}\n{text.terminal(text.replication(replication))}", nl=False)
         click.echo(replication.conclusion)
-    for warning in _warnings(comparison):
+    for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
     click.echo(f"page and pictures in {folder}: {written}")
+
+
+def _nothing(errors: Sequence[ConfigurationError]) -> ConfigurationError:
+    """Returns the error of folders of which none can be reported on."""
+    count = f"none of {len(errors)} folders can be reported on; " if len(errors) > 1 else ""
+    return ConfigurationError(f"{count}{errors[0]}")
 
 
 def _published(path: Path) -> Published:
@@ -83,28 +95,17 @@ def _published(path: Path) -> Published:
     return sweep.published
 
 
-def _folder(out: Path | None, runs: Sequence[Path]) -> Path:
-    """Makes the folder of the page; by default where the runs lie, or here if that is all they share."""
-    common = Path(os.path.commonpath([path.resolve().parent for path in runs]))
-    folder = out or (Path() if common == Path(common.anchor) else common) / "report"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error
-    return folder
-
-
 def _as_dict(
-    comparison: Comparison, found: Sequence[Row], written: Path, replication: Replication | None
+    comparison: Comparison,
+    found: Sequence[Row],
+    written: Path,
+    replication: Replication | None,
+    warnings: Sequence[str],
 ) -> dict[str, Any]:
     return {
         "page": str(written),
         "score": comparison.score,
         "groups": [row.as_dict() for row in found],
-        "warnings": _warnings(comparison),
+        "warnings": warnings,
         **({"published": replication.as_dict()} if replication else {}),
     }
-
-
-def _warnings(comparison: Comparison) -> list[str]:
-    return [*(f"{difference}." for difference in comparison.differences), *comparison.remarks]

@@ -18,6 +18,10 @@ PREFERRED = ("ema", "raw", "uniform", "ergodic")
 """Order of preference of the weights whose score is shown first, among those that most groups have."""
 
 
+MOST = 8
+"""The most differences that are spelt out."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """All groups of runs.
@@ -25,10 +29,12 @@ class Comparison:
     Attributes:
         groups: groups of runs, in the order in which they are shown.
         score: the column shown first, ``SCORE/WEIGHTS``; None if there are no scores.
+        skipped: sentences on runs that cannot be shown.
     """
 
     groups: list[Group]
     score: str | None
+    skipped: Sequence[str] = ()
 
     @cached_property
     def modes(self) -> list[Mode]:
@@ -62,6 +68,11 @@ class Comparison:
         found = dict.fromkeys(name for record in self.records for name in record.metrics.names)
         return [name for name in found if name.startswith("integers/") and name != "integers/clipped"]
 
+    @cached_property
+    def sends(self) -> bool:
+        """Tells whether any run sends anything, as those of several ranks do."""
+        return any(np.nanmax(record.metrics["traffic/megabytes"], initial=0) > 0 for record in self.records)
+
     @property
     def floor(self) -> float | None:
         """The score of perfect images, or of a model that knows the source of a text; None if the runs do not tell."""
@@ -79,10 +90,17 @@ class Comparison:
         """Differences between modes beyond compression and optimizer."""
         return settings.unasked({mode.name: mode.outcome for mode in self.modes})
 
+    @property
+    def obstacles(self) -> list[str]:
+        """Sentences on what makes scores hard to compare."""
+        found = [f"{difference}." for difference in self.differences[:MOST]]
+        rest = len(self.differences) - MOST
+        return [*found, f"{rest} more settings differ: see the page's configuration."] if rest > 0 else found
+
     @cached_property
     def remarks(self) -> list[str]:
         """Further sentences that a reader must know."""
-        return [*self._unfinished(), *self._unscored(), *self._unequal(), *self._unpaired()]
+        return [*self.skipped, *self._unfinished(), *self._unscored(), *self._unequal(), *self._unpaired()]
 
     def _unfinished(self) -> Iterator[str]:
         for group in self.groups:
@@ -120,18 +138,19 @@ class Comparison:
                 yield f"No run{where} has --compressor {BASELINE}, so there are no ratios to a baseline."
 
 
-def compare(records: Sequence[Recorded], score: str | None = None) -> Comparison:
+def compare(records: Sequence[Recorded], score: str | None = None, skipped: Sequence[str] = ()) -> Comparison:
     """Sorts runs into groups.
 
     Args:
         records: at least one.
         score: the score to show first, without its weights; by default the first one of the files.
+        skipped: sentences on runs that are left out.
 
     Raises:
         ConfigurationError: no run has this score.
     """
     groups = sort(records)
-    return Comparison(groups, _choose(groups, score))
+    return Comparison(groups, _choose(groups, score), skipped)
 
 
 def name_of(column: str) -> str:

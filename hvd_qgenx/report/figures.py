@@ -16,13 +16,17 @@ from PIL import Image
 from hvd_qgenx.report.comparison import Comparison, name_of, weights_of
 from hvd_qgenx.report.curves import Curve, curve
 from hvd_qgenx.report.groups import Group, Mode
+from hvd_qgenx.report.labels import wrapped
 from hvd_qgenx.report.recorded import Array, Recorded
 from hvd_qgenx.report.text import number
+from hvd_qgenx.runs.folder import write_atomically
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 DPI = 130
+ENTRY, CHARACTER, LEGEND_LINE = 0.6, 0.068, 0.14
+"""Inches that an entry of a legend takes beside its text, a character of it, and a line."""
 WIDE = 4.0
 """The ratio of largest to smallest value from which an axis is logarithmic."""
 AGAINST = {
@@ -81,7 +85,7 @@ def draw_scores(comparison: Comparison, path: Path) -> None:
             if against != "update":
                 _widen(panel, "x", [end for group in groups if (end := _end(group, column, against))])
         axes[0].set_ylabel(column)
-        axes[0].set_title(place, loc="left")
+        axes[0].set_title(wrapped(place), loc="left")
     _widen(grid[0, 0], "y", [*_heights(comparison, [column]), *_floor(comparison)])
     _finish(figure, grid, path)
 
@@ -105,14 +109,16 @@ def draw_weights(comparison: Comparison, path: Path) -> None:
 
 @_AS_WRITTEN
 def draw_losses(comparison: Comparison, path: Path) -> None:
-    """Writes a PNG: the losses against updates and, below, MB."""
-    figure, grid = _panels(2, len(comparison.losses), height=2.8, sharey="col")
+    """Writes a PNG: the losses against updates and, below, MB, if any are sent."""
+    shown = ("update", "megabytes") if comparison.sends else ("update",)
+    figure, grid = _panels(len(shown), len(comparison.losses), height=2.8, sharey="col")
     for panels, column in zip(grid.T, comparison.losses, strict=True):
-        for panel, against in zip(panels, ("update", "megabytes"), strict=True):
+        for panel, against in zip(panels, shown, strict=True):
             _draw_modes(panel, comparison, partial(Group.metric, column=column), against, bare=True)
             panel.set(xlabel=AGAINST[against], ylabel="loss")
-        ends = (group.metric(column) for group in comparison.groups)
-        _widen(panels[1], "x", [float(end.megabytes[-1]) for end in ends if end and end.megabytes[-1] > 0])
+        if comparison.sends:
+            ends = (group.metric(column) for group in comparison.groups)
+            _widen(panels[1], "x", [float(end.megabytes[-1]) for end in ends if end and end.megabytes[-1] > 0])
         panels[0].set_title(column.removeprefix("loss/"))
     _finish(figure, grid, path)
 
@@ -149,8 +155,8 @@ def draw_breakdown(comparison: Comparison, path: Path) -> None:
             total = group.per_update("seconds/update")
             if total:
                 panel.text(end, top + 0.1, f"  {number(total.mean, 3)} s", va="center", fontsize=9)
-        panel.set_yticks(tops, [group.name for group in groups])
-        panel.set_title(place, loc="left")
+        panel.set_yticks(tops, [wrapped(group.name) for group in groups], fontsize=9)
+        panel.set_title(wrapped(place), loc="left")
         panel.set_xlabel("seconds per update")
         panel.set(xlim=(0, 1.12 * max(reach) or 1), ylim=(-0.5, len(groups) - 0.5))
         panel.grid(axis="x", alpha=0.3)
@@ -287,13 +293,17 @@ def _stack(panel: Axes, groups: Sequence[Group], parts: dict[str, str], places: 
 
 
 def _finish(figure: Figure, grid: Any, path: Path) -> None:
-    """Draws one legend above all panels, and saves the figure."""
+    """Draws one legend above all panels, with room of its own, and saves the figure."""
     found: dict[str, Any] = {}
     for panel in grid.flat:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
+            found.setdefault(wrapped(label), handle)
     if found:
-        columns = min(5, len(found))
+        width, height = figure.get_size_inches()
+        widest = max(len(line) for label in found for line in label.splitlines())
+        columns = min(5, len(found), max(1, int(width / (ENTRY + CHARACTER * widest))))
+        lines = 1 + max(label.count("\n") for label in found)
+        figure.set_size_inches(width, height + LEGEND_LINE * lines * (math.ceil(len(found) / columns) - 1))
         figure.legend(
             handles=list(found.values()), labels=list(found), loc="outside upper left", ncols=columns, fontsize=8
         )
@@ -301,5 +311,5 @@ def _finish(figure: Figure, grid: Any, path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=DPI)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=DPI))
     plt.close(figure)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hvd_qgenx.report import settings
+from hvd_qgenx.report import labels, settings
 from hvd_qgenx.report.curves import Curve, Spread, curve, per_update
 from hvd_qgenx.report.recorded import Recorded
 
@@ -117,7 +117,7 @@ def _modes(records: Sequence[Recorded]) -> list[Mode]:
             alike.append(record)
     found.sort(key=lambda mode: (not _uncompressed(mode[0]), _gossips(mode[0]), -_traffic(mode[1])))
     outcomes = [outcome for outcome, _ in found]
-    names = settings.names(outcomes, [_name(own) for _, own in found])
+    names = labels.names(outcomes, [_name(own) for _, own in found])
     looks = [BLACK, *LOOKS] if _uncompressed(outcomes[0]) else LOOKS
     return [
         Mode(name, outcome, own, *looks[index % len(looks)])

@@ -9,8 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from hvd_qgenx.report import figures, settings, text
+from hvd_qgenx.report import figures, place, settings, text
 from hvd_qgenx.report.comparison import Comparison, higher_is_better
+from hvd_qgenx.report.labels import wrapped
 from hvd_qgenx.report.recorded import Recorded
 from hvd_qgenx.report.replication import MOST, Replication
 from hvd_qgenx.report.results import rows
@@ -29,9 +30,9 @@ class Picture:
 
 
 def write(comparison: Comparison, out: Path, title: str, replication: Replication | None = None) -> Path:
-    """Writes ``index.html`` and the pictures beside it into ``out``, which exists; returns the page.
+    """Writes the page, its pictures and the list of its runs into ``out``, which exists; returns the page.
 
-    The page refers to nothing outside itself and needs no script.
+    It refers to nothing outside itself and needs no script.
     """
     found = rows(comparison)
     html = render(
@@ -50,6 +51,7 @@ def write(comparison: Comparison, out: Path, title: str, replication: Replicatio
         settings=settings.lines([[record.config for record in mode.records] for mode in comparison.modes]),
         command=lambda record: shlex.join(map(str, record.config.get("command") or ())),
     )
+    place.record(out, [record.path for record in comparison.records])
     return save(html, out)
 
 
@@ -67,7 +69,7 @@ def render(template: str, **values: Any) -> str:
 
 def save(html: str, out: Path) -> Path:
     """Writes ``index.html`` into ``out``, which exists; returns it."""
-    page = out / "index.html"
+    page = out / place.PAGE
     write_atomically(page, lambda file: file.write(html.encode()))
     return page
 
@@ -101,7 +103,7 @@ def _pictures(comparison: Comparison, out: Path) -> list[Picture]:
     if comparison.losses:
         add(
             "Losses",
-            "Means over seeds with bands, against updates and MB sent by one rank.",
+            f"Means over seeds with bands, against updates{' and MB sent by one rank' if comparison.sends else ''}.",
             "losses.png",
             figures.draw_losses,
         )
@@ -128,7 +130,7 @@ def _samples(comparison: Comparison, out: Path) -> list[Picture]:
     for name, run in shown.items():
         update = max(common or run.samples)
         chosen.append((name, f"seed {run.seed}, update {update:,}", run.samples[update]))
-    figures.draw_samples([(f"{name}\n{where}", path) for name, where, path in chosen], out / "samples.png")
+    figures.draw_samples([(f"{wrapped(name)}\n{where}", path) for name, where, path in chosen], out / "samples.png")
     return [Picture(name, where, data_uri(path)) for name, where, path in chosen]
 
 

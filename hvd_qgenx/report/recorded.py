@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,10 @@ class Recorded:
         return self.summary is not None and self.divergence is None
 
     @property
+    def has_results(self) -> bool:
+        return bool(len(self.metrics) or len(self.scores) or self.summary or self.divergence)
+
+    @property
     def mode(self) -> str | None:
         """The mode of a sweep, if the folder has a name as sweeps give it, MODE-seedN."""
         mode, found, seed = self.path.resolve().name.rpartition("-seed")
@@ -108,14 +113,35 @@ class Recorded:
         return [name for name in names if np.isfinite(self.scores[name]).any()]
 
 
-def find(paths: Sequence[Path]) -> list[Recorded]:
+def find(paths: Sequence[Path], onerror: Callable[[ConfigurationError], object] | None = None) -> list[Recorded]:
     """Reads the runs in these folders and below them, each once.
 
+    Args:
+        paths: folders of runs, or folders that hold such.
+        onerror: called with each error, and what has it is left out; by default the first error is raised.
+
     Raises:
-        ConfigurationError: a path holds no run, or a file of a run cannot be read; the error names it.
+        ConfigurationError: a path holds no run, a run holds no results, or a file of a run cannot be read; names it.
     """
-    found = {folder.resolve(): folder for path in paths for folder in _folders(path)}
-    return [_read(folder) for folder in found.values()]
+    folders: dict[Path, Path] = {}
+    for path in paths:
+        with _passed_to(onerror):
+            folders |= {folder.resolve(): folder for folder in _folders(path)}
+    records = []
+    for folder in folders.values():
+        with _passed_to(onerror):
+            records.append(_read(folder))
+    return records
+
+
+@contextmanager
+def _passed_to(onerror: Callable[[ConfigurationError], object] | None) -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError as error:
+        if onerror is None:
+            raise
+        onerror(error)
 
 
 def _folders(path: Path) -> list[Path]:
@@ -145,14 +171,19 @@ def _configured(path: Path) -> Iterator[Path]:
 
 
 def _is_run(path: Path) -> bool:
-    return all(name in RunFolder(path).read_config() for name in NEEDED)
+    """Tells whether a folder holds a training run, or one whose configuration cannot be read."""
+    try:
+        config = RunFolder(path).read_config()
+    except ConfigurationError:
+        return True
+    return all(name in config for name in NEEDED)
 
 
 def _read(path: Path) -> Recorded:
     folder = RunFolder(path)
     metrics, scores = Table.read(folder.metrics), Table.read(folder.scores)
     pictures = folder.samples.glob("*.png") if folder.samples.exists() else ()
-    return Recorded(
+    record = Recorded(
         path,
         folder.read_config(),
         metrics,
@@ -161,6 +192,11 @@ def _read(path: Path) -> Recorded:
         {int(picture.stem): picture for picture in pictures if picture.stem.isdecimal()},
         Divergence.read(folder),
     )
+    if not record.has_results:
+        raise ConfigurationError(
+            f"{path} has no results: neither {folder.metrics.name} nor {folder.scores.name} has a row"
+        )
+    return record
 
 
 def _evaluated(path: Path, metrics: Table) -> Table:

@@ -1,4 +1,4 @@
-"""Compares configurations: which runs belong together, their names, and unexpected differences."""
+"""Compares configurations: which runs belong together, and unexpected differences."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +10,9 @@ from hvd_qgenx.training.settings import Role, declared
 
 NOTHING = "-"
 """Text in place of a missing value."""
+
+FEW = 2
+"""The most groups that a sentence on a difference names."""
 
 Settings = dict[str, Any]
 """A configuration without nesting, by dotted name."""
@@ -66,35 +69,6 @@ def short(key: str) -> str:
     return key.removeprefix("compressor_parameters.")
 
 
-def names(settings: Sequence[Settings], presets: Sequence[str | None]) -> list[str]:
-    """Names configurations: by mode or preset if no other has the same, else by the settings that set them apart.
-
-    Args:
-        settings: pairwise different outcomes.
-        presets: the mode or preset of each, or None.
-    """
-    described = [_describe(each) for each in settings]
-    longer = list(described)
-    for index, name in enumerate(described):
-        alike = [each for each, other in zip(settings, described, strict=True) if other == name]
-        longer[index] = ", ".join([name, *(_say(key, settings[index].get(key)) for key in differing(alike))])
-    return [
-        preset if preset and presets.count(preset) == 1 else name for preset, name in zip(presets, longer, strict=True)
-    ]
-
-
-def _describe(settings: Settings) -> str:
-    bits, coding = settings.get("compressor_parameters.bits"), settings.get("coding", "none")
-    name = f"{settings['compressor']}" + (f" {bits:g} bits" if isinstance(bits, int | float) else "")
-    return name if coding == "none" else f"{name}, {coding}"
-
-
-def _say(key: str, value: Any) -> str:
-    if key in ("optimizer", "exchange", "loss", "dataset", "model"):
-        return str(value)
-    return f"{short(key)} {show(value)}"
-
-
 @dataclass(frozen=True)
 class Difference:
     """One setting and its values, with the names of the modes that have each."""
@@ -103,8 +77,12 @@ class Difference:
     values: dict[str, list[str]]
 
     def __str__(self) -> str:
-        parts = [f"{value} in {', '.join(owners)}" for value, owners in self.values.items()]
+        parts = [f"{value} in {_some(owners)}" for value, owners in self.values.items()]
         return f"{short(self.key)} is {' but '.join(parts)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return " and ".join(names) if len(names) <= FEW else f"{len(names)} groups"
 
 
 def unasked(settings: Mapping[str, Settings]) -> list[Difference]:

@@ -1,10 +1,8 @@
 """Formats the results, for the page and for a terminal."""
 
-import io
 import math
 from collections.abc import Collection, Sequence
 
-from rich.console import Console
 from rich.table import Table as RichTable
 
 from hvd_qgenx.report.comparison import Comparison
@@ -13,6 +11,7 @@ from hvd_qgenx.report.published import DIVERGES, Value
 from hvd_qgenx.report.replication import Line, Replication
 from hvd_qgenx.report.results import Row
 from hvd_qgenx.report.settings import NOTHING
+from hvd_qgenx.tables import drawn
 
 Cells = dict[str, str]
 """Text by heading."""
@@ -51,7 +50,9 @@ def main(comparison: Comparison, rows: Sequence[Row]) -> list[Cells]:
             "s/update": spread(row.seconds_per_update),
             "faster": _times(row.faster, below=" slower"),
             "time to baseline": _to(comparison, row, "seconds", "s", row.less_time),
-            "MB to baseline": _to(comparison, row, "megabytes", "MB", row.less_traffic),
+            "MB to baseline": _to(comparison, row, "megabytes", "MB", row.less_traffic)
+            if comparison.sends
+            else NOTHING,
         }
         for row in rows
     ]
@@ -97,14 +98,12 @@ def replication(found: Replication) -> list[Cells]:
 
 def terminal(table: Sequence[Cells], width: int = 160) -> str:
     """Draws a table for a terminal, one line for every group."""
-    drawn = RichTable(box=None, pad_edge=False)
+    made = RichTable()
     for index, heading in enumerate(table[0]):
-        drawn.add_column(heading, justify="right" if index else "left")
+        made.add_column(heading, justify="right" if index else "left")
     for cells in table:
-        drawn.add_row(*cells.values())
-    text = io.StringIO()
-    Console(file=text, width=width, markup=False, highlight=False, emoji=False).print(drawn)
-    return text.getvalue()
+        made.add_row(*cells.values())
+    return drawn(made, width)
 
 
 def _final(row: Row) -> str:
@@ -137,6 +136,8 @@ def _who(row: Row) -> Cells:
 
 def _to(comparison: Comparison, row: Row, what: str, unit: str, less: float | None) -> str:
     baseline = comparison.baseline(row.place)
+    if what == "megabytes" and not comparison.sends:
+        return NOTHING
     if row.final is None or baseline is None or comparison.score not in baseline.score_names:
         return NOTHING
     if row.reached is None:

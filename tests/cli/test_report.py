@@ -46,8 +46,9 @@ def test_what_cannot_be_reported(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     for arguments, sentence in (
-        ((run, tmp_path / "empty"), "holds no run"),
+        ((tmp_path / "empty",), f"{tmp_path / 'empty'} holds no run"),
         ((tmp_path / "file",), "cannot be read"),
+        ((tmp_path / "empty", tmp_path / "file"), "none of 2 folders can be reported on; "),
         ((run, "--score", "kid"), "unknown score 'kid'"),
         ((run, "--out", tmp_path / "file"), "cannot write to"),
     ):
@@ -57,6 +58,36 @@ def test_what_cannot_be_reported(tmp_path):
         assert sentence in result.stderr
         assert not (tmp_path / "report").exists()
     assert call().exit_code == 2
+
+
+def test_bad_runs_are_left_out_with_a_warning_that_names_them(tmp_path):
+    write_run(tmp_path / "runs/whole", scores=SCORES)
+    (write_run(tmp_path / "runs/bad") / "config.json").write_text("[")
+    (write_run(tmp_path / "runs/empty", finished=False) / "metrics.csv").unlink()
+    result = call(tmp_path / "runs", tmp_path / "nowhere")
+    assert result.exit_code == 0, result.output
+    sentences = [line for line in result.stderr.splitlines() if line.startswith("Warning: Left out: ")]
+    assert len(sentences) == 3
+    named = (tmp_path / "nowhere", tmp_path / "runs/bad/config.json", tmp_path / "runs/empty")
+    assert all(str(path) in sentence for path, sentence in zip(named, sentences, strict=True))
+    page = (tmp_path / "runs/report/index.html").read_text()
+    assert str(tmp_path / "runs/bad/config.json") in page
+    assert "1 run in 1 group." in page
+    found = json.loads(call(tmp_path / "runs", "--json").stdout)
+    assert sum(warning.startswith("Left out: ") for warning in found["warnings"]) == 2
+
+
+def test_a_page_of_other_runs_is_kept_or_its_replacement_is_said(tmp_path):
+    a, b = (write_run(tmp_path / name, scores=SCORES) for name in "ab")
+    assert call(a).stderr == ""
+    first = (tmp_path / "report/index.html").read_bytes()
+    result = call(b)
+    assert f"page and pictures in {tmp_path / 'report-2'}: " in result.stdout
+    assert result.stderr.startswith(f"Warning: {tmp_path / 'report'} holds the page of other runs; this one is in ")
+    assert (tmp_path / "report/index.html").read_bytes() == first
+    out = tmp_path / "report"
+    assert call(b, "--out", out).stderr == f"Warning: The page in {out} was one of other runs, and is replaced.\n"
+    assert (out / "index.html").read_bytes() != first
 
 
 def test_published_values_are_laid_beside(tmp_path):

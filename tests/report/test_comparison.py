@@ -61,20 +61,6 @@ def test_many_groups_look_different(tmp_path):
     assert len({(mode.color, mode.marker) for mode in compared(tmp_path).modes}) == 18
 
 
-def test_names_say_what_sets_groups_apart(tmp_path):
-    parameters = {"bits": 4, "bucket_size": 1024}
-    write_run(tmp_path / "a", "minmax", megabytes=9, compressor_parameters=parameters)
-    write_run(tmp_path / "b", "minmax", megabytes=8, compressor_parameters={**parameters, "bucket_size": 64})
-    write_run(tmp_path / "c", "minmax", megabytes=7, compressor_parameters=parameters, optimizer="adam")
-    write_run(tmp_path / "d", "alq", megabytes=6, coding="huffman")
-    assert names(compared(tmp_path)) == [
-        "minmax 4 bits, extra-adam, bucket_size 1024",
-        "minmax 4 bits, extra-adam, bucket_size 64",
-        "minmax 4 bits, adam, bucket_size 1024",
-        "alq 3 bits, huffman",
-    ]
-
-
 def test_a_preset_names_its_group_unless_two_groups_have_it(tmp_path):
     write_run(tmp_path / "a", preset="full")
     write_run(tmp_path / "b", "minmax", preset="uq4")
@@ -86,10 +72,19 @@ def test_what_should_not_differ_is_said_and_the_rest_is_not(tmp_path):
     write_run(tmp_path / "a", megabytes=3)
     write_run(tmp_path / "b", "minmax", coding="elias", optimizer="adam", generator_lr=1e-3, megabytes=2)
     write_run(tmp_path / "c", "alq", batch_size=96, ranks=4, megabytes=1)
-    assert [str(difference) for difference in compared(tmp_path).differences] == [
-        "batch_size is 48 in none, minmax 4 bits, elias but 96 in alq 3 bits",
-        "ranks is 3 in none, minmax 4 bits, elias but 4 in alq 3 bits",
+    assert compared(tmp_path).obstacles == [
+        "batch_size is 48 in none and minmax 4 bits, elias but 96 in alq 3 bits.",
+        "ranks is 3 in none and minmax 4 bits, elias but 4 in alq 3 bits.",
     ]
+
+
+def test_sentences_on_differences_name_two_groups_and_are_eight_at_most(tmp_path):
+    for bits in range(2, 6):
+        write_run(tmp_path / str(bits), "minmax", compressor_parameters={"bits": bits})
+    write_run(tmp_path / "other", **{f"unknown_{number}": 1 for number in range(11)})
+    first, *_, last = found = compared(tmp_path).obstacles
+    assert first == "unknown_0 is 1 in none but - in 4 groups."
+    assert (len(found), last) == (9, "3 more settings differ: see the page's configuration.")
 
 
 @pytest.mark.parametrize("key", ["link", "hosts"])

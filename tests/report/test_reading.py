@@ -102,6 +102,25 @@ def test_what_is_no_run_is_an_error_that_names_it(tmp_path, name, content, sente
     assert str(path) in str(error.value)
 
 
+def test_bad_runs_are_passed_on_and_the_others_read(tmp_path):
+    write_run(tmp_path / "whole")
+    for name in ("damaged", "no-summary", "empty"):
+        write_run(tmp_path / name, finished=False)
+    (tmp_path / "damaged/config.json").write_text("{")
+    (tmp_path / "no-summary/summary.json").write_text("{")
+    (tmp_path / "empty/metrics.csv").unlink()
+    (tmp_path / "nothing").mkdir()
+    errors: list[ConfigurationError] = []
+    found = find([tmp_path, tmp_path / "nothing", tmp_path / "nowhere"], errors.append)
+    assert [run.path.name for run in found] == ["whole"]
+    bad = ("nothing", "nowhere", "damaged", "empty", "no-summary")
+    assert len(errors) == len(bad)
+    assert all(str(tmp_path / name) in str(error) for name, error in zip(bad, errors, strict=True))
+    assert str(errors[3]) == f"{tmp_path / 'empty'} has no results: neither metrics.csv nor scores.csv has a row"
+    with pytest.raises(ConfigurationError, match="damaged"):
+        find([tmp_path])
+
+
 def test_a_path_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="nowhere"):
         find([tmp_path / "nowhere"])
