@@ -1,14 +1,13 @@
 """Tables of measurements, for a terminal and for a page."""
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rich.console import Console
 from rich.table import Table as RichTable
 
 from hvd_qgenx.bench.codec import ACTIONS, COPY
+from hvd_qgenx.tables import drawn
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -29,9 +28,7 @@ class Table:
             table.add_column(heading, justify="right" if index else "left", no_wrap=not index)
         for row in self.rows:
             table.add_row(*row)
-        text = io.StringIO()
-        Console(file=text, width=width).print(table)
-        return text.getvalue()
+        return drawn(table, width)
 
     def markdown(self) -> str:
         """Returns the table in Markdown, without its title."""

@@ -360,4 +360,4 @@ def _publish(found: Measured, shown: Sequence[Table], values: dict[str, Any]) ->
             found.kind
         ]
         draw(found.rows, values["figure"])
-    click.echo("".join(table.text() for table in shown), nl=False)
+    click.echo("\n".join(table.text() for table in shown), nl=False)

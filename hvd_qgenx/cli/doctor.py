@@ -112,7 +112,8 @@ def doctor(**values: Any) -> None:
             remarks = report.remarks(found)
             findings += remarks
             console.print(*report.lines(remarks), report.links(found), sep="\n")
-            console.print(report.codecs(found).text() + report.forecasts(found).text() + report.advice(found))
+            told = report.codecs(found).text(), report.forecasts(found).text(), report.advice(found)
+            console.print("", *told, sep="\n")
         elif rank is not None:
             console.print("One rank alone exchanges nothing: nothing is measured.")
         if transport.rank == 0 and values["json_file"]:

@@ -76,10 +76,9 @@ def evaluate_command(
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     """Runs and weights below, scores beside each other."""
-    import io
-
-    from rich.console import Console
     from rich.table import Table
+
+    from hvd_qgenx.tables import drawn
 
     names = list(dict.fromkeys(row["score"] for row in rows))
     lines: dict[tuple[str, str, str], dict[str, float]] = {}
@@ -88,6 +87,4 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     table = Table("run", "update", "weights", *names)
     for line, found in lines.items():
         table.add_row(*line, *(f"{found[name]:.4g}" if name in found else "" for name in names))
-    text = io.StringIO()
-    Console(file=text, width=110).print(table)
-    return text.getvalue()
+    return drawn(table, 110)

@@ -85,7 +85,7 @@ def topology(**values: Any) -> None:
         figure.draw(rows, folder.path / "topology.png")
         text = comparison.table(rows, width=110)
         if values["tune"]:
-            text += tuned.table([row for own in tunings for row in own], values["mixing"], width=110)
+            text += "\n" + tuned.table([row for own in tunings for row in own], values["mixing"], width=110)
         click.echo(json.dumps(found) if values["as_json"] else f"{text}all numbers and a picture in {folder.path}")
 
 

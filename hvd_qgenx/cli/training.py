@@ -214,8 +214,9 @@ def _given(context: click.Context, task: type[Config], source: ParameterSource) 
 
 def _show(plan: "Plan", preset: str | None, as_json: bool) -> str:
     """Returns all settings with their origins, as a table or as JSON."""
-    from rich.console import Console
     from rich.table import Table
+
+    from hvd_qgenx.tables import drawn
 
     settings = plan.explain()
     if as_json:
@@ -224,10 +225,7 @@ def _show(plan: "Plan", preset: str | None, as_json: bool) -> str:
     table = Table("setting", "value", "from", caption=" extends ".join(each.name for each in lineage))
     for name, setting in settings.items():
         table.add_row(name, str(setting.value), setting.origin)
-    console = Console(color_system=None, markup=False, emoji=False)
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get().rstrip("\n")
+    return drawn(table, 110).rstrip("\n")
 
 
 def _remarks(run: "Run") -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Results of a comparison: rows for a file, curves over seeds, rates, and a table."""
 
 import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from hvd_qgenx.games.compare import Play
 from hvd_qgenx.games.play import Record
+from hvd_qgenx.tables import drawn
 
 COLUMNS = (
     "method",
@@ -169,9 +168,7 @@ class Results:
                 _fate(curves) or _cell(*_statistics(curves.distances[:, -1])),
                 f"{curves.megabytes[-1]:.4g}",
             )
-        text = io.StringIO()
-        Console(file=text, width=width).print(table)
-        return text.getvalue()
+        return drawn(table, width)
 
     def _marks(self) -> list[int]:
         """Returns the end, and the last two powers of ten before it."""

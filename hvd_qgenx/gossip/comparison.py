@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from hvd_qgenx.gossip.spectrum import Spectrum, analyse, consensus_errors
 from hvd_qgenx.gossip.topology import Topology
+from hvd_qgenx.tables import drawn
 
 ROUNDS = 40
 """Rounds whose consensus errors are simulated."""
@@ -66,9 +65,7 @@ def table(rows: Sequence[Row], width: int) -> str:
         made.add_column(heading, justify="left" if heading in ("topology", "edges") else "right")
     for row in rows:
         made.add_row(*_cells(row))
-    text = io.StringIO()
-    Console(file=text, width=width).print(made)
-    return text.getvalue()
+    return drawn(made, width)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

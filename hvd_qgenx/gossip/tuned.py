@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from hvd_qgenx.gossip.choices import Choice
 from hvd_qgenx.gossip.topology import Topology
 from hvd_qgenx.gossip.tuning import Tuning, tune
+from hvd_qgenx.tables import drawn
 
 CAPTION = (
     "delta: E|Q(x) - x|² is 1 - delta times |x|², measured on Gaussian vectors, and as a bound holds for them; "
@@ -66,6 +65,4 @@ def table(rows: Sequence[Row], mixing: str, width: int) -> str:
             f"{found.largest_stable:.2g}",
             f"{found.safe:.2g}",
         )
-    text = io.StringIO()
-    Console(file=text, width=width).print(made)
-    return text.getvalue()
+    return drawn(made, width)

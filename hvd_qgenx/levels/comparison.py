@@ -1,11 +1,9 @@
 """Comparison of level sets: their errors, and the bits of their symbols."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
@@ -14,6 +12,7 @@ from compressors.levels import Array, bounds, sets, statistics
 from compressors.levels.distribution import Histogram
 from compressors.levels.fit import METHODS, fit
 from compressors.levels.objective import probabilities, relative_error
+from hvd_qgenx.tables import drawn
 
 BITS = {
     "fixed": "fixed width",
@@ -72,12 +71,8 @@ class Comparison:
 
     def tables(self, width: int) -> str:
         """Returns costs, then levels with their shares, as text."""
-        text = io.StringIO()
-        console = Console(file=text, width=width)
-        console.print(self._costs())
-        for bits in dict.fromkeys(row.bits for row in self.rows):
-            console.print(_shares([row for row in self.rows if row.bits == bits]))
-        return text.getvalue()
+        by_bits = ([row for row in self.rows if row.bits == bits] for bits in dict.fromkeys(r.bits for r in self.rows))
+        return "\n".join(drawn(table, width) for table in (self._costs(), *map(_shares, by_bits)))
 
     def _costs(self) -> Table:
         caption = f"bits of a coordinate, with its sign; the norm takes {32 / self.bucket_size:.2g} more"

@@ -1,15 +1,14 @@
 """Tables of what compressors cost."""
 
 import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from hvd_qgenx.levels.measure import Cost
+from hvd_qgenx.tables import drawn
 
 COLUMNS = ("source", "compressor", "setting", "error", "bits", "huffman", "entropy", "bound")
 
@@ -34,8 +33,7 @@ def write_csv(costs: Costs, path: Path) -> None:
 
 def tables(costs: Costs, width: int) -> str:
     """Returns a table as text for every source."""
-    text = io.StringIO()
-    console = Console(file=text, width=width)
+    texts = []
     for source in dict.fromkeys(source for source, _, _ in costs):
         table = Table(title=source)
         table.add_column("compressor")
@@ -46,5 +44,5 @@ def tables(costs: Costs, width: int) -> str:
                 coded = [f"{bits:.3f}" if bits is not None else "-" for bits in (cost.huffman, cost.entropy)]
                 relative = f"{cost.error / cost.bound:.3g}"
                 table.add_row(name, setting, f"{cost.error:.3g}", f"{cost.bits:.3f}", *coded, relative)
-        console.print(table)
-    return text.getvalue()
+        texts.append(drawn(table, width))
+    return "\n".join(texts)

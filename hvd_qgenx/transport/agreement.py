@@ -1,6 +1,5 @@
 """Agreement of all ranks, before work starts, that they can do the same work."""
 
-import io
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
@@ -148,15 +147,14 @@ def items(rows: Sequence[Row]) -> str:
 
 
 def _table(rows: Sequence[Row], hosts: Sequence[str]) -> str:
-    from rich.console import Console  # takes a while to import
-    from rich.table import Table
+    from rich.table import Table  # takes a while to import
 
-    table = Table("", "value", "ranks", "hosts", box=None)
+    from hvd_qgenx.tables import drawn
+
+    table = Table("", "value", "ranks", "hosts")
     shown = None
     for item, value, ranks in rows:
         names = dict.fromkeys(hosts[rank] for rank in ranks)
         table.add_row("" if item == shown else item, str(value), ", ".join(map(str, ranks)), ", ".join(names))
         shown = item
-    text = io.StringIO()
-    Console(file=text, width=110, color_system=None, markup=False, emoji=False, highlight=False).print(table)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+    return drawn(table, 110).rstrip("\n")

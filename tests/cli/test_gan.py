@@ -326,7 +326,7 @@ class TestPresets:
             ("seed", "3", "command line"),
             ("batch_size", "1024", "preset full"),
         ):
-            assert re.search(r"\s+│\s+".join(words), result.stdout)
+            assert re.search(r"\s+".join(words), result.stdout)
         assert "nuq extends full extends resnet_wgangp_extraadam" in " ".join(result.stdout.split())
         assert not (tmp_path / "run").exists()
 

@@ -38,7 +38,7 @@ def test_files_and_numbers(tmp_path):
 def test_the_table_of_all_names_of_one_rank(tmp_path):
     result = call(*TOPOLOGIES, "--ranks", 1, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
-    assert all(f" {name} " in result.stdout for name in TOPOLOGIES)
+    assert all(f"\n{name} " in result.stdout for name in TOPOLOGIES)
     assert f"a picture in {tmp_path / 'run'}" in result.stdout
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from hvd_qgenx.gossip.consensus import Moment
+from hvd_qgenx.tables import drawn
 from hvd_qgenx.tasks.consensus.cases import Length, Names, Outcome
 
 MARKS = (0.1, 0.3, 1.0)
@@ -92,9 +91,7 @@ class Results:
                 notes.append(f"{' '.join([*own, verdict])}\n")
         if any(len(outcome.tried) > 1 for outcome in self.outcomes):
             notes.append("* the best of several step sizes\n")
-        text = io.StringIO()
-        Console(file=text, width=width).print(table)
-        return text.getvalue() + "".join(notes)
+        return drawn(table, width) + "".join(notes)
 
     def _verdict(self, outcome: Outcome) -> str:
         """Returns the sentence of the first run that does not converge."""

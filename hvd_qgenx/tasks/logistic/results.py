@@ -1,7 +1,6 @@
 """Results of an experiment: rows for a file, curves over seeds, and a table."""
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
+from hvd_qgenx.tables import drawn
 from hvd_qgenx.tasks.logistic.descent import Moment, Record
 from hvd_qgenx.tasks.logistic.experiment import Experiment
 
@@ -110,13 +109,14 @@ class Results:
 
     def table(self, width: int = 132) -> str:
         """Returns tables as text: a row for every method, apart for those in which workers have points of their own."""
-        text = io.StringIO()
         longest = max(self.curves, key=lambda curves: curves.axis("k")[-1])
         marks = [int(longest.axis("k")[mark]) for mark in _marks(longest)]
-        for tabulate, local in ((self._central, False), (self._local, True)):
-            if found := [curves for curves in self.curves if curves.is_local == local]:
-                Console(file=text, width=width).print(tabulate(found, marks))
-        return text.getvalue()
+        texts = [
+            drawn(tabulate(found, marks), width)
+            for tabulate, local in ((self._central, False), (self._local, True))
+            if (found := [curves for curves in self.curves if curves.is_local == local])
+        ]
+        return "\n".join(texts)
 
     def _title(self, title: str) -> str:
         if len({run.seed for run in self.runs}) > 1:
