@@ -59,6 +59,10 @@ class Compressor(ABC):
     averages what the compressor asks for, round by round (``RoundsCompressor``)."""
     unbiased: ClassVar[bool] = True
     """Is the expectation of the decoded tensor the tensor itself?"""
+    stochastic: ClassVar[bool] = True
+    """Do payloads depend on random numbers?"""
+    shares_bits: ClassVar[bool] = False
+    """Do buckets compete for the payload's bits, so that the error of one depends on the others?"""
     residual_bias: ClassVar[float] = 0.0
     """Largest share of the squared error that is bias, for a compressor that is only nearly unbiased."""
     shared_randomness: ClassVar[bool] = False

@@ -34,6 +34,10 @@ class EntropyCoded(Combinator):
     def unbiased(self) -> bool:  # type: ignore[override]
         return self.inner.unbiased
 
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        return self.inner.stochastic
+
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         """Returns an upper bound: the size without entropy coding."""
         return OVERHEAD + self.inner.payload_bytes(shape, dtype or torch.float32)

@@ -24,6 +24,7 @@ class Half(Compressor):
 
     reduction = "average"
     unbiased = False
+    stochastic = False
 
     def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         return encode_as(torch.float16, vector, payload)

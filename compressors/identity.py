@@ -23,6 +23,7 @@ class Identity(Compressor):
     """Sends every coordinate as it is; bf16, which Horovod cannot add, travels as fp32."""
 
     reduction: ClassVar[Reduction] = "average"
+    stochastic = False
 
     def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         return encode_as(self.payload_dtype(vector.dtype), vector, payload)

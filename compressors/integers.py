@@ -159,7 +159,7 @@ class IntegerCompressor(GridRounding, SummedCompressor):
         return self.bits
 
     @property
-    def stochastic(self) -> bool:
+    def stochastic(self) -> bool:  # type: ignore[override]
         """Are coordinates rounded at random, rather than to the nearest integer?"""
         return self.rounding != "nearest"
 

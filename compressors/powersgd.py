@@ -95,6 +95,7 @@ class PowerSGD(RoundsCompressor):
     """
 
     unbiased = False
+    stochastic = False
 
     matrix_rank: int = parameter(4, "Rank of the approximations.", low=1)
 

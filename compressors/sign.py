@@ -33,6 +33,7 @@ class Sign(BucketQuantizer):
     """
 
     unbiased = False
+    stochastic = False
 
     bits: int = dataclasses.field(default=1, init=False)
 

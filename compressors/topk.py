@@ -38,6 +38,7 @@ class TopK(Sparsifier):
     """
 
     unbiased = False
+    stochastic = False
     head_bytes = 0
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:

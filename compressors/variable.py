@@ -55,6 +55,7 @@ class Variable(Compressor):
     filled with zeros to the length of the others.
     """
 
+    shares_bits = True
     residual_bias = RESIDUAL_BIAS
 
     bits: float = parameter(3.0, "Bits per coordinate on average; may be a fraction.", low=0.25, high=8.0)

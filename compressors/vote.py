@@ -40,6 +40,7 @@ class Vote(SummedCompressor):
     """
 
     unbiased = False
+    stochastic = False
 
     magnitude: float = parameter(1.0, "Size of every coordinate of the result.", low=1e-6, high=1e4)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -15,26 +16,18 @@ COPIES = 40
 LENGTH = 64
 """Coordinates of every distribution; also the bucket size, so that each has a bucket of its own."""
 
-TOGETHER = {"levels": {"bits", "level_set"}, "intsgd": {"scale_from", "alpha", "first_scale"}}
-"""Parameters that cannot vary alone."""
-
-SHARING = {"variable"}
-"""Compressors whose buckets share a budget."""
-
-DETERMINISTIC = {"none", "fp16", "topk", "sign", "vote", "powersgd", "dgc"}
-"""Compressors without random numbers."""
-
-LEAST = {"natural": 2.0**-100}
-"""Vectors of smaller numbers are left out: such become another number more rarely than the draws can show."""
-
 
 def configurations() -> Iterator[tuple[str, dict[str, int | float | str]]]:
-    """Every registered compressor, each parameter varied over its limits with the others at their default."""
+    """Every registered compressor, each parameter varied over its limits with the others at their default.
+
+    A value that needs other values of the others is left out.
+    """
     for name in compressors.names():
         yield name, {}
         for field in parameters.fields(compressors.get(name)):
-            if field.name not in TOGETHER.get(name, ()):
-                for value in _values(field):
+            for value in _values(field):
+                with suppress(ValueError):
+                    compressors.make(name, **{field.name: value})
                     yield name, {field.name: value}
 
 
@@ -42,6 +35,8 @@ def _values(field: "dataclasses.Field[object]") -> list[int | float | str]:
     low, high = field.metadata["low"], field.metadata["high"]
     if field.metadata["choices"]:
         return list(field.metadata["choices"])[: 2 if isinstance(field.default, int) else None]
+    if isinstance(field.default, str):
+        return []
     if isinstance(field.default, float):
         return [low, (low + high) / 2, high]
     return [1, 4, 32] if high is None else list(range(low, high + 1))
@@ -55,14 +50,14 @@ def label(configuration: tuple[str, dict[str, int | float | str]]) -> str:
 def make(configuration: tuple[str, dict[str, int | float | str]], **more: int) -> Compressor:
     """The compressor, with the smallest buckets that hold LENGTH unless the configuration says otherwise.
 
-    Integers get a scale at once, without which they would not be.
+    Integers get a scale at once, the same whatever it would follow.
     """
     name, values = configuration
     for field in parameters.fields(compressors.get(name)):
         if field.name == "bucket_size":
             values = {"bucket_size": min(field.metadata["choices"] or [LENGTH]), **values}
     made = compressors.make(name, **values, **more)
-    if isinstance(made, IntegerCompressor) and not made.ready:
+    if isinstance(made, IntegerCompressor):
         made.set_scales([1.0])
     return made
 
@@ -105,13 +100,12 @@ def draw_all(compressor: Compressor) -> Iterator[tuple[str, Tensor, Tensor]]:
 
     Compressed together, each in buckets of its own; one by one where buckets share something, as integers their scale.
     """
-    least = LEAST.get(compressor.name, 0.0)
-    vectors = {name: each for name, each in distributions().items() if not 0 < each.abs().max() < least}
+    vectors = distributions()
     if isinstance(compressor, IntegerCompressor):
         for name, vector in vectors.items():
             compressor.set_scales([compressor.most / (float(vector.abs().max()) or 1.0)])
             yield name, vector, draw(compressor, vector, DRAWS // 16)
-    elif compressor.name in SHARING:
+    elif compressor.shares_bits:
         for name, vector in vectors.items():
             yield name, vector, draw(compressor, vector, DRAWS // 16)
     else:
@@ -123,16 +117,18 @@ def draw_all(compressor: Compressor) -> Iterator[tuple[str, Tensor, Tensor]]:
             yield name, vector, draws
 
 
-def check_unbiased(decoded: Tensor, vector: Tensor) -> None:
+def check_unbiased(decoded: Tensor, vector: Tensor, bound: float = 0.0) -> None:
     """The mean of the draws is within 5 standard errors of the vector, coordinate by coordinate.
 
     A coordinate that moves in a few draws only has an unreliable standard deviation; it counts as
     at least that of one move across the span of all values, and by Bernstein's inequality errors have 5^2 / 6 spans
-    over the number of draws more. Beside that, float32 rounding.
+    over the number of draws more. Beside that, float32 rounding. Where moves are so rare that all draws are alike, the
+    ``bound`` on the variance stands for it.
     """
     draws = len(decoded)
     span = decoded.max() - decoded.min()
-    variance = decoded.var(dim=0).clamp(min=float(span**2) / draws)
+    alike = bool((decoded == decoded[0]).all())
+    variance = decoded.var(dim=0).clamp(min=bound if alike else float(span**2) / draws)
     rounding = 4 * 2**-24 * decoded.abs().max() + 4 * 2.0**-149
     sampling = 5 * (variance / draws).sqrt() + 5**2 / 6 * span / draws
     excess = (decoded.mean(dim=0) - vector.double()).abs() - sampling - rounding

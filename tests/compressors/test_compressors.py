@@ -1,24 +1,26 @@
 """Names, parameters, the combinator, and the sizes known from the literature."""
 
-from dataclasses import dataclass
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 import compressors
-from compressors import Compressor, Exempt, registry
-from compressors.base import numel
-from compressors.cast import decode_as, encode_as
-from tests.compressors import conformance
+from compressors import Exempt
+from tests.documents import ROOT, blocks
 
 
-def test_names():
-    assert compressors.names() == [
+def test_names_that_presets_and_papers_use_stay():
+    names = compressors.names()
+    assert names == sorted(names)
+    assert set(names) >= {
         *("alq", "alq-gd", "amq", "dgc", "dither", "fp16", "hint", "intsgd", "levels", "minmax", "natural", "none"),
         *("nuqsgd", "powersgd", "randomk", "rotated", "rotated-dither", "sign", "terngrad", "topk", "uniform"),
         *("variable", "vote"),
-    ]
+    }
 
 
 @pytest.mark.parametrize(
@@ -113,15 +115,26 @@ class TestExempt:
             Exempt(compressors.make("minmax"), min_numel=-1)
 
 
-def test_the_compressor_of_the_contributing_guide_conforms(monkeypatch):
-    text = Path(__file__).parents[2].joinpath("CONTRIBUTING.md").read_text()
-    source = text.split("```python\n")[1].split("```")[0]
-    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
-    names = {"dataclass": dataclass, "torch": torch, "register": compressors.register, "Compressor": Compressor}
-    exec(source, {**names, "encode_as": encode_as, "decode_as": decode_as, "numel": numel})
-    compressor = compressors.make("bf16")
-    for vector in conformance.distributions().values():
-        payload, context = compressor.compress(vector)
-        assert payload.nbytes == compressor.payload_bytes(vector.shape)
-        conformance.check_variance(conformance.draw(compressor, vector, 2), vector, compressor.variance_bound(vector))
-        assert compressor.decompress(payload, context).dtype == vector.dtype
+def test_the_compressor_of_the_contributing_guide_conforms():
+    """All of the conformance tests take it, as they would if it stood in a file."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.compressors.guide", "-p", "no:cacheprovider"]
+    suite = Path(__file__).with_name("test_conformance.py")
+    done = subprocess.run(
+        [*command, suite, "-k", "bf16"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^\d{2} passed", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_the_guide_keeps_the_rules_of_the_project():
+    command = [sys.executable, "-m", "ruff"]
+    for check in (("check",), ("format", "--check")):
+        done = subprocess.run(
+            [*command, *check, "--stdin-filename", "compressors/bfloat16.py", "-"],
+            input=next(blocks(ROOT / "CONTRIBUTING.md", "python")).text,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
