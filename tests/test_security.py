@@ -315,5 +315,4 @@ def test_the_check_of_sources_finds_what_it_looks_for():
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: "/".join(path.parts[-2:]))
 def test_no_module_runs_what_comes_from_elsewhere(path):
-    found = faults(path.read_text())
-    assert found == (["pickle"] if path.match("transport/objects.py") else [])
+    assert not faults(path.read_text())

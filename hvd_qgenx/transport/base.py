@@ -134,7 +134,7 @@ class Transport(ABC):
 
     @abstractmethod
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
-        """Returns the picklable values of all ranks, in rank order."""
+        """Returns the values of all ranks, in rank order; ``objects`` says which can be sent."""
 
     @abstractmethod
     def host(self) -> str:
@@ -177,7 +177,7 @@ class Transport(ABC):
         return self
 
     def broadcast_object(self, value: Any, name: str) -> Any:
-        """Returns rank 0's picklable value."""
+        """Returns rank 0's value."""
         return self.all_gather_object(value if self.rank == 0 else None, name)[0]
 
     def unique(self, name: str) -> str:
