@@ -16,8 +16,9 @@ from PIL import Image
 from hvd_qgenx.report.comparison import Comparison, name_of, weights_of
 from hvd_qgenx.report.curves import Curve, curve
 from hvd_qgenx.report.groups import Group, Mode
-from hvd_qgenx.report.labels import wrapped
+from hvd_qgenx.report.labels import LINE, wrapped
 from hvd_qgenx.report.recorded import Array, Recorded
+from hvd_qgenx.report.settings import clip
 from hvd_qgenx.report.text import number
 from hvd_qgenx.runs.folder import write_atomically
 
@@ -85,7 +86,7 @@ def draw_scores(comparison: Comparison, path: Path) -> None:
             if against != "update":
                 _widen(panel, "x", [end for group in groups if (end := _end(group, column, against))])
         axes[0].set_ylabel(column)
-        axes[0].set_title(wrapped(place), loc="left")
+        axes[0].set_title(clip(place, 2 * LINE), loc="left")
     _widen(grid[0, 0], "y", [*_heights(comparison, [column]), *_floor(comparison)])
     _finish(figure, grid, path)
 
@@ -156,7 +157,7 @@ def draw_breakdown(comparison: Comparison, path: Path) -> None:
             if total:
                 panel.text(end, top + 0.1, f"  {number(total.mean, 3)} s", va="center", fontsize=9)
         panel.set_yticks(tops, [wrapped(group.name) for group in groups], fontsize=9)
-        panel.set_title(wrapped(place), loc="left")
+        panel.set_title(clip(place, 2 * LINE), loc="left")
         panel.set_xlabel("seconds per update")
         panel.set(xlim=(0, 1.12 * max(reach) or 1), ylim=(-0.5, len(groups) - 0.5))
         panel.grid(axis="x", alpha=0.3)

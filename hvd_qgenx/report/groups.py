@@ -134,10 +134,13 @@ def _gossips(outcome: settings.Settings) -> bool:
 
 
 def _name(records: Sequence[Recorded]) -> str | None:
-    """Returns the mode of a sweep that the runs are of, or their preset; None if they have not one in common."""
+    """Returns the mode of a sweep that the runs are of, or their preset, a file's without its folder.
+
+    None if they have not one in common.
+    """
     for names in ({record.mode for record in records}, {record.config.get("preset") for record in records}):
         if len(names) == 1 and (name := names.pop()):
-            return str(name)
+            return Path(name).stem if name.endswith(".toml") else str(name)
     return None
 
 

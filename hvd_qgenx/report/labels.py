@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from hvd_qgenx.report.settings import Settings, differing, is_asked_for, short, show
+from hvd_qgenx.report.settings import Settings, clip, differing, is_asked_for, short, show
 
 LINE, LINES = 36, 2
 """Characters of a line of a name, and lines."""
@@ -37,11 +37,6 @@ def names(settings: Sequence[Settings], given: Sequence[str | None]) -> list[str
 def wrapped(name: str) -> str:
     """Breaks a name into lines, for a figure."""
     return textwrap.fill(name, LINE)
-
-
-def clip(text: str, most: int) -> str:
-    """Cuts off what is beyond so many characters."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _compression(settings: Settings) -> str:

@@ -70,7 +70,7 @@ def render(template: str, **values: Any) -> str:
 def save(html: str, out: Path) -> Path:
     """Writes ``index.html`` into ``out``, which exists; returns it."""
     page = out / place.PAGE
-    write_atomically(page, lambda file: file.write(html.encode()))
+    write_atomically(page, lambda file: file.write(html.encode(errors="backslashreplace")))
     return page
 
 

@@ -11,8 +11,8 @@ from hvd_qgenx.training.settings import Role, declared
 NOTHING = "-"
 """Text in place of a missing value."""
 
-FEW = 2
-"""The most groups that a sentence on a difference names."""
+FEW, MOST_VALUES, VALUE = 2, 3, 40
+"""The most groups and values that a sentence on a difference names, and characters of a value."""
 
 Settings = dict[str, Any]
 """A configuration without nesting, by dotted name."""
@@ -64,6 +64,11 @@ def show(value: Any) -> str:
     return NOTHING if value in (None, "") else str(value)
 
 
+def clip(text: str, most: int) -> str:
+    """Cuts off what is beyond so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def short(key: str) -> str:
     """Returns the short name of a compressor's parameter; other names are unchanged."""
     return key.removeprefix("compressor_parameters.")
@@ -77,8 +82,10 @@ class Difference:
     values: dict[str, list[str]]
 
     def __str__(self) -> str:
-        parts = [f"{value} in {_some(owners)}" for value, owners in self.values.items()]
-        return f"{short(self.key)} is {' but '.join(parts)}"
+        ordered = sorted(self.values.items(), key=lambda value: -len(value[1]))
+        parts = [f"{clip(value, VALUE)} in {_some(owners)}" for value, owners in ordered[:MOST_VALUES]]
+        rest = [f"{len(ordered) - len(parts)} other values in others"] if len(ordered) > len(parts) else []
+        return f"{short(self.key)} is {' but '.join([*parts, *rest])}"
 
 
 def _some(names: Sequence[str]) -> str:

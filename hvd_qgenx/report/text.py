@@ -7,10 +7,11 @@ from rich.table import Table as RichTable
 
 from hvd_qgenx.report.comparison import Comparison
 from hvd_qgenx.report.curves import Spread
+from hvd_qgenx.report.labels import LINE
 from hvd_qgenx.report.published import DIVERGES, Value
 from hvd_qgenx.report.replication import Line, Replication
 from hvd_qgenx.report.results import Row
-from hvd_qgenx.report.settings import NOTHING
+from hvd_qgenx.report.settings import NOTHING, clip
 from hvd_qgenx.tables import drawn
 
 Cells = dict[str, str]
@@ -129,7 +130,7 @@ def _published(value: Value) -> str:
 
 
 def _who(row: Row) -> Cells:
-    place = {"at": row.place} if row.place else {}
+    place = {"at": clip(row.place, LINE)} if row.place else {}
     ends = {**dict.fromkeys(map(str, row.unfinished), " unfinished"), **dict.fromkeys(row.diverged, " diverged")}
     return {"group": row.group, **place, "seeds": ", ".join(f"{seed}{ends.get(str(seed), '')}" for seed in row.seeds)}
 

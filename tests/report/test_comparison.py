@@ -55,6 +55,11 @@ def test_runs_of_a_sweep_have_the_names_of_its_modes(tmp_path):
     assert names(compared(tmp_path)) == ["full", "uq4-long", "nuq"]
 
 
+def test_a_preset_of_a_file_is_named_without_its_folder(tmp_path):
+    write_run(tmp_path / "a", preset="presets/of mine/slow.toml")
+    assert names(compared(tmp_path)) == ["slow"]
+
+
 def test_many_groups_look_different(tmp_path):
     for bits in range(2, 20):
         write_run(tmp_path / str(bits), "minmax", compressor_parameters={"bits": bits})
@@ -78,12 +83,20 @@ def test_what_should_not_differ_is_said_and_the_rest_is_not(tmp_path):
     ]
 
 
+def test_sentences_on_differences_name_three_values(tmp_path):
+    for bits in range(2, 8):
+        write_run(tmp_path / str(bits), "minmax", compressor_parameters={"bits": bits}, dataset=f"{bits}" + "x" * 99)
+    (found,) = compared(tmp_path).obstacles
+    assert found.count("xx… in minmax") == 3
+    assert found.endswith(" but 3 other values in others.")
+
+
 def test_sentences_on_differences_name_two_groups_and_are_eight_at_most(tmp_path):
     for bits in range(2, 6):
         write_run(tmp_path / str(bits), "minmax", compressor_parameters={"bits": bits})
     write_run(tmp_path / "other", **{f"unknown_{number}": 1 for number in range(11)})
     first, *_, last = found = compared(tmp_path).obstacles
-    assert first == "unknown_0 is 1 in none but - in 4 groups."
+    assert first == "unknown_0 is - in 4 groups but 1 in none."
     assert (len(found), last) == (9, "3 more settings differ: see the page's configuration.")
 
 

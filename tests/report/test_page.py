@@ -114,6 +114,13 @@ def test_a_malicious_configuration_is_text(tmp_path):
     assert "script" not in {tag for tag, _ in parsed.elements}
 
 
+def test_text_that_is_no_unicode_is_escaped(tmp_path):
+    write_run(tmp_path / "run", finished=False, link="\ud800")
+    (tmp_path / "run/samples").rename(tmp_path / "elsewhere")
+    html, _ = written(tmp_path, tmp_path / "out")
+    assert "\\ud800" in html
+
+
 def test_integers_that_are_summed_have_a_picture(tmp_path):
     for compressor in ("none", "intsgd"):
         write_run(tmp_path / compressor, compressor)
