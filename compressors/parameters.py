@@ -44,6 +44,14 @@ def limits(field: dataclasses.Field[Any]) -> str:
 
 def check(instance: Any, name: str) -> None:
     """Raises ValueError, in one sentence, if a parameter of ``instance`` is outside its limits."""
+def values(field: dataclasses.Field[Any]) -> str:
+    """Returns the values that a parameter can have, in words; empty if any will do."""
+    choices, low, high = (field.metadata[key] for key in ("choices", "low", "high"))
+    if choices is None:
+        return str(low) if low is not None and low == high else limits(field).strip()
+    return f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
+
+
     for field in fields(type(instance)):
         value = getattr(instance, field.name)
         choices = field.metadata["choices"]

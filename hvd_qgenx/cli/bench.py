@@ -165,9 +165,9 @@ def codec_command(**values: Any) -> None:
     multiple=True,
     default=SYSTEMS,
     show_default=True,
-    help="NAME or NAME:PARAMETER=VALUE,...; repeatable. none is always there.",
+    help=f"One of {options.COMPRESSORS}; repeatable. none is always there.",
 )
-@click.option("--exchange", "exchange_name", default="auto", show_default=True, help=", ".join(NAMES))
+@click.option("--exchange", "exchange_name", default="auto", show_default=True, help=f"One of {', '.join(NAMES)}.")
 @click.option("--slice-bytes", type=Count(), help="Payload of a slice.  [default: the exchange's own]")
 @click.option("--rate", type=Rate(), help="Rate of the links, like 1gbit: times are then compared with bytes / rate.")
 @click.option(

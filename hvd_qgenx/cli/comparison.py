@@ -51,7 +51,7 @@ def comparison_options(iterations: int, methods: Iterable[str]) -> Callable[[F],
             multiple=True,
             default=("none",),
             show_default=True,
-            help=f"One of {', '.join(compressors.names())}, or NAME:PARAMETER=VALUE,...; repeatable.",
+            help=f"One of {options.COMPRESSORS}; repeatable.",
         ),
         compressor_options,
         click.option(
@@ -73,7 +73,9 @@ def comparison_options(iterations: int, methods: Iterable[str]) -> Callable[[F],
         click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of seeds."),
         click.option("--iterations", type=click.IntRange(1), default=iterations, show_default=True),
         click.option("--lr", type=Finite(0, min_open=True), help="Step size.  [default: each method's own]"),
-        click.option("--exchange", "exchange_name", default="allgather", show_default=True, help=", ".join(NAMES)),
+        click.option(
+            "--exchange", "exchange_name", default="allgather", show_default=True, help=f"One of {', '.join(NAMES)}."
+        ),
         click.option(
             "--jobs", type=click.IntRange(1), help="Processes that play at once.  [default: by cores and work]"
         ),

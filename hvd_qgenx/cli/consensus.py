@@ -38,7 +38,7 @@ DIMENSION = 1000
     multiple=True,
     default=("none",),
     show_default=True,
-    help="NAME or NAME:PARAMETER=VALUE,...; with @STEP,... it has step sizes of its own; repeatable.",
+    help=f"One of {options.COMPRESSORS}; with @STEP,... it has step sizes of its own; repeatable.",
 )
 @options.gossip_options
 @click.option("--ranks", type=click.IntRange(1), multiple=True, help=f"Repeatable.  [default: {RANKS}]")

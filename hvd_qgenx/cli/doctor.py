@@ -48,7 +48,7 @@ COMPRESSORS = ("fp16", "minmax:bits=8", "minmax:bits=4", "minmax:bits=2", "rotat
     multiple=True,
     default=COMPRESSORS,
     show_default=True,
-    help="NAME or NAME:PARAMETER=VALUE,...; repeatable. none is always there.",
+    help=f"One of {options.COMPRESSORS}; repeatable. none is always there.",
 )
 @click.option(
     "--most-error",

@@ -77,7 +77,7 @@ OUTSIDE = ("out", "as_json", "expect_ranks", "expect_hosts", "data_dir", "downlo
     multiple=True,
     default=("none",),
     show_default=True,
-    help="What workers with their own points send: NAME or NAME:PARAMETER=VALUE,..., with @STEP,... for consensus step "
+    help=f"What workers with their own points send: one of {options.COMPRESSORS}, with @STEP,... for consensus step "
     "sizes of its own; repeatable, and every method is run with each that fits.",
 )
 @options.gossip_options

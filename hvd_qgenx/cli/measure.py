@@ -33,7 +33,9 @@ DEFAULT = (
 )
 @click.option("--mean", "as_ranks", is_flag=True, help="The files are gradients of ranks: measure their mean's error.")
 @click.option("--distribution", "names", multiple=True, help=f"One of {', '.join(DISTRIBUTIONS)}; repeatable.")
-@click.option("--compressor", "specs", multiple=True, default=DEFAULT, help="NAME or NAME:PARAMETER=VALUE; repeatable.")
+@click.option(
+    "--compressor", "specs", multiple=True, default=DEFAULT, help=f"One of {options.COMPRESSORS}; repeatable."
+)
 @click.option("--bits", multiple=True, type=options.number, default=(2, 3, 4, 8), show_default=True, help="Repeatable.")
 @click.option("--player", type=click.Choice(["generator", "discriminator"]), help="Only the tensors of this player.")
 @click.option("--draws", type=click.IntRange(1), default=3, show_default=True, help="Compressions to average over.")

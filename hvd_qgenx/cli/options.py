@@ -7,11 +7,16 @@ from typing import Any, TypeVar
 
 import click
 
+import compressors
+from hvd_qgenx.gossip.registry import TOPOLOGIES
 from hvd_qgenx.transport import launcher_rank
 from hvd_qgenx.transport.environment import STALL_SHUTDOWN
 from hvd_qgenx.transport.launcher import STALL_SECONDS, limit_stall
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+COMPRESSORS = f"{', '.join(compressors.names())}, or NAME:PARAMETER=VALUE,..."
+"""What an option that takes compressors can have, after "one of"."""
 
 
 class Finite(click.FloatRange):
@@ -74,7 +79,8 @@ def gossip_options(function: F) -> F:
             multiple=True,
             default=("ring",),
             show_default=True,
-            help="Who hears from whom, as of hvd-qgenx topology; repeatable.",
+            help=f"Who hears from whom: one of {', '.join(TOPOLOGIES)}, base-k:peers=2 or the like, or a file; "
+            "repeatable.",
         ),
     ):
         function = option(function)

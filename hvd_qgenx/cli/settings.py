@@ -45,9 +45,9 @@ def _flags(parameter: Declared) -> tuple[str, str]:
 
 
 def _parameter(parameter: Declared) -> dict[str, Any]:
-    """Returns type and help text of a parameter, whose default depends on the compressor."""
-    kind = number if parameter.kind is float else parameter.kind
-    return {"type": kind, "help": f"{parameter.declaration.help}  [default: {parameter.shown_default}]"}
+    """Returns type and help text of a parameter; its default is the compressor's."""
+    kind, default = number if parameter.kind is float else parameter.kind, parameter.shown_default
+    return {"type": kind, "help": parameter.declaration.help + (f"  [default: {default}]" if default else "")}
 
 
 def compressor_options(function: F) -> F:

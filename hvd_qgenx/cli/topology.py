@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hvd_qgenx.cli import options
 from hvd_qgenx.cli.session import exit_codes, require_alone
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.gossip.mixings.registry import MIXINGS
 from hvd_qgenx.gossip.registry import DEFAULT_WEIGHTS, TOPOLOGIES, WEIGHTS, make
 
 if TYPE_CHECKING:
@@ -38,9 +40,14 @@ if TYPE_CHECKING:
     multiple=True,
     default=("topk:ratio=.01",),
     show_default=True,
-    help="Of --tune: NAME or NAME:PARAMETER=VALUE,...; repeatable.",
+    help=f"Of --tune: one of {options.COMPRESSORS}; repeatable.",
 )
-@click.option("--mixing", default="choco", show_default=True, help="Of --tune: a method with a consensus step size.")
+@click.option(
+    "--mixing",
+    default="choco",
+    show_default=True,
+    help=f"Of --tune: one of {', '.join(MIXINGS)}, if it has a consensus step size.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/topology-TIME]")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON and nothing else.")
 def topology(**values: Any) -> None:
@@ -92,7 +99,6 @@ def topology(**values: Any) -> None:
 def _choices(values: dict[str, Any], topologies: "list[Topology]") -> "list[Choice]":
     """Returns the compressors to tune; none if that is not asked for."""
     from hvd_qgenx.gossip import choices, consensus
-    from hvd_qgenx.gossip.mixings.registry import MIXINGS
 
     if not values["tune"]:
         return []

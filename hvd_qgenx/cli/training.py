@@ -53,7 +53,10 @@ def _preset_options(task: type[Config]) -> Iterator[Any]:
             context.exit()
 
     yield option(
-        "--preset", "Preset, or a .toml file, to take settings from; options win over it.", FIRST, metavar="NAME"
+        "--preset",
+        "One of --list-presets, or a .toml file, to take settings from; options win over it.",
+        FIRST,
+        metavar="NAME",
     )
     yield option(
         "--list-presets",

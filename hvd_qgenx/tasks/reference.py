@@ -39,7 +39,7 @@ def _task(task: type[Config]) -> Iterator[str]:
 
 def _cells(setting: Declared) -> tuple[str, ...]:
     declaration = setting.declaration
-    default = setting.shown_default if setting.shown_default is not None else f"`{setting.default}`"
+    default = setting.shown_default if setting.shown_default is not None else _default(setting)
     if declaration.choices is not None:
         values = ", ".join(f"`{name}`" for name in declaration.choices)
     else:
@@ -49,6 +49,10 @@ def _cells(setting: Declared) -> tuple[str, ...]:
         *(f"`{setting.name}`", default, values, "yes" if declaration.may_change else "", declaration.role.value),
         declaration.help,
     )
+
+
+def _default(setting: Declared) -> str:
+    return "the compressor's" if setting.name in compressor_parameters() else f"`{setting.default}`"
 
 
 if __name__ == "__main__":

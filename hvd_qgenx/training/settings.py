@@ -209,20 +209,32 @@ def compressor_parameters() -> dict[str, Declared]:
     """Returns the parameters of all compressors by name, as their fields declare them."""
     found = {}
     for name, owners in registry.compressor_parameters().items():
-        users = ", ".join(f"{owner}{parameters.limits(field)}" for owner, field in owners)
-        defaults = dict.fromkeys(str(field.default) for _, field in owners)
+        summary = owners[0][1].metadata["help"]
+        defaults = {str(field.default) for _, field in owners}
         found[name] = Declared(
             name,
             registry.kind(owners),
             None,
-            Declaration(f"{owners[0][1].metadata['help']} For {users}.", "Compression", role=Role.STUDIED),
-            " or ".join(defaults),
+            Declaration(f"{summary} {_users(owners)}", "Compression", role=Role.STUDIED),
+            defaults.pop() if len(defaults) == 1 else None,
         )
     return found
 
 
 def known(config: type) -> dict[str, Declared]:
     """Returns the settings of a configuration and the parameters of compressors."""
+def _users(owners: list[registry.Owner]) -> str:
+    """Says which values a parameter can have, with which compressors; and its default, where they differ in it."""
+    differ = len({field.default for _, field in owners}) > 1
+    alike: dict[str, list[str]] = {}
+    for owner, field in owners:
+        values = parameters.values(field)
+        default = f" (default {field.default})" if differ and values != str(field.default) else ""
+        alike.setdefault(values + default, []).append(owner)
+    said = "; ".join(f"{values} for {', '.join(users)}".strip() for values, users in alike.items())
+    return f"{said[0].upper()}{said[1:]}."
+
+
     return declared(config) | compressor_parameters()
 
 
