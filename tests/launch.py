@@ -29,6 +29,12 @@ def horovodrun(ranks: int, *command: str) -> list[str]:
     return [launcher, "-np", str(ranks), "-H", f"localhost:{ranks}", *command]
 
 
+def torchrun(ranks: int, *command: str) -> list[str]:
+    """The command line that starts ``command`` on so many local ranks of torch.distributed, at a port of its own."""
+    launcher = str(Path(sys.executable).with_name("torchrun"))
+    return [launcher, "--standalone", "--nproc-per-node", str(ranks), "--no-python", *command]
+
+
 def command_lines() -> Iterator[tuple[int, list[str]]]:
     """Number and words of the command line of every process."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):

@@ -118,7 +118,7 @@ def exit_codes() -> Iterator[Session]:
             session.fail()
         if not is_failure(error):
             raise
-        if sentence := explain_failure():
+        if sentence := explain_failure(error):
             click.echo(f"Error: {sentence}", err=True)
         abort(1)
 

@@ -14,6 +14,7 @@ __all__ = [
     "EAGER_LIMIT",
     "ELASTIC",
     "FUSION_THRESHOLD",
+    "GLOO_INTERFACE",
     "HIERARCHICAL_ALLREDUCE",
     "KERNEL_THREADS",
     "LOCAL_SIZES",
@@ -24,6 +25,10 @@ __all__ = [
     "STALL_DISABLED",
     "STALL_SHUTDOWN",
     "STALL_WARNING",
+    "TORCH_LAUNCH",
+    "TORCH_LOCAL_SIZE",
+    "TORCH_RANK",
+    "TORCH_SIZE",
     "TUNED_ALLREDUCE",
     "TUNED_RULES",
     "YIELD_WHEN_IDLE",
@@ -46,6 +51,12 @@ SIZES = ("OMPI_COMM_WORLD_SIZE", "HOROVOD_SIZE", "PMI_SIZE")
 """Number of processes that the launcher has started."""
 LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "HOROVOD_LOCAL_SIZE")
 """Number of them on this host."""
+TORCH_RANK, TORCH_SIZE, TORCH_LOCAL_SIZE = "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"
+"""The same of a process that torchrun has started."""
+TORCH_LAUNCH = (TORCH_RANK, TORCH_SIZE, "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""Variables that are all set in such a process."""
+GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
+"""Network interface of torch.distributed's gloo."""
 ELASTIC = "HOROVOD_ELASTIC"
 """1: horovodrun restarts ranks that are lost."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.transport.launcher import is_elastic, launcher_rank
+from hvd_qgenx.transport.launcher import is_elastic, launcher_rank, started_by_torch
 from hvd_qgenx.transport.startup import check_start
 
 if TYPE_CHECKING:
@@ -17,16 +17,23 @@ T = TypeVar("T")
 
 
 def launched() -> Transport:
-    """Returns Horovod's ranks under a launcher; otherwise a group of one rank, which needs no Horovod.
+    """Returns Horovod's ranks under horovodrun or mpirun, and torch.distributed's under torchrun.
+
+    Without a launcher it is a group of one rank, which needs neither.
 
     Raises:
-        ConfigurationError: a launcher started this process, but Horovod cannot be imported, or the launcher is elastic.
+        ConfigurationError: the launcher is elastic, there are two, Horovod cannot be imported where it is needed, or
+            processes of torch.distributed cannot reach each other.
     """
     if is_elastic():
         raise ConfigurationError(
             "horovodrun --min-np restarts ranks, which only `hvd-qgenx gan --elastic` supports; "
             "start this command with -np alone"
         )
+    if started_by_torch():
+        from hvd_qgenx.transport.distributed import Distributed
+
+        return Distributed()
     if launcher_rank() is None:
         from hvd_qgenx.transport.inprocess import InProcess
 
@@ -35,10 +42,11 @@ def launched() -> Transport:
 
 
 def init(ranks: int | None = None, hosts: int | None = None) -> Transport:
-    """Starts Horovod's ranks, with all that ``hvd.init`` leaves out: call it first in a program, in its place.
+    """Starts the ranks of Horovod or, under torchrun, of torch.distributed: call it first in a program.
 
-    MPI and Horovod get settings that exchanges are fast with. Ranks that are silent, frozen or cut off, or that
-    have ended early, end the job instead of keeping it waiting. ``DistributedOptimizer`` does the same for a program
+    It takes the place of ``hvd.init``, and does what that leaves out. MPI and Horovod get settings that exchanges are
+    fast with. Ranks that are silent, frozen or cut off, or that have ended early, end the job instead of keeping it
+    waiting. ``DistributedOptimizer`` does the same for a program
     that has called ``hvd.init``, as far as it can be done later. Collective; may be called again.
 
     Args:
@@ -46,11 +54,14 @@ def init(ranks: int | None = None, hosts: int | None = None) -> Transport:
         hosts: on how many hosts; None accepts any.
 
     Raises:
-        ConfigurationError: Horovod cannot be imported.
+        ConfigurationError: Horovod cannot be imported, or processes of torch.distributed cannot reach each other.
         DisagreementError: on all ranks, if these numbers are others, ranks have different versions of packages, or
             the launcher has started ranks that do not see each other.
     """
-    transport = _horovod("give DistributedOptimizer transport=InProcess() for a single rank")
+    if started_by_torch():
+        transport = launched()
+    else:
+        transport = _horovod("give DistributedOptimizer transport=InProcess() for a single rank")
     check_start(transport, ranks, hosts)
     return transport
 

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
+from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport.environment import RANKS, STALL_SHUTDOWN, STALL_WARNING
-from hvd_qgenx.transport.launcher import launcher_rank, launcher_size, limit_stall, starting
+from hvd_qgenx.transport.launcher import launched_local_size, launcher_rank, launcher_size, limit_stall, starting
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +41,24 @@ def test_the_words_that_start_the_same_ranks_again(monkeypatch):
     monkeypatch.setenv(RANKS[0], "0")
     assert starting({"vm": [0, 1, 2]}) == ["horovodrun", "-np", "3", "-H", "localhost:3"]
     assert starting({"a": [0, 2], "b": [1]}) == ["horovodrun", "-np", "3", "-H", "a:2,b:1"]
+
+
+def test_torchrun_numbers_its_ranks(monkeypatch):
+    _torchrun(monkeypatch)
+    assert (launcher_rank(), launcher_size(), launched_local_size()) == (2, 4, 2)
+    assert starting({"a": [0, 1]}) == ["torchrun", "--nproc-per-node", "2", "--no-python"]
+    words = ["torchrun", "--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", "a:29500"]
+    assert starting({"a": [0, 1], "b": [2, 3]}) == [*words, "--nproc-per-node", "2", "--no-python"]
+
+
+def test_two_launchers_are_refused(monkeypatch):
+    _torchrun(monkeypatch)
+    monkeypatch.setenv("HOROVOD_RANK", "0")
+    with pytest.raises(ConfigurationError, match=r"torchrun, which sets RANK, and .* which sets HOROVOD_RANK"):
+        launcher_rank()
+
+
+def _torchrun(monkeypatch):
+    world = {"RANK": "2", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in {**world, "MASTER_ADDR": "a", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)

@@ -1,0 +1,67 @@
+"""Ranks of torch.distributed, under the real torchrun; in-process ranks say what is right."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.transport import inprocess
+from tests import launch
+from tests.multiprocess import threads
+from tests.multiprocess.distributed import found_on
+
+PROGRAM = str(Path(__file__).with_name("distributed.py"))
+ENDS = """
+import os, signal, torch
+from hvd_qgenx.cli.session import exit_codes
+with exit_codes() as session:
+    transport = session.initialize(3, 1)
+    if transport.rank == 1:
+        {end}
+    mean = transport.all_reduce_mean(torch.zeros(5), "that rank 1 never joins")
+    print("the others wait", flush=True)
+    mean.wait()
+"""
+
+
+def test_everything_agrees_with_threads(tmp_path):
+    file = tmp_path / "distributed.json"
+    done = launch.run(launch.torchrun(4, sys.executable, PROGRAM, str(file)))
+    assert done.returncode == 0, done.stderr
+    expected = json.loads(json.dumps(inprocess.run(4, found_on, hosts=2)))
+    assert json.loads(file.read_text()) == expected
+    assert len(expected[0]["collectives"]) == 7
+    assert len(expected[0]["exchanges"]) > 100
+
+
+def test_a_gan_has_the_bits_of_threads(tmp_path):
+    words = ["--filters", "4", "--latent", "8", "--batch-size", "9", "--updates", "3", "--out", str(tmp_path / "run")]
+    done = launch.run(launch.torchrun(3, launch.COMMAND, "gan", *words))
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    config = GanConfig(filters=4, latent=8, batch_size=9, updates=3)
+    expected = threads.train(3, config, tmp_path / "threads")
+    assert summary["ranks"] == 3
+    for what in ("replica_hash", "bytes_sent"):
+        assert summary[what] == expected[what]
+
+
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "os.kill(os.getpid(), signal.SIGSTOP)"])
+def test_a_lost_rank_is_named_in_bounded_time(end):
+    done = launch.run(
+        launch.torchrun(3, sys.executable, "-c", ENDS.format(end=end)), HOROVOD_STALL_SHUTDOWN_TIME_SECONDS="2"
+    )
+    assert done.returncode != 0
+    assert "the others wait" in done.stdout
+    assert "Error: rank 1 on host " in done.stderr
+    assert "did not join the others in 2 s" in done.stderr
+
+
+def test_two_launchers_are_refused(tmp_path):
+    words = [launch.COMMAND, "gan", "--updates", "1", "--out", str(tmp_path / "run")]
+    done = launch.run(launch.torchrun(1, *words), OMPI_COMM_WORLD_RANK="0", OMPI_COMM_WORLD_SIZE="1")
+    assert done.returncode != 0
+    assert "Error: two launchers have started this process: torchrun, which sets RANK, and horovodrun" in done.stderr
+    assert not (tmp_path / "run").exists()
