@@ -1,7 +1,6 @@
 """Sweeps: their file, what folders tell, and processes, with programs that only look like training."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -348,10 +347,6 @@ class TestProcess:
             process.run(["sh", "-c", script], tmp_path / "log", interrupt, ())
         pid = int(started.read_text())
         until(lambda: not psutil.pid_exists(pid), 10, "the end of what was started")
-
-    def test_a_termination_comes_as_an_interrupt(self):
-        with pytest.raises(KeyboardInterrupt), process.terminated_as_interrupted():
-            os.kill(os.getpid(), 15)
 
     def test_a_program_that_is_not_there(self):
         with pytest.raises(ConfigurationError, match="there is no program 'mpiexecute'"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +127,8 @@ def run_comparison(
             on_all_ranks(transport, "folder", lambda: folder.create(settings) if transport.rank == 0 else None)
             records = compare_over(transport, plays)
         leads = transport is None or transport.rank == 0
-        found = list(tqdm(records, "plays", len(plays), leave=False, delay=1, disable=None if leads else True))
+        with closing(records):  # ends its processes
+            found = list(tqdm(records, "plays", len(plays), leave=False, delay=1, disable=None if leads else True))
         if leads:
             _publish(name, plays, found, folder, values["as_json"])
 

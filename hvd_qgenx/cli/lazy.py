@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 import click
 
+from hvd_qgenx import signals
 from hvd_qgenx.registry import load
+from hvd_qgenx.transport.launcher import launcher_rank
 
 
 class Entry(NamedTuple):
@@ -28,6 +30,24 @@ class LazyGroup(click.Group):
         """
         super().__init__(*args, **settings)
         self.entries = entries
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        """Runs as a program, which a signal ends in good order, whatever the command is doing."""
+        try:
+            with signals.raised():
+                return self.main(*args, **settings)
+        finally:
+            signals.end_at_once()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Calls the command; a signal before it starts, or after it is done, is told as it does itself."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            stopped = signals.as_stopped(interrupt)
+            if launcher_rank() in (None, 0):
+                click.echo(str(stopped), err=True)
+            ctx.exit(stopped.code)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.entries)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -20,16 +19,13 @@ from hvd_qgenx.errors import (
     configuration_errors,
     is_out_of_memory,
 )
+from hvd_qgenx.signals import as_stopped
 from hvd_qgenx.transport import Transport, launched, launcher_rank
 from hvd_qgenx.transport.abort import abort
 from hvd_qgenx.transport.agreement import DisagreementError
 from hvd_qgenx.transport.failures import explain_failure, is_failure
 from hvd_qgenx.transport.launcher import launcher_size
 from hvd_qgenx.transport.startup import check_start
-
-if TYPE_CHECKING:
-    from hvd_qgenx.training.stopping import Stopped
-
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a write that finds no more room, which may not name the file."""
@@ -84,16 +80,14 @@ def exit_codes() -> Iterator[Session]:
     ranks fail together and end together: the launcher kills all ranks once the first has ended, and the
     sentence must be out by then. An error that one rank alone has, like a file that cannot be read or
     written, is printed by that rank; it ends with code 1 and the launcher ends the others. So do ranks
-    whose collectives failed because of another. SIGTERM ends with code 143 and SIGINT with 130.
+    whose collectives failed because of another. A signal that asks the process to end does so with the code
+    that shells know it by: 130 for SIGINT, 143 for SIGTERM.
     """
-    from hvd_qgenx.training import stopping  # imports torch
-
     session = Session()
     try:
-        with stopping.raised():
-            with configuration_errors():
-                threads()  # a wrong number of threads is found before work starts
-            yield session
+        with configuration_errors():
+            threads()  # a wrong number of threads is found before work starts
+        yield session
     except LocalError as error:
         _print_error(error)
         session.fail()
@@ -111,7 +105,12 @@ def exit_codes() -> Iterator[Session]:
         click.echo(f"Error: {place}{error.strerror}", err=True)
         session.fail()
     except KeyboardInterrupt as interrupt:
-        _stop(interrupt if isinstance(interrupt, stopping.Stopped) else stopping.Stopped(signal.SIGINT), session)
+        stopped = as_stopped(interrupt)
+        if session.is_primary:
+            click.echo(str(stopped), err=True)
+        if stopped.together:
+            session.final_barrier()
+        raise SystemExit(stopped.code) from None
     except Exception as error:
         if is_out_of_memory(error):
             click.echo(f"Error: out of memory: {_first_line(error)}; {SMALLER}", err=True)
@@ -142,11 +141,3 @@ def require_alone() -> None:
     if launcher_rank() is not None and launcher_size() != 1:
         name = click.get_current_context().command_path
         raise ConfigurationError(f"{name} runs in one process; call it without the launcher of ranks")
-
-
-def _stop(stopped: Stopped, session: Session) -> NoReturn:
-    if session.is_primary:
-        click.echo(str(stopped), err=True)
-    if stopped.together:
-        session.final_barrier()
-    raise SystemExit(stopped.code)

@@ -13,13 +13,11 @@ import click
 from hvd_qgenx.cli.report import report_command
 from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.errors import ConfigurationError, TrainingError
+from hvd_qgenx.signals import SECONDS, Stopped, as_stopped, raised
 from hvd_qgenx.transport import launcher_rank
 
 if TYPE_CHECKING:
     from hvd_qgenx.sweep import Command, Commands, Entry, Failure, Job, Sweep
-
-STOPPED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 
 @click.command()
@@ -122,17 +120,17 @@ def _describe(job: Entry, command: Sequence[str]) -> str:
 def _drive(jobs: Sequence[Entry], command: Sequence[str], out: Path, dry_run: bool) -> list[Failure] | None:
     """Runs what is left and returns the failures; or prints it, and returns None."""
     from hvd_qgenx import sweep as sweeps
-    from hvd_qgenx.sweep.process import alone, terminated_as_interrupted
+    from hvd_qgenx.sweep.process import GRACE, alone
 
     if dry_run:
         click.echo("\n".join(_describe(job, command) for job in jobs))
         return None
-    with alone(out) as lock, terminated_as_interrupted():
+    with alone(out) as lock, raised(GRACE + SECONDS):
         try:
             return sweeps.drive(jobs, command, [lock])
-        except KeyboardInterrupt:
-            click.echo("Stopped; the same command goes on from the last checkpoint.", err=True)
-            raise SystemExit(STOPPED) from None
+        except KeyboardInterrupt as interrupt:
+            number = as_stopped(interrupt).number
+            raise Stopped(number, "; the same command goes on from the last checkpoint") from None
 
 
 def _diverged(jobs: Sequence[Job]) -> list[Job]:

@@ -157,7 +157,7 @@ def _train_threads(context: click.Context, task: type[Config], ranks: int) -> "t
         run = _begin(context, transport, _plan(context, task, transport))
         return run, run.train()
 
-    with stopping.asked():
+    with stopping.noting():
         return inprocess.run(ranks, train)[0]
 
 

@@ -2,9 +2,6 @@
 
 import atexit
 import multiprocessing
-import os
-import signal
-import threading
 import weakref
 from collections.abc import Iterable, Sequence
 
@@ -12,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from hvd_qgenx.children import end_with_parent
 from hvd_qgenx.data.images import ImageSet
 from hvd_qgenx.errors import LocalError
 
@@ -88,13 +86,4 @@ def _end_with_rank(_: int) -> None:
     DataLoader's own watchdog looks for a change of the parent process, but the parent is the fork server here, which
     lasts as long as its children.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+    end_with_parent()

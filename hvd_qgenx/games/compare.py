@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +14,8 @@ from typing import Any
 import torch
 
 from compressors import Compressor
-from hvd_qgenx import exchange
+from hvd_qgenx import children, exchange
+from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.games.base import Game
 from hvd_qgenx.games.noise import Noise
 from hvd_qgenx.games.play import Record, play
@@ -83,11 +86,14 @@ def compare(plays: Sequence[Play], jobs: int | None = None) -> Iterator[Record]:
     cores = context.SimpleQueue()
     for job in range(jobs):
         cores.put(_cores()[job % len(_cores())])
-    with ProcessPoolExecutor(jobs, context, _settle, (cores,)) as pool:
+    with ProcessPoolExecutor(jobs, context, _settle, (cores,)) as pool, children.killed():
+        with children.undisturbed():
+            started = [pool.submit(_unpickled, pickle.dumps(play)) for play in plays]
         try:
-            yield from pool.map(Play.alone, plays)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for each in started:
+                yield each.result()
+        except BrokenProcessPool as error:
+            raise TrainingError("a process that plays has died, as when memory runs out; try fewer --jobs") from error
 
 
 def compare_over(transport: Transport, plays: Sequence[Play]) -> Iterator[Record]:
@@ -102,8 +108,15 @@ def _same(game: Game, seed: int) -> Game:  # noqa: ARG001 (called as every maker
     return game
 
 
+def _unpickled(play: bytes) -> Record:
+    """Plays with all workers in this process; a play that torch had pickled would need the sender to live."""
+    found: Play = pickle.loads(play)
+    return found.alone()
+
+
 def _settle(cores: Any) -> None:
-    """Prepares a process of the pool: one thread, on a core of its own."""
+    """Prepares a process of the pool: one thread, on a core of its own; it ends with the process that has the pool."""
+    children.end_with_parent()
     torch.set_num_threads(1)
     _stay_on({cores.get()})
 

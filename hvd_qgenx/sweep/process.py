@@ -1,7 +1,6 @@
 """Runs commands as processes that are never left behind."""
 
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from hvd_qgenx.children import terminate_with_parent
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs.lock import Lock
 
@@ -42,7 +42,8 @@ def run(words: Sequence[str], log: Path, meanwhile: Callable[[], None], keep: Se
         meanwhile: called at every poll.
         keep: file descriptors that the command inherits.
 
-    If this call is interrupted, the command is ended, with all processes that it started on this host.
+    If this call is interrupted, the command is ended, with all processes that it started on this host; on Linux it is
+    told to end even if this process is killed.
     """
     with (
         log.open("ab") as output,
@@ -53,6 +54,7 @@ def run(words: Sequence[str], log: Path, meanwhile: Callable[[], None], keep: Se
             stderr=subprocess.STDOUT,
             start_new_session=True,  # only this process gets Ctrl-C
             pass_fds=keep,
+            preexec_fn=terminate_with_parent,
         ) as process,
     ):
         try:
@@ -103,16 +105,3 @@ def alone(folder: Path) -> Iterator[int]:
         yield lock.file.fileno()
     finally:
         lock.release()
-
-
-@contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """Turns signals that would end this process into KeyboardInterrupt, so that no run is left behind."""
-    ending = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    for number in ending:
-        signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number in ending:
-            signal.signal(number, signal.SIG_DFL)

@@ -16,6 +16,7 @@ from hvd_qgenx.errors import DivergenceError
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.runs import Divergence, MetricsLog, RunFolder, checkpoint
 from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.signals import Stopped
 from hvd_qgenx.training import stopping
 from hvd_qgenx.training.schedule import milestones
 from hvd_qgenx.training.trainer import CLIPPED, INTEGER_FACTS, Trainer
@@ -113,7 +114,7 @@ class Run:
                 self.save_checkpoint()
             if signal:
                 advice = f" after update {int(done)}; go on with: {self._again()}"
-                raise stopping.Stopped(signal, advice, together=True)
+                raise Stopped(signal, advice, together=True)
             if done == int(done):
                 self.after_update(self)
         stop.end()

@@ -1,34 +1,17 @@
-"""Ending early in good order, as Ctrl-C, a batch system or Kubernetes asks for with a signal."""
+"""Ending training early on all ranks alike, when a signal asks one of them to."""
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from dataclasses import dataclass
 
 import psutil
 import torch
 from torch import Tensor
 
+from hvd_qgenx.signals import SECONDS, Stopped, handled
 from hvd_qgenx.transport import Transport, Work
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class Stopped(KeyboardInterrupt):
-    """A signal asked this process to end.
-
-    Args:
-        number: of the signal.
-        advice: what a user can do now.
-        together: whether all ranks have agreed on it.
-    """
-
-    def __init__(self, number: int, advice: str = "", together: bool = False) -> None:
-        super().__init__(f"Stopped by {signal.Signals(number).name}{advice}")
-        self.code = 128 + number
-        """The exit code that shells know such an end by."""
-        self.together = together
 
 
 class Agreement:
@@ -64,47 +47,63 @@ class Agreement:
         return max(int(flag) for flag in under_way.wait()) if under_way else 0
 
 
-_shared: Callable[[], int] | None = None
-"""Returns the signal that the main thread has noted, for ranks that are threads of this process."""
+@dataclass
+class _Note:
+    """What the main thread notes for ranks that are threads."""
+
+    number: int = 0
+    """The signal; 0 before."""
+    ranks: int = 0
+    """Number of ranks that can agree on it now."""
+
+
+_note: _Note | None = None
+_counting = threading.Lock()
 
 
 @contextmanager
 def asked() -> Iterator[Callable[[], int]]:
-    """Notes the first SIGTERM or SIGINT inside the context; a second ends the process.
+    """Notes the first signal that asks this process to end inside the context; a second ends the process.
 
     Gives a function that returns the number of the signal noted, 0 before; that of SIGTERM too if horovodrun was
-    ended. Only a process's main thread can: elsewhere signals stay what they are, or are those that it has noted.
+    ended. Only a process's main thread can: elsewhere signals stay what they are, or are those that it notes
+    in ``noting``.
     """
-    global _shared
     if threading.current_thread() is not threading.main_thread():
-        yield _shared or (lambda: 0)
-        return
-    noted = 0
-    horovodrun_ended = _watch_horovodrun()
-
-    def note(number: int, _: Any) -> None:
-        nonlocal noted
-        noted = number
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
-
-    with _handled(note, SIGNALS):
-        _shared = lambda: noted or (signal.SIGTERM if horovodrun_ended() else 0)  # noqa: E731
+        note = _note or _Note()
+        with _counting:
+            note.ranks += 1
         try:
-            yield _shared
+            yield lambda: note.number
         finally:
-            _shared = None
+            with _counting:
+                note.ranks -= 1
+        return
+    noted = _Note()
+    horovodrun_ended = _watch_horovodrun()
+    with handled(lambda number: setattr(noted, "number", number)):
+        yield lambda: noted.number or (signal.SIGTERM if horovodrun_ended() else 0)
 
 
 @contextmanager
-def raised() -> Iterator[None]:
-    """Makes SIGTERM raise ``Stopped`` inside the context, as SIGINT raises KeyboardInterrupt."""
+def noting() -> Iterator[None]:
+    """Notes a signal for ranks that are threads of this process, and are in ``asked``; raises ``Stopped`` if none is.
 
-    def stop(number: int, _: Any) -> None:
-        raise Stopped(number)
+    For a process's main thread.
+    """
+    global _note
+    noted = _note = _Note()
 
-    with _handled(stop, (signal.SIGTERM,)):
-        yield
+    def note(number: int) -> None:
+        if not noted.ranks:
+            raise Stopped(number)
+        noted.number = number
+
+    try:
+        with handled(note, SECONDS):
+            yield
+    finally:
+        _note = None
 
 
 def _watch_horovodrun() -> Callable[[], bool]:
@@ -120,16 +119,3 @@ def _watch_horovodrun() -> Callable[[], bool]:
         if mpirun and shell and words[1:2] == ["-c"] and words[2].startswith("mpirun "):
             return lambda: not mpirun.is_running() or mpirun.ppid() != shell.pid
     return lambda: False
-
-
-@contextmanager
-def _handled(handler: Callable[[int, Any], None], numbers: tuple[int, ...]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, former in before.items():
-            signal.signal(number, former)

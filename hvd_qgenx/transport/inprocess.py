@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import torch
@@ -181,12 +182,13 @@ def run(size: int, function: Callable[[InProcess], T], hosts: int = 1) -> list[T
     """Calls ``function(transport)`` on ``size`` ranks at once and returns the results in rank order.
 
     The ranks count as spread over ``hosts`` hosts in rank order, as evenly as can be. The first exception
-    of a rank stops all ranks and is raised here.
+    of a rank stops all ranks and is raised here; so does one that a signal raises in the caller's thread.
     """
     rendezvous = Rendezvous()
     places = [rank * hosts // size for rank in range(size)]
     results: list[Any] = [None] * size
     errors: list[BaseException | None] = [None] * size
+    ended: SimpleQueue[None] = SimpleQueue()  # a thread whose join a signal interrupts would count as ended
 
     def work(rank: int) -> None:
         try:
@@ -194,12 +196,17 @@ def run(size: int, function: Callable[[InProcess], T], hosts: int = 1) -> list[T
         except BaseException as error:
             errors[rank] = error
             rendezvous.fail()
+        finally:
+            ended.put(None)
 
-    threads = [threading.Thread(target=work, args=(rank,), name=f"rank {rank}") for rank in range(size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for rank in range(size):
+            threading.Thread(target=work, args=(rank,), name=f"rank {rank}").start()
+        for _ in range(size):
+            ended.get()
+    except BaseException:  # Ctrl-C, say: the ranks end at their next collective
+        rendezvous.fail()
+        raise
     raised = [error for error in errors if error is not None]
     if raised:
         raise next((error for error in raised if not isinstance(error, PeerFailedError)), raised[0])
