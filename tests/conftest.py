@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from tests.launch import heed_interrupts
+
+heed_interrupts()
 if not torch.cuda.is_available():  # before anything imports Triton
     os.environ.setdefault("TRITON_INTERPRET", "1")
 os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")  # tests side by side start more ranks than there are cores

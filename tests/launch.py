@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,12 @@ import pytest
 
 COMMAND = str(Path(sys.executable).with_name("hvd-qgenx"))
 TIMEOUT = 240
+
+
+def heed_interrupts() -> None:
+    """Gives this process, and those it starts, the usual SIGINT: a shell makes commands with ``&`` ignore it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def require_horovod() -> None:

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.launch import command_lines, runs_command, until
+from tests.launch import command_lines, heed_interrupts, runs_command, until
 
 NAMES = ("a", "b", "c")
 SWITCH = "hvd-qgenx-switch"
@@ -168,6 +168,7 @@ def command(main: Callable[..., int], usage: str | None) -> None:
     """Ends this program with what ``main`` returns for the words of its command line, or with how to use it."""
     if len(sys.argv) < 3:
         sys.exit((usage or "").strip())
+    heed_interrupts()
     try:
         sys.exit(main(*sys.argv[1:]))
     except HostsError as error:
