@@ -19,10 +19,11 @@ import hvd_qgenx
 from compressors import Coded, Compressor
 from compressors.quantizer import BucketQuantizer
 from hvd_qgenx.cli import main
+from hvd_qgenx.data import cache
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.levels import sources
 from hvd_qgenx.runs import RunFolder, checkpoint
-from hvd_qgenx.scores import cache, weights
+from hvd_qgenx.scores import weights
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.tasks.gan.task import GanTask
 from hvd_qgenx.training import launch, presets

@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hvd_qgenx.data.images import ImageSet
+from hvd_qgenx.data.checking import checked
+from hvd_qgenx.data.images import ImageFiles, ImageSet
 from hvd_qgenx.data.registry import DATASETS
 from hvd_qgenx.data.sources import ADD, Part, Source
 from hvd_qgenx.errors import ConfigurationError
@@ -14,11 +15,19 @@ from hvd_qgenx.transport.agreement import on_all_ranks, require_same, with_keep_
 
 
 def load(
-    name: str, data_dir: Path, download: bool, transport: Transport, side: int = 0, part: Part = "all"
+    name: str,
+    data_dir: Path,
+    download: bool,
+    transport: Transport,
+    side: int = 0,
+    part: Part = "all",
+    *,
+    skip_damaged: bool = False,
 ) -> ImageSet:
     """Returns a part of a data set.
 
-    With ``download``, one rank of every host fetches missing data while the others wait.
+    With ``download``, one rank of every host fetches missing data while the others wait. Images in files are checked
+    on rank 0, and all ranks have the same.
 
     Args:
         name: one of ``DATASETS``.
@@ -29,9 +38,11 @@ def load(
         side: height and width that images are scaled to; 0: their own, or 64 where they differ.
         part: ``train``, ``test``, or ``all``, everything to train on if nothing is tested: the publishers' training
             images, or the whole of ``digits`` and ``folder``.
+        skip_damaged: leave out images whose files cannot be read.
 
     Raises:
-        ConfigurationError: on all ranks, if the data set is missing on one, or differs between ranks.
+        ConfigurationError: on all ranks, if the data set is missing on one, differs between ranks, or has an image
+            that cannot be read.
     """
 
     def find() -> ImageSet:
@@ -42,7 +53,7 @@ def load(
         fetch_once_per_host(transport, partial(read, name, data_dir, part, download=True))
     images = on_all_ranks(transport, "data", find)
     require_same(transport, {f"what {name} holds": f"{len(images)} images ({images.fingerprint()[:12]})"})
-    return images
+    return checked(images, transport, skip_damaged) if isinstance(images, ImageFiles) else images
 
 
 def fetch_once_per_host(transport: Transport, fetch: Callable[[], Any]) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hvd_qgenx.data import bundled
+from hvd_qgenx.data.folders import class_folders, list_folder
 from hvd_qgenx.data.images import ImageFiles, ImageSet, InMemory
 from hvd_qgenx.data.vision import torchvision
 from hvd_qgenx.errors import ConfigurationError
@@ -70,7 +71,7 @@ def _cifar(dataset: str) -> Callable[[str, Path, Part, bool], ImageSet]:
         except RuntimeError as error:
             raise RuntimeError(_broken(kind, data_dir) or str(error)) from error
         images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
-        return InMemory(name, images, torch.tensor(found.targets))
+        return InMemory(name, images, torch.tensor(found.targets), found.classes)
 
     return read
 
@@ -95,14 +96,14 @@ def _svhn(name: str, data_dir: Path, part: Part, download: bool) -> ImageSet:
     return InMemory(name, torch.from_numpy(found.data).contiguous(), torch.from_numpy(found.labels))
 
 
-def _idx(dataset: str) -> Callable[[str, Path, Part, bool], ImageSet]:
-    """MNIST and data sets in its file format."""
+def _idx(dataset: str, named: bool = False) -> Callable[[str, Path, Part, bool], ImageSet]:
+    """MNIST and data sets in its file format, with names for classes or their numbers alone."""
 
     def read(name: str, data_dir: Path, part: Part, download: bool) -> ImageSet:
         with tempfile.TemporaryDirectory() as scratch:
             root = data_dir if download else _unpacked(data_dir, dataset, part, Path(scratch))
             found = getattr(torchvision().datasets, dataset)(str(root), train=part != "test", download=download)
-        return InMemory(name, found.data.unsqueeze(1), found.targets)
+        return InMemory(name, found.data.unsqueeze(1), found.targets, found.classes if named else ())
 
     return read
 
@@ -136,10 +137,10 @@ def _celeba(name: str, data_dir: Path, part: Part, download: bool) -> ImageSet:
 
 def _folder(name: str, data_dir: Path, part: Part, _download: bool) -> ImageSet:
     folder = data_dir if part == "all" else _part_folders(data_dir)[part]
-    found = torchvision().datasets.ImageFolder(str(folder))
-    files, labels = zip(*found.samples, strict=True)
-    relative = [Path(file).relative_to(folder).as_posix() for file in files]
-    return ImageFiles(name, folder, relative, labels, len(found.classes), FILES_SIDE)
+    found = list_folder(folder)
+    return ImageFiles(
+        name, folder, found.files, found.labels, len(found.classes), FILES_SIDE, found.classes, found.skipped
+    )
 
 
 def _part_folders(data_dir: Path) -> dict[Part, Path]:
@@ -155,8 +156,7 @@ def _part_folders(data_dir: Path) -> dict[Part, Path]:
             f"{data_dir} does not separate training images from test images; "
             f"put them into train/CLASS/* and test/CLASS/* there (or {' or '.join(TEST_FOLDERS[1:])} in place of test)"
         )
-    classes = {folder: {each.name for each in folder.iterdir() if each.is_dir()} for folder in (train, test)}
-    if different := classes[train] ^ classes[test]:
+    if different := set(class_folders(train)) ^ set(class_folders(test)):
         raise ConfigurationError(
             f"{train} and {test} have different classes (not in both: {', '.join(sorted(different))}); "
             "give both the same class folders"
@@ -171,7 +171,7 @@ _DOWNLOAD = f"{ADD}{_ELSE}"
 
 DIGITS = Source(_digits, "reinstall scikit-learn, which contains it")
 MNIST = Source(_idx("MNIST"), _DOWNLOAD, downloads=True, folder="MNIST")
-FASHION_MNIST = Source(_idx("FashionMNIST"), _DOWNLOAD, downloads=True, folder="FashionMNIST")
+FASHION_MNIST = Source(_idx("FashionMNIST", named=True), _DOWNLOAD, downloads=True, folder="FashionMNIST")
 CIFAR10 = Source(_cifar("CIFAR10"), _DOWNLOAD, downloads=True, folder="cifar-10-batches-py")
 CIFAR100 = Source(_cifar("CIFAR100"), _DOWNLOAD, downloads=True, folder="cifar-100-python")
 SVHN = Source(_svhn, _DOWNLOAD, downloads=True)

@@ -67,6 +67,7 @@ def _auto(images: Images, data_dir: Path, inception_weights: Path | None, downlo
         f"there are no weights of a feature extractor for {images.name} ({_size(images)}); add --download, "
         f"name Inception's with --inception-weights FILE ({inception.URL})"
         + (f", or put {resnet.FILE} into {data_dir} ({resnet.URL})" if resnet.takes(images) else "")
+        + (", or give --features classifier, which is trained on the images" if images.classes > 1 else "")
     )
 
 

@@ -9,10 +9,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from compressors.random import generator
+from hvd_qgenx.data.cache import Cached
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.scores.cache import Cached
+from hvd_qgenx.progress import progress_bar
 from hvd_qgenx.scores.extractor import Extractor, Features, Images, fingerprint
-from hvd_qgenx.scores.sharing import progress_bar
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import from_rank_0
 
@@ -91,7 +91,10 @@ def _train(images: Images, transport: Transport) -> dict[str, Tensor]:
     _initialize(network)
     batches = _batches(len(images))
     optimizer = torch.optim.Adam(network.parameters(), RATE)
-    with progress_bar(UPDATES, f"classifier of {images.name}", "update", transport) as bar, torch.enable_grad():
+    with (
+        progress_bar(UPDATES, f"classifier of {images.name}", "update", shown=transport.rank == 0) as bar,
+        torch.enable_grad(),
+    ):
         for update in range(UPDATES):
             if update % UPDATES_BETWEEN_MEETINGS == 0:
                 transport.all_gather_object(None, "classifier-training")

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from hvd_qgenx.data.cache import Cached
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.scores import frechet
-from hvd_qgenx.scores.cache import Cached
 from hvd_qgenx.scores.extractor import Extractor, Features, Images
 from hvd_qgenx.scores.frechet import Gaussian
 from hvd_qgenx.scores.inception import fidelity

@@ -1,13 +1,11 @@
 """Distributes feature extraction over the ranks."""
 
-import sys
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from hvd_qgenx.progress import progress_bar
 from hvd_qgenx.scores.extractor import Extractor, Features
 from hvd_qgenx.transport import Transport
 
@@ -37,7 +35,7 @@ def extract(
     blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
     rounds = [blocks[start : start + transport.size] for start in range(0, len(blocks), transport.size)]
     gathered: list[Tensor] = []
-    with progress_bar(count, progress, "image", transport) as bar:
+    with progress_bar(count, progress, "image", shown=transport.rank == 0) as bar:
         for turn in rounds:
             mine = turn[transport.rank] if transport.rank < len(turn) else range(0)
             rows = _rows(extractor(images(mine))) if mine else torch.empty(0, 0)
@@ -47,22 +45,6 @@ def extract(
         return None
     features, logits = torch.cat(gathered).split([extractor.dimensions, gathered[0].shape[1] - extractor.dimensions], 1)
     return Features(features, logits if logits.shape[1] else None)
-
-
-def progress_bar(total: int, title: str | None, unit: str, transport: Transport) -> Any:
-    """Returns a progress bar on rank 0's standard error; it appears after 3 s, and only with a title."""
-    terminal = sys.stderr.isatty()
-    return tqdm(
-        total=total,
-        desc=title,
-        unit=unit,
-        disable=title is None or transport.rank > 0,
-        delay=3,
-        leave=False,
-        mininterval=0.1 if terminal else 5.0,
-        ncols=None if terminal else 110,
-        file=sys.stderr,
-    )
 
 
 def _rows(found: Features) -> Tensor:

@@ -4,7 +4,6 @@ import gzip
 import pickle
 import struct
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,25 +11,15 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from PIL import Image
 
 from hvd_qgenx import data
 from hvd_qgenx.data.vision import torchvision
-from hvd_qgenx.errors import ConfigurationError, LocalError
+from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import inprocess
 from hvd_qgenx.transport.agreement import DisagreementError
+from tests.data.pictures import ALONE, folder, save
 
-ALONE = inprocess.InProcess()
 PARTS = ("all", "train", "test")
-
-
-def save(path: Path, mode: str = "RGB", size: tuple[int, int] = (8, 8), colour: object = 100) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, colour).save(path)
-
-
-def folder(path: Path, **settings: int) -> data.ImageSet:
-    return data.load("folder", path, False, ALONE, **settings)
 
 
 def test_digits_need_no_folder():
@@ -114,10 +103,12 @@ def test_one_rank_of_a_host_downloads_before_any_loads(tmp_path, monkeypatch):
         def __init__(self, root, train, download):
             calls.append(download)
             self.data, self.targets = np.zeros((4, 32, 32, 3), np.uint8), [0, 1, 2, 3]
+            self.classes = ["airplane", "automobile", "bird", "cat"]
 
     monkeypatch.setattr(torchvision().datasets, "CIFAR10", Fake)
     images = inprocess.run(3, lambda transport: data.load("cifar10", tmp_path, True, transport))
     assert [len(part) for part in images] == [4, 4, 4]
+    assert images[0].class_names == ("airplane", "automobile", "bird", "cat")
     assert calls == [True, False, False, False]
 
 
@@ -250,8 +241,9 @@ def test_celeba_is_fetched_by_torchvision(tmp_path, monkeypatch):
 def test_a_missing_picture_of_celeba_is_found_before_training(tmp_path):
     celeba(tmp_path)
     (tmp_path / "celeba" / "img_align_celeba" / "000002.jpg").unlink()
-    with pytest.raises(ConfigurationError, match=r"the image .*000002\.jpg is missing"):
+    with pytest.raises(ConfigurationError, match=r"cannot read the image .*000002\.jpg \(it is missing"):
         data.load("celeba", tmp_path, False, ALONE)
+    assert len(data.load("celeba", tmp_path, False, ALONE, skip_damaged=True)) == 2
 
 
 @pytest.mark.parametrize("download", [False, True])
@@ -266,19 +258,6 @@ def test_missing_celeba_says_what_to_do(download, tmp_path, monkeypatch):
     reason = r"\(Too many users\)" if download else r"\(.*list_eval_partition"
     with pytest.raises(ConfigurationError, match=f"no celeba in .*{reason}.*gdown.*unpack img_align_celeba.zip"):
         data.load("celeba", tmp_path, download, ALONE)
-
-
-def test_a_folder_has_a_class_for_every_folder_in_it(tmp_path):
-    for place, colour in (("b/1.png", 10), ("a/2.jpg", 20), ("a/deep/1.png", 30), ("c/3.webp", 40)):
-        save(tmp_path / place, "L", colour=colour)
-    (tmp_path / "a" / "readme.txt").write_text("no picture")
-    images = folder(tmp_path, side=8)
-    pixels, labels = images.take(range(4))
-    assert (len(images), images.classes, images.channels) == (4, 3, 3)
-    assert labels.tolist() == [0, 0, 1, 2]
-    torch.testing.assert_close(
-        pixels[:, 1, 4, 4].int(), torch.tensor([20, 30, 10, 40], dtype=torch.int), atol=2, rtol=0
-    )
 
 
 @pytest.mark.parametrize("name", ["test", "val", "valid"])
@@ -315,95 +294,6 @@ def test_a_folder_without_parts_says_how_to_lay_it_out(places, sentence, part, t
         save(tmp_path / place)
     with pytest.raises(ConfigurationError, match=sentence):
         data.load("folder", tmp_path, False, ALONE, part=part)
-
-
-def test_one_class_will_do(tmp_path):
-    save(tmp_path / "all" / "1.png")
-    assert (folder(tmp_path).classes, folder(tmp_path).side) == (1, 64)
-
-
-@pytest.mark.parametrize(
-    ("mode", "colour", "expected"),
-    [
-        ("L", 7, (7, 7, 7)),
-        ("RGBA", (1, 2, 3, 4), (1, 2, 3)),
-        ("LA", (7, 0), (7, 7, 7)),
-        ("P", 0, (0, 0, 0)),
-        ("1", 1, (255,) * 3),
-    ],
-)
-def test_any_kind_of_picture_becomes_colour(mode, colour, expected, tmp_path):
-    save(tmp_path / "a" / "1.png", mode, colour=colour)
-    assert folder(tmp_path).take([0])[0][0, :, 5, 5].tolist() == list(expected)
-
-
-@pytest.mark.parametrize("size", [(40, 20), (20, 40)])
-def test_the_middle_square_is_taken(size, tmp_path):
-    save(tmp_path / "a" / "1.png", size=size, colour=(255, 0, 0))
-    with Image.open(tmp_path / "a" / "1.png") as picture:
-        left, top = (size[0] - 20) // 2, (size[1] - 20) // 2
-        picture.paste((0, 255, 0), (left, top, left + 20, top + 20))
-        picture.save(tmp_path / "a" / "1.png")
-    pixels, _ = folder(tmp_path, side=20).take([0])
-    assert torch.equal(pixels, torch.tensor([0, 255, 0], dtype=torch.uint8).view(1, 3, 1, 1).expand_as(pixels))
-
-
-def test_pictures_of_their_side_are_left_alone(tmp_path):
-    pixels = np.random.default_rng(0).integers(256, size=(8, 8, 3), dtype=np.uint8)
-    save(tmp_path / "a" / "1.png")
-    Image.fromarray(pixels).save(tmp_path / "a" / "1.png")
-    assert np.array_equal(folder(tmp_path, side=8).take([0])[0][0].permute(1, 2, 0), pixels)
-
-
-@pytest.mark.parametrize(
-    ("make", "sentence"),
-    [
-        (lambda path: path.mkdir(), r"no folder in .*any class folder in .*--data-dir a folder that holds a folder of"),
-        (
-            lambda path: (path / "a").mkdir(parents=True),
-            r"no folder in .*no valid file for the classes a\.",
-        ),
-        (lambda path: None, r"no folder in .*\(.*No such file.*--data-dir"),
-        (lambda path: (save(path / "a" / "1.png"), (path / "a" / "2.png").touch()), r"the image .*2\.png is empty"),
-    ],
-)
-def test_what_is_no_folder_of_images_is_found_before_training(make: Callable[[Path], None], sentence, tmp_path):
-    make(tmp_path / "images")
-    with pytest.raises(ConfigurationError, match=sentence):
-        folder(tmp_path / "images")
-
-
-def spoil(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:60])
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda path: path.write_text("no picture"),
-        lambda path: (save(path, size=(50, 50), colour=(9, 90, 200)), spoil(path)),
-        lambda path: save(path, "I;16", colour=40000),
-    ],
-)
-def test_a_picture_that_cannot_be_read_is_named(make: Callable[[Path], None], tmp_path):
-    save(tmp_path / "a" / "1.png")
-    make(tmp_path / "a" / "2.png")
-    images = folder(tmp_path)
-    images.take([0])
-    with pytest.raises(LocalError, match=r"cannot read the image .*2\.png \(.+\)"):
-        images.take([0, 1])
-
-
-def test_files_are_known_by_name_size_and_side(tmp_path):
-    for place in ("here", "there"):
-        save(tmp_path / place / "a" / "1.png")
-    here, there = (folder(tmp_path / place) for place in ("here", "there"))
-    assert here.fingerprint() == there.fingerprint() == here.scaled(32).scaled(64).fingerprint()
-    save(tmp_path / "there" / "a" / "1.png", size=(90, 90))
-    others = [folder(tmp_path / "there").fingerprint(), here.scaled(32).fingerprint()]
-    (tmp_path / "here" / "a" / "1.png").rename(tmp_path / "here" / "a" / "2.png")
-    others.append(folder(tmp_path / "here").fingerprint())
-    assert len({here.fingerprint(), *others}) == 4
 
 
 @pytest.mark.parametrize(("name", "channels", "side"), [("mnist", 1, 28), ("cifar10", 3, 32)])

@@ -6,8 +6,6 @@ import json
 import os
 import tempfile
 import warnings
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hvd_qgenx.arrays import UnreadableError, read_npz
 from hvd_qgenx.transport.environment import CACHE
 
 
@@ -36,9 +35,8 @@ class Cached:
     def read(self) -> dict[str, Tensor] | None:
         """Returns the stored arrays; None if there are none, or a checksum is wrong."""
         try:
-            with np.load(self.path, allow_pickle=False) as arrays:
-                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError):
+            return {name: torch.from_numpy(array) for name, array in read_npz(self.path).items()}
+        except (UnreadableError, TypeError):
             return None
 
     def write(self, arrays: Mapping[str, Tensor]) -> None:

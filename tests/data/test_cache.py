@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from hvd_qgenx.scores.cache import Cached
+from hvd_qgenx.data.cache import Cached
 
 ARRAYS = {"mean": torch.arange(50.0), "covariance": torch.eye(50, dtype=torch.float64)}
 
