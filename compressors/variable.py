@@ -43,7 +43,8 @@ class Variable(Compressor):
     Buckets are rotated and quantized as in ``Rotated``, whose error is a known fraction of the
     bucket's energy. Widths minimise the sum of errors (reverse water-filling, in whole bits). A
     bucket not worth one bit is sent with a probability, at one bit and scaled up by its inverse,
-    so its expectation stays.
+    so its expectation stays. Of buckets of equal energy the first ones get the bits that do not suffice
+    for all.
 
     Weighting ``global`` minimises ||Q(x) - x||^2; ``per-layer`` the sum over tensors of
     ||Q(x) - x||^2 / ||x||^2, so that no layer's error drowns in that of a larger one. The tensors
@@ -193,27 +194,84 @@ def allocate(costs: Array, budget: int) -> tuple[Array, NDArray[np.int64]]:
     c r(b) at b bits. At the optimum all gains per bit are equal: p = sqrt(c (r(1) + 1) / level)
     while that is below 1, and a further bit wherever c (r(b) - r(b + 1)) reaches the level.
 
+    Bits are whole, so some of the budget is left at the lowest level that keeps it. Blocks with the largest gains
+    below the level, the first of equal ones, get a bit more; the rest of less than a bit raises probabilities, or these
+    give up what is missing to a bit, whichever has the smaller error.
+
     Args:
         costs: (count,), not negative; NaN or Inf gives a NaN probability.
         budget: the sum over blocks of probability or width is at most this.
     """
+    known = np.isfinite(costs)
+    positive = known & (costs > 0)
+    if positive.all() and len(costs):
+        return _allocate(costs, budget)
+    chances, widths = np.where(known, 0.0, np.nan), np.ones(len(costs), np.int64)
+    if positive.any():
+        chances[positive], widths[positive] = _allocate(costs[positive], budget)
+    return chances, widths
+
+
+def _allocate(costs: Array, budget: int) -> tuple[Array, NDArray[np.int64]]:
+    """``allocate`` for finite costs above zero."""
     gains = _gains()
-    finite = np.where(np.isfinite(costs), costs, 0.0)
-    positive = finite[finite > 0]
-    level = 1.0
-    if len(positive):
-        low, high = np.log2(positive.min() * gains[-1]) - 1, np.log2(positive.max()) + 42
-        level = kernels.for_device(torch.device("cpu")).water_level(positive, gains, RAREST, budget, low, high)
-    chances = np.clip(np.sqrt(finite * (gains[0] / level)), RAREST, 1.0)
-    chances = np.where(finite > 0, chances, 0.0)
-    widths = 1 + (finite[:, None] * gains[1:] >= level).sum(axis=1)
-    return np.where(np.isfinite(costs), chances, np.nan), widths
+    low, high = np.log2(costs.min() * gains[-1]) - 1, np.log2(costs.max()) + 42
+    level = kernels.for_device(torch.device("cpu")).water_level(costs, gains, RAREST, budget, low, high)
+    widths = 1 + (costs[:, None] * gains[1:] >= level).sum(axis=1)
+    chances = np.minimum(np.maximum(np.sqrt(costs * (gains[0] / level)), RAREST), 1.0)
+    certain = chances >= 1
+    spare = int(budget - np.where(certain, widths, chances).sum())
+    ahead = np.where(certain & (widths < WIDEST), costs * gains[np.minimum(widths, WIDEST - 1)], 0.0)
+    if certain.all():
+        return chances, widths + _largest(ahead, spare)
+    options = (_spend(costs, widths + _largest(ahead, count), budget) for count in (spare, spare + 1))
+    best = min(options, key=lambda option: option[0])
+    return best[1], best[2]
+
+
+def _spend(costs: Array, widths: NDArray[np.int64], budget: int) -> tuple[float, Array, NDArray[np.int64]]:
+    """Gives what the wider blocks leave of the budget to those of one bit; returns an error, chances and widths."""
+    single = widths == 1
+    left = budget - int(widths[~single].sum())
+    if left < RAREST * np.count_nonzero(single):
+        return np.inf, np.ones(len(costs)), widths
+    chances = np.ones(len(costs))
+    chances[single] = _odds(costs[single], left)
+    return float((costs * (1 + _errors()[widths - 1]) / chances).sum()), chances, widths
+
+
+def _largest(values: Array, count: int) -> NDArray[np.bool_]:
+    """Marks the ``count`` largest values, of equal ones the first; none that are not above zero."""
+    count = min(count, np.count_nonzero(values))
+    if not count:
+        return np.zeros(len(values), bool)
+    least = np.partition(values, -count)[-count]
+    chosen: NDArray[np.bool_] = values > least
+    chosen[np.flatnonzero(values == least)[: count - np.count_nonzero(chosen)]] = True
+    return chosen
+
+
+def _odds(costs: Array, total: float) -> Array:
+    """Returns the probabilities that make the sum of costs over them least, and whose sum is at most ``total``.
+
+    They are as the square roots of the costs, as long as that is below 1 and not below ``RAREST``.
+    """
+    if total >= len(costs):
+        return np.ones(len(costs))
+    total -= RAREST * len(costs)
+    roots = np.sqrt(costs)
+    falling = np.sort(roots)[::-1]
+    sums = np.cumsum(falling[::-1])[::-1]
+    certain = np.count_nonzero(falling * (total - np.arange(len(falling))) >= sums)
+    odds: Array = np.minimum(np.maximum(roots * ((total - certain) / sums[certain]), RAREST), 1.0)
+    return odds
 
 
 def drawn(chances: Array, key: int) -> NDArray[np.bool_]:
     """Draws the blocks that are sent, by systematic sampling: their number is the expected one, rounded."""
     below = np.where(chances < 1, chances, 0.0)
-    marks = np.floor(np.concatenate([[0.0], np.cumsum(below)]) + derive(key, 3) / 2.0**64)
+    sums = np.concatenate([[0.0], np.cumsum(below)])
+    marks = np.minimum(np.floor(sums + derive(key, 3) / 2.0**64), np.ceil(sums[-1] - 1e-9))
     chosen: NDArray[np.bool_] = (np.diff(marks) > 0) | (chances >= 1)
     return chosen
 
