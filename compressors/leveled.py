@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from compressors.deferred import Deferred
 from compressors.kernels.layout import ORDERS, Layout
 from compressors.kernels.strata import Strata
+from compressors.naming import shown
 from compressors.parameters import parameter
 from compressors.quantizer import StochasticQuantizer
 from compressors.registry import register
@@ -133,7 +134,7 @@ class Levels(LevelQuantizer):
         try:
             return [float(level) for level in self.level_set.split(",")]
         except ValueError:
-            raise ValueError(f"levels: {self.level_set!r} is not a list of numbers with commas") from None
+            raise ValueError(f"levels: {shown(self.level_set)} is not a list of numbers with commas") from None
 
 
 @register("nuqsgd")

@@ -7,6 +7,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from compressors.naming import shown
+
 
 def parameter(
     default: Any,
@@ -42,8 +44,6 @@ def limits(field: dataclasses.Field[Any]) -> str:
     return f" at least {low}" if high is None else f" from {low} to {high}"
 
 
-def check(instance: Any, name: str) -> None:
-    """Raises ValueError, in one sentence, if a parameter of ``instance`` is outside its limits."""
 def values(field: dataclasses.Field[Any]) -> str:
     """Returns the values that a parameter can have, in words; empty if any will do."""
     choices, low, high = (field.metadata[key] for key in ("choices", "low", "high"))
@@ -52,16 +52,18 @@ def values(field: dataclasses.Field[Any]) -> str:
     return f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
 
 
+def check(instance: Any, name: str) -> None:
+    """Raises ValueError, in one sentence, if a parameter of ``instance`` is outside its limits."""
     for field in fields(type(instance)):
         value = getattr(instance, field.name)
         choices = field.metadata["choices"]
         if choices is not None:
             if value not in choices:
                 listing = ", ".join(map(str, choices))
-                raise ValueError(f"{name}: {field.name} must be one of {listing}, not {value!r}")
+                raise ValueError(f"{name}: {field.name} must be one of {listing}, not {shown(value)}")
         elif isinstance(field.default, str):
             if not isinstance(value, str):
-                raise ValueError(f"{name}: {field.name} must be text, not {value!r}")
+                raise ValueError(f"{name}: {field.name} must be text, not {shown(value)}")
         else:
             _check_number(f"{name}: {field.name}", value, field)
 
@@ -71,6 +73,6 @@ def _check_number(what: str, value: Any, field: dataclasses.Field[Any]) -> None:
     takes: tuple[type, ...] = (int, float) if isinstance(field.default, float) else (int,)
     if isinstance(value, bool) or not isinstance(value, takes):
         kind = "number" if float in takes else "whole number"
-        raise ValueError(f"{what} must be a {kind}, not {value!r}")
+        raise ValueError(f"{what} must be a {kind}, not {shown(value)}")
     if not ((low is None or value >= low) and (high is None or value <= high)):
         raise ValueError(f"{what} must be{limits(field)}, not {value}")

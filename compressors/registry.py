@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from compressors import parameters
 from compressors.base import Compressor
-from compressors.naming import unknown
+from compressors.naming import shown, unknown
 
 _registry: dict[str, type[Compressor]] = {}
 
@@ -64,7 +64,7 @@ def make(name: str, *, seed: int = 0, rank: int = 0, **values: Any) -> Compresso
     for key in values:
         if key not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes no parameters"
-            raise ValueError(f"{name} has no parameter {key!r}; {takes}")
+            raise ValueError(f"{name} has no parameter {shown(key)}; {takes}")
     compressor = cls(**values)
     return compressor.for_rank(rank, seed)
 

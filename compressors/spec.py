@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from compressors.naming import unknown
+from compressors.naming import shown, unknown
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Spec:
         for item in filter(None, re.split(r",(?=[^,]*=)", rest)):
             key, equals, value = item.partition("=")
             if not (key and equals and value):
-                raise ValueError(f"{text!r} is not of the form name:parameter=value,parameter=value")
+                raise ValueError(f"{shown(text)} is not of the form name:parameter=value,parameter=value")
             values[key.strip().replace("-", "_")] = value.strip()
         return cls(name, values)
 
@@ -44,13 +44,13 @@ class Spec:
         for key, value in self.values.items():
             if key not in fields:
                 takes = f"it takes {', '.join(fields)}" if fields else "it takes no parameters"
-                raise ValueError(f"{self.name} has no parameter {key!r}; {takes}")
+                raise ValueError(f"{self.name} has no parameter {shown(key)}; {takes}")
             wanted: Any = type(fields[key].default)
             try:
                 read[key] = wanted(value)
             except ValueError:
                 kind = {int: "a whole number", float: "a number"}[wanted]
-                raise ValueError(f"{self.name}: {key} must be {kind}, not {value!r}") from None
+                raise ValueError(f"{self.name}: {key} must be {kind}, not {shown(value)}") from None
         return read
 
     def build(self, kind: str, classes: Mapping[str, type[T]]) -> T:

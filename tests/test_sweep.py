@@ -114,7 +114,7 @@ class TestFile:
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
-            ("presets = [", "s.toml cannot be read"),
+            ("presets = [", "s.toml is not TOML"),
             ("preset = ['a']", "unknown key 'preset'; did you mean 'presets'?"),
             ("presets = 'a'", "presets must be a list of names or paths of presets, not 'a'"),
             ("presets = [1]", "presets must be a list"),
@@ -170,7 +170,7 @@ class TestFile:
         assert read(write(tmp_path / "s.toml", "[commands]\na = 'game'")).out == Path("runs/s")
 
     def test_no_file(self, tmp_path):
-        with pytest.raises(ConfigurationError, match=r"sweep .* cannot be read"):
+        with pytest.raises(ConfigurationError, match=r"s\.toml cannot be read: No such file"):
             read(tmp_path / "s.toml")
 
 

@@ -1,15 +1,17 @@
 """Measurements on disk: JSON with rows and a description of the machine."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compressors.naming import shown
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.reading import read_json, unusable
 from hvd_qgenx.runs.folder import write_json
 
 KINDS = ("codec", "exchange")
+REMEDY = "it is no measurement; write one with hvd-qgenx bench --json"
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,10 @@ def read(paths: Sequence[Path]) -> list[Measured]:
     """
     found = []
     for path in paths:
-        try:
-            content = json.loads(path.read_text())
-            found.append(Measured(**content))
-        except (OSError, ValueError, TypeError) as error:
-            raise ConfigurationError(
-                f"{path} is not a readable measurement: {error}; write it with hvd-qgenx bench --json"
-            ) from error
+        with unusable(str(path), REMEDY):
+            found.append(Measured(**read_json(path)))
         if found[-1].kind not in KINDS:
             raise ConfigurationError(
-                f"{path} holds a measurement of unknown kind {found[-1].kind!r}, not {' or '.join(KINDS)}"
+                f"{path} holds a measurement of unknown kind {shown(found[-1].kind)}, not {' or '.join(KINDS)}"
             )
     return found

@@ -23,6 +23,7 @@ from hvd_qgenx.cli.options import F
 from hvd_qgenx.cli.session import exit_codes, require_alone
 from hvd_qgenx.errors import ConfigurationError, configuration_errors
 from hvd_qgenx.exchange.registry import NAMES
+from hvd_qgenx.reading import unusable
 from hvd_qgenx.transport import Transport, launcher_rank
 from hvd_qgenx.transport.agreement import require_same, require_size
 
@@ -240,7 +241,9 @@ def report_command(paths: Sequence[Path], out: Path) -> None:
 
     with exit_codes():
         require_alone()
-        report.write(files.read(paths), out)
+        found = files.read(paths)
+        with unusable(" or ".join(map(str, paths)), files.REMEDY):
+            report.write(found, out)
     click.echo(f"wrote {out}")
 
 

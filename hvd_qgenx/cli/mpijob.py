@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from compressors.naming import shortened
 from hvd_qgenx import mpijob as jobs
 from hvd_qgenx.cli.sections import SectionedCommand, option
 from hvd_qgenx.cli.session import exit_codes
@@ -19,6 +20,7 @@ from hvd_qgenx.cli.training import asked
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.mpijob import RUNS, Finding, Job, fields, rules, schema
 from hvd_qgenx.mpijob.launcher import PROGRAM
+from hvd_qgenx.reading import read_stream
 from hvd_qgenx.training.asked import configure
 from hvd_qgenx.transport.environment import CRD
 
@@ -122,7 +124,7 @@ class Recording(SectionedCommand):
     ("--check", "files"),
     "Check a manifest instead of writing one; repeatable; - is standard input.",
     FILES,
-    type=click.File(encoding="utf-8"),
+    type=click.File("rb"),
     multiple=True,
     metavar="FILE",
 )
@@ -130,7 +132,7 @@ class Recording(SectionedCommand):
     "--crd",
     "The operator's MPIJob definition to check against.  [default: the fields of v2beta1]",
     FILES,
-    type=click.File(encoding="utf-8"),
+    type=click.File("rb"),
     envvar=CRD,
     show_envvar=True,
 )
@@ -240,13 +242,14 @@ def _check_training(inner: click.Context, ranks: int) -> None:
 
 
 def _check(files: Sequence[Any], crd: Any, context: click.Context) -> None:
-    definition = fields.read() if crd is None else schema.read(jobs.load(crd.read(), crd.name), crd.name)
+    definition = fields.read() if crd is None else schema.read(_documents(crd), _path(crd))
     strict = schema.strict(definition)
     errors = 0
     for file in files:
-        for number, document in enumerate(jobs.load(file.read(), file.name), start=1):
+        for number, document in enumerate(_documents(file), start=1):
             kind = document.get("kind") if isinstance(document, Mapping) else None
-            place = f"{file.name}: {kind or 'document'} {_name(document) or number}"
+            title = shortened(f"{kind or 'document'} {_name(document) or number}")
+            place = f"{_path(file)}: {title}"
             if kind is None or jobs.is_job(document):
                 found = [*jobs.check(document, strict), *_check_command(document, context)]
                 errors += sum(finding.kind == jobs.ERROR for finding in found)
@@ -257,6 +260,14 @@ def _check(files: Sequence[Any], crd: Any, context: click.Context) -> None:
         raise ConfigurationError(
             f"{errors} {'error' if errors == 1 else 'errors'}; repair what is listed and check again"
         )
+
+
+def _documents(file: Any) -> list[Any]:
+    return jobs.load(read_stream(file, _path(file)), _path(file))
+
+
+def _path(file: Any) -> str:
+    return str(getattr(file, "name", "<stdin>"))
 
 
 def _name(document: Any) -> Any:

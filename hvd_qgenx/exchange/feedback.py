@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from compressors.naming import shown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange.codec import Codec
 
@@ -125,7 +126,7 @@ def make(name: str, rate: float, vector: Tensor, codec: Codec) -> Memory | None:
         ConfigurationError: there is no such memory.
     """
     if name not in NAMES:
-        raise ConfigurationError(f"unknown feedback {name!r}; it is one of {', '.join(NAMES)}")
+        raise ConfigurationError(f"unknown feedback {shown(name)}; it is one of {', '.join(NAMES)}")
     if name == "none" or all(compressor.name == "none" for compressor, _, _ in codec.segments):
         return None
     memory = _KINDS[name](vector, codec)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hvd_qgenx.arrays import read_npy
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.games.base import Game
 
@@ -83,8 +84,8 @@ def read_matrix(path: Path) -> Tensor:
         ConfigurationError: it cannot be read, or it holds something else.
     """
     try:
-        array = np.asarray(np.load(path), dtype=np.float64)
-    except (OSError, ValueError, TypeError) as error:
+        array = np.asarray(read_npy(path), dtype=np.float64)
+    except (ValueError, TypeError) as error:
         raise ConfigurationError(f"{path} cannot be read as a .npy matrix of numbers: {error}") from error
     if array.ndim != 2 or not array.size or not np.isfinite(array).all():
         raise ConfigurationError(f"{path} must hold a matrix of finite numbers, not an array of shape {array.shape}")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from compressors import Compressor, text
+from compressors.naming import shown
 from hvd_qgenx.errors import ConfigurationError, configuration_errors
 from hvd_qgenx.gossip.messages import fitting
 from hvd_qgenx.gossip.mixings.registry import MIXINGS
@@ -45,7 +46,9 @@ class StepSize(NamedTuple):
         if not rest:
             return cls(written, (_positive(low, written),))
         if len(rest) != 2 or not rest[1].isdecimal() or not 2 <= int(rest[1]) <= MOST_IN_GRID:
-            raise ConfigurationError(f"{written!r} is no consensus step size: give a number, auto, or LOW:HIGH:COUNT")
+            raise ConfigurationError(
+                f"{shown(written)} is no consensus step size: give a number, auto, or LOW:HIGH:COUNT"
+            )
         ends = _positive(low, written), _positive(rest[0], written)
         return cls(written, tuple(float(f"{value:.6g}") for value in np.geomspace(*ends, int(rest[1]))))
 
@@ -118,5 +121,7 @@ def _positive(number: str, written: str) -> float:
     except ValueError:
         value = math.nan
     if not (value > 0 and math.isfinite(value)):
-        raise ConfigurationError(f"{written!r} is no consensus step size: it must be a positive number, auto or a grid")
+        raise ConfigurationError(
+            f"{shown(written)} is no consensus step size: it must be a positive number, auto or a grid"
+        )
     return value

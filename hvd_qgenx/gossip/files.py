@@ -16,11 +16,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from compressors.naming import shortened, shown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.gossip.topology import Cycle, Matrix, Topology
 from hvd_qgenx.gossip.weights import ROUNDING, TOLERANCE, Adjacency, Rule, check_mixing, metropolis, mix, with_diagonal
+from hvd_qgenx.reading import MEBIBYTE, read_text
 
 INTEGER = re.compile(r"[+-]?\d+")
+LARGEST = 16 * MEBIBYTE
+"""The most bytes of a file."""
 
 
 class Line(NamedTuple):
@@ -41,9 +45,9 @@ class Line(NamedTuple):
             try:
                 values.append(float(word))
             except ValueError:
-                raise ConfigurationError(f"{path}, line {self.number}: {word!r} is not a number") from None
+                raise ConfigurationError(f"{path}, line {self.number}: {shown(word)} is not a number") from None
             if not math.isfinite(values[-1]):
-                raise ConfigurationError(f"{path}, line {self.number}: {word} is not a finite number")
+                raise ConfigurationError(f"{path}, line {self.number}: {shortened(word)} is not a finite number")
         return values
 
 
@@ -81,13 +85,7 @@ def read(path: Path, ranks: int, rule: Rule | None = None) -> Topology:
 
 
 def _lines(path: Path) -> list[Line]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not a text file") from None
-    stripped = (line.partition("#")[0].strip() for line in text.splitlines())
+    stripped = (line.partition("#")[0].strip() for line in read_text(path, LARGEST).splitlines())
     lines = [Line(number, re.split(r"\s*,\s*|\s+", line)) for number, line in enumerate(stripped, 1) if line]
     if not lines:
         raise ConfigurationError(f"{path} has no line with numbers")
@@ -107,7 +105,7 @@ def _edges(path: Path, lines: list[Line], values: list[list[float]], ranks: int)
         if (i, j) in first:
             raise ConfigurationError(f"{where}: ranks {i} and {j} have an edge already, in line {first[i, j]}")
         if len(row) == 3 and row[2] <= 0:
-            raise ConfigurationError(f"{where}: the weight {line.words[2]} is not above 0")
+            raise ConfigurationError(f"{where}: the weight {shortened(line.words[2])} is not above 0")
         first[i, j] = line.number
         matrix[i, j] = matrix[j, i] = row[2] if len(row) == 3 else 1.0
         for rank in (i, j):
@@ -122,12 +120,15 @@ def _check_nodes(path: Path, lines: list[Line], ranks: int) -> None:
     for line in lines:
         for rank in map(int, line.words[:2]):
             if rank < 0:
-                raise ConfigurationError(f"{path}, line {line.number}: there is no rank {rank}; ranks count from 0")
+                raise ConfigurationError(
+                    f"{path}, line {line.number}: there is no rank {shown(rank)}; ranks count from 0"
+                )
             if rank >= highest:
                 highest, where = rank, line.number
     if highest + 1 != ranks:
         raise ConfigurationError(
-            f"{path}, line {where}: the highest rank is {highest}, so the file has {highest + 1} ranks, not {ranks}"
+            f"{path}, line {where}: the highest rank is {shown(highest)}, so the file has {shown(highest + 1)} ranks, "
+            f"not {ranks}"
         )
 
 
@@ -145,7 +146,7 @@ def _square(path: Path, lines: list[Line], values: list[list[float]], ranks: int
     for rank, (line, row) in enumerate(zip(lines, matrix, strict=True)):
         where = f"{path}, line {line.number}"
         if (row < 0).any():
-            raise ConfigurationError(f"{where}: the weight {line.words[int(row.argmin())]} is negative")
+            raise ConfigurationError(f"{where}: the weight {shortened(line.words[int(row.argmin())])} is negative")
         if abs(row.sum() - 1) > TOLERANCE:
             raise ConfigurationError(f"{where}: the weights of rank {rank} add up to {row.sum():.7g}, not to 1")
     check_mixing(str(path), matrix)

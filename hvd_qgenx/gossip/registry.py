@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compressors.naming import shown
 from compressors.spec import Spec
 from hvd_qgenx.errors import ConfigurationError, configuration_errors
 from hvd_qgenx.registry import Registry
@@ -90,7 +91,7 @@ def _peers(text: str, peers: int) -> int:
     if own is None:
         return peers
     if not own.isdecimal():
-        raise ConfigurationError(f"{text}: peers must be a whole number, not {own!r}")
+        raise ConfigurationError(f"{text}: peers must be a whole number, not {shown(own)}")
     if peers not in (1, int(own)):
         raise ConfigurationError(f"{text} and peers {peers} contradict each other; leave one of them out")
     return int(own)

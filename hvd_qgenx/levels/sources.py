@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors import Exempt, MinMax
+from hvd_qgenx.arrays import UnreadableError, read_npy, read_torch
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.levels.registry import DISTRIBUTIONS
 
 COORDINATES = 1 << 20
 """Number of coordinates that are drawn."""
+LARGEST = 1 << 30
+"""The most bytes of tensors in a file that is shorter than they are, as a sparse or an expanded one is."""
 
 Array = NDArray[np.float64]
 
@@ -59,9 +62,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ConfigurationError: there is no such file, or no finite numbers, or nothing but zeros in it.
     """
     found = load(path)
-    tensors = {name: _dense(each) for name, each in (found if isinstance(found, dict) else {"": found}).items()}
-    if not all(isinstance(tensor, Tensor) and tensor.is_floating_point() for tensor in tensors.values()):
+    tensors = found if isinstance(found, dict) else {"": found}
+    if not tensors or not all(_is_gradient(tensor) for tensor in tensors.values()):
         raise ConfigurationError(f"{path} must hold floating-point tensors: one, or a dictionary of them by name")
+    if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > max(path.stat().st_size, LARGEST):
+        raise ConfigurationError(f"{path} describes tensors that are larger than the file; give gradients of a run")
+    tensors = {name: _dense(tensor) for name, tensor in tensors.items()}
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise ConfigurationError(f"{path} holds Inf or NaN; levels are fitted to finite gradients")
     if not any(tensor.any() for tensor in tensors.values()):
@@ -69,9 +75,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {str(name): tensor.float() for name, tensor in tensors.items()}
 
 
-def _dense(value: Any) -> Any:
+def _is_gradient(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and value.device.type == "cpu"
+
+
+def _dense(tensor: Tensor) -> Tensor:
     """Returns a sparse tensor, as of an embedding's gradient, with its zeros."""
-    return value.to_dense() if isinstance(value, Tensor) and value.layout != torch.strided else value
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
 
 
 def read_compressible(path: Path, player: str | None = None) -> list[Tensor]:
@@ -121,11 +131,9 @@ def load(path: Path) -> Any:
     """
     if path.suffix not in (".npy", ".pt"):
         raise ConfigurationError(f"{path}: numbers are read from .pt and .npy files only")
+    if not path.exists():
+        raise ConfigurationError(f"there is no file {path}")
     try:
-        if path.suffix == ".npy":
-            return torch.from_numpy(np.load(path))
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ConfigurationError(f"there is no file {path}") from None
-    except Exception as error:  # a damaged file raises almost anything
-        raise ConfigurationError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        return torch.from_numpy(read_npy(path)) if path.suffix == ".npy" else read_torch(path)
+    except (UnreadableError, TypeError) as error:  # torch has not all of NumPy's types
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from compressors.naming import shown
 from hvd_qgenx.mpijob import fields, rules, schema
 from hvd_qgenx.mpijob.finding import ERROR, Finding
 from hvd_qgenx.mpijob.manifest import API_VERSION, KIND
@@ -17,7 +18,7 @@ def check(document: Any, strict: Schema | None = None) -> list[Finding]:
         strict: the operator's schema, made strict by ``schema.strict``; None: the one in this package.
     """
     if not isinstance(document, dict):
-        text = f"must be a mapping with apiVersion, kind, metadata and spec, not {document!r}"
+        text = f"must be a mapping with apiVersion, kind, metadata and spec, not {shown(document)}"
         return [Finding("the document", text)]
     found = rules.findings(document)
     told = {finding.path for finding in found if finding.kind == ERROR}  # they explain more than the schema

@@ -8,6 +8,7 @@ from hvd_qgenx.mpijob.files import load
 from hvd_qgenx.mpijob.manifest import KIND
 from hvd_qgenx.mpijob.nodes import INNER, PRESERVES, Schema, mapped
 from hvd_qgenx.mpijob.schema import read
+from hvd_qgenx.reading import read_stream
 
 KEPT = ("type", "properties", "required", *INNER, "anyOf", "enum", "pattern", PRESERVES)
 SHARED = ("properties", "pattern")
@@ -41,4 +42,5 @@ def compact(schema: Schema) -> str:
 
 
 if __name__ == "__main__":
-    print(compact(read(load(sys.stdin.read(), "standard input"), "standard input")), end="")
+    document = load(read_stream(sys.stdin.buffer, "standard input"), "standard input")
+    print(compact(read(document, "standard input")), end="")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from compressors.naming import shortened
+
 ERROR, WARNING = "error", "warning"
 
 
@@ -15,4 +17,4 @@ class Finding:
     kind: str = ERROR
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.path}: {self.text}"
+        return f"{self.kind}: {shortened(self.path)}: {self.text}"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from compressors.naming import shown
 from hvd_qgenx.mpijob.job import Job
 
 PROGRAM = "hvd-qgenx"
@@ -49,6 +50,10 @@ def _horovodrun(job: Job, least: int, most: int) -> list[str]:
         *("--host-discovery-script", DISCOVER, "--slots-per-host", str(job.slots_per_worker)),
         *("--blacklist-cooldown-range", "10", "60", "--network-interface", "eth0"),
     ]
+
+
+DIGITS = 9
+"""The most digits of a number of ranks."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,8 @@ def _number(line: Sequence[str], names: Sequence[str]) -> int | None:
         name, equals, value = word.partition("=")
         if name in names:
             value = value if equals else (*line, "")[at + 1]
-            if not value.isdecimal():
-                raise ValueError(f"{name} must be followed by a whole number, not {value!r}")
+            if not value.isdecimal() or len(value) > DIGITS:
+                raise ValueError(f"{name} must be followed by a whole number, not {shown(value)}")
             return int(value)
     return None
 

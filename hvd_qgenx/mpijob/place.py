@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from compressors.naming import unknown
+from compressors.naming import shown, unknown
 from hvd_qgenx.mpijob.nodes import Schema
 
 ALIKE = 0.8
@@ -27,7 +27,7 @@ def unknown_field(name: object, known: Sequence[str], path: Iterable[Any], schem
     """
     misspelt = difflib.get_close_matches(str(name), known, cutoff=ALIKE)
     home = None if misspelt else _home(name, _around(path, schema))
-    return f"unknown field {name!r}; it is a field of {home}" if home else unknown("field", name, known)
+    return f"unknown field {shown(name)}; it is a field of {home}" if home else unknown("field", name, known)
 
 
 def dotted(parts: Iterable[Any]) -> str:

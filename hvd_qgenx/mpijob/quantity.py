@@ -3,7 +3,9 @@
 import re
 from fractions import Fraction
 
-_FORM = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d+))?")
+from compressors.naming import shown
+
+_FORM = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,3}))?")
 _FACTORS = {
     **{
         suffix: Fraction(10) ** power
@@ -21,7 +23,7 @@ def parse(value: object) -> Fraction:
     """
     found = _FORM.fullmatch(str(value))
     if found is None or isinstance(value, bool):
-        raise ValueError(f"{value!r} is not an amount like 500m, 2 or 8Gi")
+        raise ValueError(f"{shown(value)} is not an amount like 500m, 2 or 8Gi")
     sign, number, suffix, power = found.groups()
     amount = Fraction(number) * _FACTORS.get(suffix, Fraction(1)) * Fraction(10) ** int(power or 0)
     return -amount if sign == "-" else amount

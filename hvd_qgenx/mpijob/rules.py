@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from compressors.naming import shortened, shown
 from hvd_qgenx.mpijob import launcher, quantity
 from hvd_qgenx.mpijob.finding import WARNING, Finding
 from hvd_qgenx.mpijob.launcher import Launch
@@ -109,14 +110,14 @@ def _kind(spec: Spec) -> Iterator[Finding]:
     for name, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
         found = spec.document.get(name)
         if found != wanted:
-            yield Finding(name, f"must be {wanted}, not {found!r}")
+            yield Finding(name, f"must be {wanted}, not {shown(found)}")
 
 
 def _choices(spec: Spec) -> Iterator[Finding]:
     for name, allowed in CHOICES.items():
         found = spec.at(f"spec.{name}", object)
         if found is not None and found not in allowed:
-            yield Finding(f"spec.{name}", f"must be one of {', '.join(allowed)}, not {found!r}")
+            yield Finding(f"spec.{name}", f"must be one of {', '.join(allowed)}, not {shown(found)}")
     if spec.at("spec.runPolicy.cleanPodPolicy", object) is None:
         text = "workers, and their GPUs, are kept after the end of the job; set it to Running"
         yield Finding("spec.runPolicy.cleanPodPolicy", text, WARNING)
@@ -126,9 +127,9 @@ def _numbers(spec: Spec) -> Iterator[Finding]:
     for name in SECONDS:
         found = spec.at(f"spec.runPolicy.{name}", int)
         if found is not None and found < 0:
-            yield Finding(f"spec.runPolicy.{name}", f"must not be negative, it is {found}")
+            yield Finding(f"spec.runPolicy.{name}", f"must not be negative, it is {shown(found)}")
     if spec.slots < 1:
-        yield Finding("spec.slotsPerWorker", f"must be at least 1, it is {spec.slots}")
+        yield Finding("spec.slotsPerWorker", f"must be at least 1, it is {shown(spec.slots)}")
 
 
 def _roles(spec: Spec) -> Iterator[Finding]:
@@ -144,10 +145,10 @@ def _roles(spec: Spec) -> Iterator[Finding]:
         elif role in found and not spec.containers(role):
             yield Finding(f"{path}.{role}.template.spec.containers", "must have a container")
     if spec.replicas("Launcher") != 1:
-        yield Finding(f"{path}.Launcher.replicas", f"must be 1, it is {spec.replicas('Launcher')}")
+        yield Finding(f"{path}.Launcher.replicas", f"must be 1, it is {shown(spec.replicas('Launcher'))}")
     if "Worker" in found and _or(spec.replicas("Worker"), 0) < 1:
         workers = spec.at(f"{path}.Worker.replicas", object)
-        text = "must be there" if workers is None else f"must be a whole number of at least 1, not {workers!r}"
+        text = "must be there" if workers is None else f"must be a whole number of at least 1, not {shown(workers)}"
         yield Finding(f"{path}.Worker.replicas", text)
 
 
@@ -160,11 +161,13 @@ def _name(spec: Spec) -> Iterator[Finding]:
     if not LABEL.fullmatch(name):
         yield Finding(
             path,
-            f"{name!r} must consist of lower-case letters, digits and hyphens, from a letter to a letter or digit",
+            f"{shown(name)} must consist of lower-case letters, digits and hyphens, from a letter to a letter or digit",
         )
     longest = f"{name}-worker-{max(_or(spec.replicas('Worker'), 1), 1) - 1}"
     if len(longest) > LONGEST:
-        text = f"the last worker would be called {longest}, of {len(longest)} characters; {LONGEST} are allowed"
+        text = (
+            f"the last worker would be called {shortened(longest)}, of {len(longest)} characters; {LONGEST} are allowed"
+        )
         yield Finding(path, f"{text}, so shorten the name by {len(longest) - LONGEST}")
 
 
@@ -176,13 +179,14 @@ def _ranks(spec: Spec) -> Iterator[Finding]:
     for name, ranks in (("-np", launch.ranks), ("--max-np", launch.most)):
         if ranks is not None and ranks > room:
             text = (
-                f"{name} {ranks} asks for {ranks} ranks, but {hosts} hosts with {slots} slots each have room for {room}"
+                f"{name} {ranks} asks for {ranks} ranks, but {shown(hosts)} hosts with {shown(slots)} slots each have "
+                f"room for {shown(room)}"
             )
             yield Finding(MAIN, text)
     if launch.most is not None and _or(launch.least, 0) > launch.most:
         yield Finding(MAIN, f"--min-np {launch.least} is more than --max-np {launch.most}")
     if launch.discovers and launch.slots is None:
-        yield Finding(MAIN, f"{launcher.DISCOVER} prints no slots; add --slots-per-host {slots}")
+        yield Finding(MAIN, f"{launcher.DISCOVER} prints no slots; add --slots-per-host {shown(slots)}")
 
 
 def _expectation(spec: Spec) -> Iterator[Finding]:
@@ -225,7 +229,7 @@ def _user(spec: Spec) -> Iterator[Finding]:
             mount is None or mount.startswith("/root")
         ):
             text = f"{role} does not run as root, and cannot read keys there; set it to /home/mpiuser/.ssh"
-            yield Finding("spec.sshAuthMountPath", f"{mount or '/root/.ssh, the default'}: {text}")
+            yield Finding("spec.sshAuthMountPath", f"{shortened(mount or '/root/.ssh, the default')}: {text}")
             return
 
 
@@ -255,7 +259,7 @@ def _volumes(spec: Spec) -> Iterator[Finding]:
         for path, container in spec.containers(role) + spec.containers(role, "initContainers"):
             for place, mount in Spec(container).listed("volumeMounts"):
                 if mount.get("name") not in volumes:
-                    yield Finding(f"{path}.{place}.name", f"{role} has no volume {mount.get('name')!r}")
+                    yield Finding(f"{path}.{place}.name", f"{role} has no volume {shown(mount.get('name'))}")
 
 
 RULES: tuple[Rule, ...] = (

@@ -7,6 +7,7 @@ rules: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custo
 from collections.abc import Sequence
 from typing import Any
 
+from compressors.naming import shortened, shown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.mpijob.finding import Finding
 from hvd_qgenx.mpijob.manifest import KIND
@@ -28,13 +29,17 @@ def read(documents: Sequence[Any], name: str) -> Schema:
     Raises:
         ConfigurationError: there is no schema of an MPIJob v2beta1 in it.
     """
+    from jsonschema import Draft202012Validator, SchemaError  # takes a while to import
+
     for document in documents:
         try:
             if document["spec"]["names"]["kind"] == KIND:
                 versions = {version["name"]: version for version in document["spec"]["versions"]}
                 found: Schema = versions["v2beta1"]["schema"]["openAPIV3Schema"]
+                Draft202012Validator.check_schema(found)
+                strict(found)
                 return found
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, AttributeError, SchemaError):
             continue
     raise ConfigurationError(f"{name} does not define MPIJob v2beta1; use {SOURCE}")
 
@@ -77,15 +82,15 @@ def _findings(error: Any, schema: Schema) -> list[Finding]:
 def _sentence(error: Any) -> str:
     value = error.instance
     if error.validator == "type":
-        return f"must be of type {error.validator_value}, not {value!r}"
+        return f"must be of type {error.validator_value}, not {shown(value)}"
     if error.validator == "enum":
-        return f"must be one of {', '.join(map(str, error.validator_value))}, not {value!r}"
+        return f"must be one of {', '.join(map(str, error.validator_value))}, not {shown(value)}"
     if error.validator == "anyOf":
         types = " or ".join(str(each.get("type")) for each in error.validator_value)
-        return f"must be of type {types}, not {value!r}"
+        return f"must be of type {types}, not {shown(value)}"
     if error.validator == "pattern":
-        return f"{value!r} is not of the form {error.validator_value}"
-    return str(error.message)
+        return f"{shown(value)} is not of the form {error.validator_value}"
+    return shortened(str(error.message))
 
 
 def _under(path: str, name: str) -> str:

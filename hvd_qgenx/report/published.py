@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compressors.naming import unknown
+from compressors.naming import shown, unknown
 from hvd_qgenx.errors import ConfigurationError
 
 DIVERGES = "diverges"
@@ -68,7 +68,7 @@ def _scores(found: Any) -> tuple[str, ...]:
     columns = tuple(found) if isinstance(found, list) else (found,)
     if not columns or not all(isinstance(column, str) and "/" in column for column in columns):
         raise ConfigurationError(
-            f"published.score must be a column of scores.csv like 'top1/raw', or a list of columns, not {found!r}"
+            f"published.score must be a column of scores.csv like 'top1/raw', or a list of columns, not {shown(found)}"
         )
     return columns
 
@@ -87,7 +87,7 @@ def _score(found: Any, key: str) -> float | None:
     if found == DIVERGES:
         return None
     if not _is_number(found):
-        raise ConfigurationError(f"{key} must be a number or {DIVERGES!r}, not {found!r}")
+        raise ConfigurationError(f"{key} must be a number or {DIVERGES!r}, not {shown(found)}")
     return float(found)
 
 
@@ -96,7 +96,7 @@ def _size(table: Mapping[str, Any], name: str, key: str) -> float | None:
     if found is None:
         return None
     if not _is_number(found) or found < 0:
-        raise ConfigurationError(f"{key}.{name} must be a number of at least 0, not {found!r}")
+        raise ConfigurationError(f"{key}.{name} must be a number of at least 0, not {shown(found)}")
     return float(found)
 
 
@@ -107,14 +107,14 @@ def _is_number(found: Any) -> bool:
 def _text(table: Mapping[str, Any], key: str) -> str:
     found = table.get(key, "")
     if not isinstance(found, str):
-        raise ConfigurationError(f"published.{key} must be a string, not {found!r}")
+        raise ConfigurationError(f"published.{key} must be a string, not {shown(found)}")
     return found
 
 
 def _table(found: Any, key: str, keys: tuple[str, ...] = ()) -> Mapping[str, Any]:
     """Returns a table, after a check of its keys if ``keys`` are given."""
     if not isinstance(found, dict):
-        raise ConfigurationError(f"{key} must be a table, not {found!r}")
+        raise ConfigurationError(f"{key} must be a table, not {shown(found)}")
     for name in found:
         if keys and name not in keys:
             raise ConfigurationError(f"{key}: {unknown('key', name, keys)}")

@@ -1,7 +1,7 @@
 """Reads the results of runs from their folders."""
 
 import csv
-import json
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compressors.naming import shown
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.reading import in_line, read_json, read_lines
 from hvd_qgenx.runs import Divergence, RunFolder
+from hvd_qgenx.runs.table import FIRST, REMEDY
 
 Array = NDArray[np.float64]
 
 NEEDED = ("compressor", "seed")
 """Keys that only the configuration of a training run has."""
+KINDS = {"compressor": str, "seed": int, "preset": str | None, "command": list | None}
+"""The types of what reports read of a configuration; they show the rest as it is."""
 BESIDE = ("update", "traffic/", "seconds/", "bias/")
 """Prefixes of the columns of scores.csv that are not scores."""
 
@@ -40,17 +45,22 @@ class Table:
 
     @classmethod
     def read(cls, path: Path) -> "Table":
-        """Reads a CSV file; the table is empty if there is none. Truncated and malformed rows are left out."""
+        """Reads a CSV file; the table is empty if there is none. Truncated and malformed rows are left out.
+
+        Raises:
+            ConfigurationError: it cannot be read, or is not text.
+        """
         if not path.exists():
             return cls()
-        lines = path.read_text(errors="replace").splitlines(keepends=True)
-        names, *texts = list(csv.reader(line for line in lines if line.endswith("\n"))) or [[]]
-        rows = {
-            row[0]: row for row in _numbers(texts, len(names))
-        }  # of rows repeated after an interruption the last counts
-        if not rows or names[0] != "update":
+        lines = (line.strip().split(",") for line in read_lines(path) if line.endswith("\n"))
+        names = next(lines, [])
+        numbers, rows = array("d"), dict[float, int]()  # of rows repeated after an interruption the last counts
+        for row in _numbers(lines, len(names)):
+            rows[row[0]] = len(numbers) // len(names)
+            numbers.extend(row)
+        if not rows or names[0] != FIRST:
             return cls()
-        columns = np.array([rows[update] for update in sorted(rows)]).T
+        columns = np.array(numbers).reshape(-1, len(names))[[rows[update] for update in sorted(rows)]].T
         return cls(dict(zip(names, columns, strict=True)))
 
 
@@ -185,7 +195,7 @@ def _read(path: Path) -> Recorded:
     pictures = folder.samples.glob("*.png") if folder.samples.exists() else ()
     record = Recorded(
         path,
-        folder.read_config(),
+        _config(folder),
         metrics,
         scores if len(scores) else _evaluated(folder.evaluation, metrics),
         _summary(folder.summary),
@@ -199,20 +209,30 @@ def _read(path: Path) -> Recorded:
     return record
 
 
+def _config(folder: RunFolder) -> dict[str, Any]:
+    config = folder.read_config()
+    for key, kind in KINDS.items():
+        if not isinstance(config.get(key), kind):
+            raise ConfigurationError(f"{folder.config} is damaged: {key} is {shown(config.get(key))}")
+    return config
+
+
 def _evaluated(path: Path, metrics: Table) -> Table:
     """Returns the results of ``hvd-qgenx evaluate`` in the form of scores.csv; the last value of every score counts."""
     if not path.exists():
         return Table()
     found: dict[float, dict[str, float]] = {}
+    rows = csv.DictReader(read_lines(path))
     try:
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                scores = found.setdefault(float(row["update"]), {})
-                scores[f"{row['score']}/{row['weights']}"] = float(row["value"])
-                if row["bias"]:
-                    scores[f"bias/{row['score']}"] = float(row["bias"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}; repair it or remove it") from error
+        for row in rows:
+            scores = found.setdefault(float(row["update"]), {})
+            scores[f"{row['score']}/{row['weights']}"] = float(row["value"])
+            if row["bias"]:
+                scores[f"bias/{row['score']}"] = float(row["bias"])
+    except ConfigurationError:
+        raise
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise in_line(path, rows.line_num, f"is no row of scores{REMEDY}") from error
     updates = np.array(sorted(found))
     names = sorted({name for scores in found.values() for name in scores})
     columns = {name: np.array([found[update].get(name, np.nan) for update in updates]) for name in names}
@@ -223,10 +243,5 @@ def _evaluated(path: Path, metrics: Table) -> Table:
 
 
 def _summary(path: Path) -> dict[str, Any] | None:
-    try:
-        summary = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    summary = read_json(path) if path.exists() else None
     return summary if isinstance(summary, dict) else None

@@ -1,12 +1,12 @@
 """Checkpoints, written atomically and verified when read."""
 
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from hvd_qgenx.arrays import UnreadableError, read_torch
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs.folder import write_atomically
 
@@ -38,18 +38,14 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     """Reads what ``save`` wrote for this kind of run, on the CPU.
 
     Raises:
-        ConfigurationError: missing, truncated, or not a checkpoint of this kind.
+        ConfigurationError: missing, truncated, compressed, or not a checkpoint of this kind.
     """
     if not path.exists():
         raise ConfigurationError(f"there is no checkpoint {path}; the run was stopped before its first one")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch does not verify checksums
-        state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a damaged file
-        raise ConfigurationError(f"{path} is damaged or not a checkpoint ({type(error).__name__})") from error
-    if damaged:
-        raise ConfigurationError(f"{path} is damaged or not a checkpoint (the checksum of its part {damaged} is wrong)")
+        state = read_torch(path)
+    except UnreadableError as error:
+        raise ConfigurationError(f"{path} is damaged or not a checkpoint ({error})") from error
     if not isinstance(state, dict) or state.get("kind") != kind:
         raise ConfigurationError(f"{path} is not a checkpoint of {kind}")
     return state

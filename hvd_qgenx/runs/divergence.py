@@ -1,8 +1,8 @@
 """The record that a run leaves when its training diverges."""
 
-import json
 from dataclasses import asdict, dataclass
 
+from hvd_qgenx.reading import read_json
 from hvd_qgenx.runs.folder import RunFolder, write_json
 
 
@@ -26,7 +26,7 @@ class Divergence:
     def read(cls, folder: RunFolder) -> "Divergence | None":
         """Returns the record of a run; None if it has not diverged, or the record cannot be read."""
         try:
-            found = json.loads(folder.divergence.read_text())
+            found = read_json(folder.divergence)
             return cls(int(found["update"]), str(found["sentence"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             return None

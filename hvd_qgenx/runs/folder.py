@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.reading import read_json
+from hvd_qgenx.runs import table
 from hvd_qgenx.runs.lock import Lock
 
 _locks: dict[Path, Lock] = {}
@@ -44,12 +46,15 @@ class RunFolder:
         Until ``release``, no other process can reserve it.
 
         Raises:
-            ConfigurationError: it holds a run already, another process has reserved it, or it cannot be written to.
+            ConfigurationError: it holds a run already, another process has reserved it, it cannot be written to, or
+                a table of the run that continues is damaged.
         """
         if self.config.exists() and not again:
             raise ConfigurationError(
                 f"{self.path} already holds a run; continue it with --resume {self.path}, or choose another --out"
             )
+        for path in (self.metrics, self.scores, self.levels, self.ranks) if again else ():
+            table.check(path)
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.path).close()
@@ -82,12 +87,9 @@ class RunFolder:
         Raises:
             ConfigurationError: there is none, or it cannot be read.
         """
-        try:
-            config = json.loads(self.config.read_text())
-        except FileNotFoundError:
-            raise ConfigurationError(f"{self.path} holds no run: it has no {self.config.name}") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise ConfigurationError(f"{self.config} cannot be read: {error}") from error
+        if not self.config.exists():
+            raise ConfigurationError(f"{self.path} holds no run: it has no {self.config.name}")
+        config = read_json(self.config)
         if not isinstance(config, dict):
             raise ConfigurationError(f"{self.config} is not the configuration of a run")
         return config

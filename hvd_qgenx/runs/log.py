@@ -3,7 +3,9 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
+from hvd_qgenx.runs import table
 from hvd_qgenx.runs.folder import naming, write_atomically
 
 
@@ -11,29 +13,29 @@ class MetricsLog:
     """Appends one row for every call of ``write``; the first column is the update.
 
     Args:
-        table: the CSV file. Rows after ``start`` left by an interrupted run are dropped.
+        path: the CSV file. Rows after ``start`` left by an interrupted run are dropped.
         events: folder for TensorBoard.
         columns: names of the values, besides ``update``.
         start: the update from which this run continues.
     """
 
-    def __init__(self, table: Path, events: Path, columns: tuple[str, ...], start: float = 0) -> None:
+    def __init__(self, path: Path, events: Path, columns: tuple[str, ...], start: float = 0) -> None:
         from torch.utils.tensorboard import SummaryWriter  # only the writing rank needs this slow import
 
-        self._table, self._events_folder = table, events
-        if table.exists() and table.stat().st_size:
-            _drop_rows_after(table, start)
-            self._file = table.open("a", newline="")
+        self._path, self._events_folder = path, events
+        if path.exists() and path.stat().st_size:
+            _drop_rows_after(path, start)
+            self._file = path.open("a", newline="")
             self._csv = csv.DictWriter(self._file, ("update", *columns), lineterminator="\n")
         else:
-            self._file = table.open("w", newline="")
+            self._file = path.open("w", newline="")
             self._csv = csv.DictWriter(self._file, ("update", *columns), lineterminator="\n")
             self._csv.writeheader()
             self._file.flush()
         self._events = SummaryWriter(str(events), purge_step=int(start) + 1 if start else None)
 
     def write(self, update: int, values: Mapping[str, float]) -> None:
-        with naming(self._table):
+        with naming(self._path):
             self._csv.writerow({"update": update, **values})
             self._file.flush()
         with naming(self._events_folder):
@@ -46,13 +48,15 @@ class MetricsLog:
             self._events.flush()
 
     def close(self) -> None:
-        with naming(self._table):
+        with naming(self._path):
             self._file.close()
         with naming(self._events_folder):
             self._events.close()
 
 
-def _drop_rows_after(table: Path, update: float) -> None:
-    lines = table.read_text().splitlines(keepends=True)
-    kept = [line for line in lines[1:] if line.endswith("\n") and float(line.split(",", 1)[0]) <= update]
-    write_atomically(table, lambda file: file.write("".join(lines[:1] + kept).encode()))
+def _drop_rows_after(path: Path, update: float) -> None:
+    def copy(file: IO[bytes]) -> None:
+        file.write(table.header(path).encode())
+        file.writelines(line.encode() for at, line in table.rows(path) if at <= update)
+
+    write_atomically(path, copy)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from hvd_qgenx.arrays import UnreadableError, read_torch
 from hvd_qgenx.errors import ConfigurationError
 
 
@@ -34,8 +35,8 @@ def read(path: Path) -> dict[str, Any]:
         ConfigurationError: it is something else, such as a pickle that would run code.
     """
     try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # malformed files raise many types
+        value = read_torch(path)
+    except UnreadableError as error:
         raise ConfigurationError(f"{path} cannot be read as a file of weights; fetch it again") from error
     if not isinstance(value, dict):
         raise ConfigurationError(f"{path} does not hold weights by name; fetch it again")

@@ -1,11 +1,11 @@
 """A command of a sweep that is no training run, such as ``logistic``."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.reading import read_json
 from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.sweep.entry import Entry, Standing
 
@@ -58,7 +58,7 @@ class Command(Entry):
     def _recorded(self) -> list[Any]:
         """Returns the words that the folder was filled by; none if it does not tell."""
         try:
-            words = json.loads(self.record.read_text())
-        except (OSError, ValueError):
+            words = read_json(self.record)
+        except ConfigurationError:
             return []
         return words if isinstance(words, list) else []

@@ -2,14 +2,14 @@
 
 import re
 import shlex
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compressors.naming import unknown
+from compressors.naming import shown, unknown
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.reading import SETTINGS, naming, parse_toml, read_text
 from hvd_qgenx.report import published
 from hvd_qgenx.report.published import Published
 from hvd_qgenx.sweep.options import check
@@ -56,15 +56,10 @@ def read(path: Path) -> Sweep | Commands:
     Raises:
         ConfigurationError: there is no such file, it is not TOML, a key is unknown, or a value has the wrong type.
     """
-    try:
-        text = path.read_text()
-        found = tomllib.loads(text)
-    except (OSError, ValueError) as error:  # tomllib.TOMLDecodeError, or a number with thousands of digits
-        raise ConfigurationError(f"the sweep {path} cannot be read: {error}") from error
-    try:
+    text = read_text(path, SETTINGS)
+    found = parse_toml(text, str(path))
+    with naming(path):
         return _sweep(found, path.stem, text)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
 
 
 def _sweep(found: dict[str, Any], name: str, text: str) -> Sweep | Commands:
@@ -126,10 +121,10 @@ def _check_names(names: list[str], what: str) -> None:
     for name in names:
         if not re.fullmatch(r"\w[\w.+-]*", name):
             raise ConfigurationError(
-                f"the {what} {name!r} cannot be the name of a folder; use letters, digits and . _ + -"
+                f"the {what} {shown(name)} cannot be the name of a folder; use letters, digits and . _ + -"
             )
         if names.count(name) > 1:
-            raise ConfigurationError(f"there are {names.count(name)} {what}s called {name!r}; rename one")
+            raise ConfigurationError(f"there are {names.count(name)} {what}s called {shown(name)}; rename one")
 
 
 def _words(text: str, key: str) -> tuple[str, ...]:
@@ -142,17 +137,17 @@ def _words(text: str, key: str) -> tuple[str, ...]:
 def _text(found: Mapping[str, Any], key: str, default: str, prefix: str = "") -> str:
     value = found.get(key, default)
     if not isinstance(value, str):
-        raise ConfigurationError(f"{prefix}{key} must be a string, not {value!r}")
+        raise ConfigurationError(f"{prefix}{key} must be a string, not {shown(value)}")
     return value
 
 
 def _list(value: Any, kind: type, key: str, what: str) -> list[Any]:
     if not isinstance(value, list) or not all(type(item) is kind for item in value):
-        raise ConfigurationError(f"{key} must be a list of {what}, not {value!r}")
+        raise ConfigurationError(f"{key} must be a list of {what}, not {shown(value)}")
     return value
 
 
 def _table(value: Any, key: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{key} must be a table, not {value!r}")
+        raise ConfigurationError(f"{key} must be a table, not {shown(value)}")
     return value

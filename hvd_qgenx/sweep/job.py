@@ -1,10 +1,10 @@
 """One run of a sweep, and its progress as its folder shows it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.reading import read_json
 from hvd_qgenx.runs import Divergence
 from hvd_qgenx.sweep.entry import Entry, Standing
 from hvd_qgenx.training.config import Config
@@ -54,8 +54,8 @@ class Job(Entry):
     def _finished(self) -> float:
         """Returns the updates or epochs of a finished run; 0 if it is not finished."""
         try:
-            return float(json.loads(self.folder.summary.read_text())[f"{self.unit}s"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return float(read_json(self.folder.summary)[f"{self.unit}s"])
+        except (ValueError, KeyError, TypeError, OverflowError):
             return 0
 
     def words(self) -> list[str]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from compressors.naming import shown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.training.asked import read
 from hvd_qgenx.training.config import Config
@@ -39,7 +40,7 @@ def _check(task: type[Config], name: str, value: Any) -> None:
     if kind is None:
         read(task, {name: value}, "sweep")
     elif type(value) is not kind:
-        raise ConfigurationError(f"{name} must be {IN_WORDS[kind]}, not {value!r}")
+        raise ConfigurationError(f"{name} must be {IN_WORDS[kind]}, not {shown(value)}")
 
 
 def _line(text: str, where: str, name: str) -> str:

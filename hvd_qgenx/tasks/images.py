@@ -75,6 +75,10 @@ def check_images(config: ImageConfig, fingerprint: str, stored: Mapping[str, Any
         )
 
 
+DESCRIPTION = {"channels": 1, "side": 1, "classes": 1, "fingerprint": ""}
+"""What ``describe_images`` returns, with values of the types they have."""
+
+
 def describe_images(images: "ImageSet") -> dict[str, Any]:
     """Returns what a checkpoint keeps of the images that a model was trained on."""
     shape = {name: getattr(images, name) for name in ("channels", "side", "classes")}

@@ -7,7 +7,7 @@ from torch import nn
 from hvd_qgenx import data
 from hvd_qgenx.data import Augmentation, Batches, ImageSet
 from hvd_qgenx.data.splits import Split
-from hvd_qgenx.tasks.images import ImageConfig, describe_images
+from hvd_qgenx.tasks.images import DESCRIPTION, ImageConfig, describe_images
 from hvd_qgenx.training.single_model.tally import Tally
 from hvd_qgenx.training.single_model.task import PLAYER, SingleModelTask
 from hvd_qgenx.transport import Transport
@@ -33,7 +33,7 @@ class PartsTask(SingleModelTask):
         tally: as ``SingleModelTask`` has it.
     """
 
-    kept = (PLAYER, "averages", "images")
+    kept = {PLAYER: {}, "averages": {}, "images": DESCRIPTION}  # noqa: RUF012
 
     def __init__(
         self,

@@ -33,13 +33,16 @@ def read(config: type[Config], values: Mapping[str, Any], origin: str) -> Settin
     """Settings by name, as they stand in a file.
 
     Raises:
-        ConfigurationError: the task has no setting of a name, or a value is of another type.
+        ConfigurationError: the task has no setting of a name, or a value is of another type or outside its limits.
     """
     settings = known(config)
     for name in values:
         if name not in settings:
             raise ConfigurationError(config.unknown_setting(name))
-    return {name: Setting(settings[name].converted(value), origin) for name, value in values.items()}
+    found = {name: settings[name].converted(value) for name, value in values.items()}
+    for name, value in found.items():
+        settings[name].check(value)
+    return {name: Setting(value, origin) for name, value in found.items()}
 
 
 def merge(config: type[Config], layers: Iterable[Settings]) -> Settings:

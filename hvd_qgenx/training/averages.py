@@ -6,6 +6,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from hvd_qgenx.training.config import WEIGHTS
+from hvd_qgenx.training.fitting import require_like
 
 
 class Averages:
@@ -45,3 +46,15 @@ class Averages:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in WEIGHTS[1:]:
             getattr(self, name).load_state_dict(state[name])
+
+
+def averaged(model: nn.Module, decay: float, state: Any, weights: str) -> nn.Module:
+    """Returns a model with one of the averages that a checkpoint holds.
+
+    Raises:
+        ConfigurationError: they are not those of such a model.
+    """
+    averages = Averages(model, decay)
+    require_like(state, averages.state_dict(), "averages")
+    averages.load_state_dict(state)
+    return averages.module(weights)

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import isfinite
+from math import inf, isfinite
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 import compressors
 from compressors import parameters
 from compressors.coding import CODES
-from compressors.naming import unknown
+from compressors.naming import shown, unknown
 from compressors.random import derive
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError
@@ -152,7 +152,7 @@ class Config:
             if get_origin(kind) is ClassVar:
                 continue
             if type(value) not in _allowed(kind) or (isinstance(value, float) and not isfinite(value)):
-                raise ConfigurationError(f"{name} cannot be {value!r}")
+                raise ConfigurationError(f"{name} cannot be {shown(value)}")
 
     @classmethod
     def unknown_setting(cls, name: str) -> str:
@@ -179,18 +179,22 @@ class Config:
         """Raises ConfigurationError, in one sentence, if this cannot be trained on this number of ranks."""
         if self.batch_size < ranks:
             raise ConfigurationError(f"a batch of {self.batch_size} cannot be split over {ranks} ranks")
-        for name, each in declared(type(self)).items():
-            each.check(getattr(self, name))
+        self.check_values()
         self._check_device()
         self._check_optimizer()
         self._check_levels()
         moves = self.checkpoint_every * self.moves_per_update
-        if moves < 1 or moves != int(moves):
+        if not 1 <= moves < inf or moves != int(moves):
             raise ConfigurationError(
                 f"checkpoint_every must be a positive multiple of 1/{self.moves_per_update} update, "
                 f"not {self.checkpoint_every}"
             )
         exchanges.get(self.exchange).check(self.make_compressor().inner)
+
+    def check_values(self) -> None:
+        """Raises ConfigurationError, in one sentence, if a setting is none of its choices, or outside its limits."""
+        for name, each in declared(type(self)).items():
+            each.check(getattr(self, name))
 
     def _check_device(self) -> None:
         if self.device == "cuda":

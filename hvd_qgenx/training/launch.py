@@ -2,16 +2,21 @@
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
+from torch import nn
+
+from compressors.naming import shortened, shown
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.reading import naming
 from hvd_qgenx.runs import RunFolder, checkpoint
 from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.training.asked import Settings, configure, explain, values
 from hvd_qgenx.training.config import Config
+from hvd_qgenx.training.fitting import refused, require_like, without_memory
 from hvd_qgenx.training.resize import resized
 from hvd_qgenx.training.run import Run
 from hvd_qgenx.training.settings import declared
@@ -20,6 +25,8 @@ from hvd_qgenx.training.trainer import Trainer
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import from_rank_0, on_all_ranks, require_same
 from hvd_qgenx.transport.inprocess import InProcess
+
+C = TypeVar("C", bound=Config)
 
 
 class Stored(TypedDict):
@@ -105,12 +112,15 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
     task_type = task_of(type(config))
     data = _load(task_type, config, transport, download)
     state = stored["state"] if stored else None
-    on_all_ranks(transport, "model", lambda: task_type.check_data(config, data, state))
+    folder = RunFolder(plan.resumed or out)
+    on_all_ranks(transport, "model", lambda: _check_model(task_type, config, data, state, folder))
     task = task_type(config, data, transport)
     task.prepare(download, stored["config"] if stored else None)
-    run = Run(Trainer(task), RunFolder(plan.resumed or out))
-    if state is not None:
-        run.load(resized(state, transport.size))
+    run = Run(Trainer(task), folder)
+    if stored is not None:
+        with naming(folder.checkpoint):
+            run.check(stored["state"], ranks=stored["config"]["ranks"])
+            run.load(resized(stored["state"], transport.size))
     on_all_ranks(transport, "folder", lambda: run.folder.reserve(again=stored is not None) if run.writes else None)
     try:
         task.warm_up()  # takes a while, so a run that is stopped here has not begun
@@ -121,6 +131,20 @@ def start(transport: Transport, plan: Plan, out: Path, notes: dict[str, Any], do
         run.release()
         raise
     return run
+
+
+def _check_model(
+    task: type[Task], config: Config, data: Any, state: Mapping[str, Any] | None, folder: RunFolder
+) -> None:
+    """Checks that a configuration, its data and a stored state, if there is one, make a model."""
+    if state is None:
+        task.check_data(config, data, None)
+        return
+    with naming(folder.checkpoint):
+        with refused(""):
+            task.check_data(config, data, state)
+        for name, model in without_memory(lambda: nn.ModuleDict(task.make_players(config, data))).items():
+            require_like(state.get(name), model.state_dict(), name)
 
 
 def _load(task: type[Task], config: Config, transport: Transport, download: bool) -> Any:
@@ -153,28 +177,41 @@ def _read_run(transport: Transport, task: type[Config], path: Path) -> Stored:
             return None
         folder = RunFolder(path)
         config = folder.read_config()
-        require_task(path, config, task.task)
+        restored(folder, config, task)
         return {"config": config, "state": checkpoint.load(folder.checkpoint, task_of(task).kind)}
 
     stored: Stored = transport.broadcast_object(on_all_ranks(transport, "resume", read), "stored")
     return copy.deepcopy(stored) if transport.shares_memory else stored  # optimizers keep the tensors they load
 
 
+def restored(folder: RunFolder, stored: dict[str, Any], task: type[C]) -> C:
+    """Returns the configuration that a run's config.json holds, with values that it can have.
+
+    Raises:
+        ConfigurationError: it is one of another task or version, or damaged; names the file.
+    """
+    require_task(folder.path, stored, task.task)
+    with naming(folder.config):
+        config = task.restored(stored)
+        config.check_values()
+        config.make_compressor()
+    return config
+
+
 def require_task(path: Path, config: dict[str, Any], task: str) -> None:
     """Raises ConfigurationError if a run is one of another task; runs older than tasks are of a GAN."""
     found = config.get("task", "gan")
     if found != task:
-        raise ConfigurationError(f"{path} is a run of hvd-qgenx {found}, not {task}")
+        raise ConfigurationError(f"{path} is a run of hvd-qgenx {shortened(str(found))}, not {task}")
 
 
 def _continued(task: type[Config], ranks: int, stored: dict[str, Any], asked: Settings) -> Config:
     """Returns the stored configuration with changes to settings that may change; refuses others."""
     now = values(asked)
     before = task.restored(stored)
-    try:
-        former = {**before.flat(), "ranks": stored["ranks"]}
-    except KeyError as error:
-        raise ConfigurationError(f"the run's config.json is not one of this version ({error})") from error
+    former = {**before.flat(), "ranks": stored.get("ranks")}
+    if type(former["ranks"]) is not int or former["ranks"] < 1:
+        raise ConfigurationError(f"the run's config.json is not one of this version: ranks is {shown(former['ranks'])}")
     now["ranks"] = ranks
     settings = declared(task)
     may_change = {name for name, each in settings.items() if each.declaration.may_change}

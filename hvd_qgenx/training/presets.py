@@ -4,15 +4,14 @@ A file's keys are settings of its task. ``extends = "NAME"`` takes over those of
 says what the preset is. Those that come with the package lie in ``jobs/presets``, a folder for each task.
 """
 
-import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
 
-from compressors.naming import unknown
+from compressors.naming import shown, unknown
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.reading import SETTINGS, naming, parse_toml, read_text
 from hvd_qgenx.training.asked import Settings, merge, read
 from hvd_qgenx.training.config import Config
 
@@ -70,18 +69,17 @@ def load(task: type[Config], name: str) -> Preset:
 def _load(task: type[Config], name: str, folder: Path, seen: tuple[Path, ...]) -> Preset:
     """Reads paths from ``folder``; ``seen`` are the files of the presets that extend this one."""
     file = _find(task, name, folder)
-    text, found = _parse(file)
+    text = read_text(file, SETTINGS)
+    found = parse_toml(text, str(file))
     place = Path(str(file)).resolve()
-    try:
+    with naming(file):
         if place in seen:
             raise ConfigurationError("it extends itself by way of these presets; let one of them extend another")
         settings = {key: value for key, value in found.items() if key != EXTENDS}
         own, parent = read(task, settings, f"preset {name}"), found.get(EXTENDS)
         if not isinstance(parent, str | None):
-            raise ConfigurationError(f"{EXTENDS} must be the name of one preset, not {parent!r}")
+            raise ConfigurationError(f"{EXTENDS} must be the name of one preset, not {shown(parent)}")
         above = _load(task, parent, place.parent, (*seen, place)) if parent is not None else None
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{file}: {error}") from error
     return Preset(name, _first_comment(text), own, above, task)
 
 
@@ -99,20 +97,6 @@ def _unknown(task: type[Config], name: str) -> str:
     if owners:
         return f"{task.task} has no preset {name!r}; it is one of {', '.join(owners)}"
     return unknown("preset", name, names(task))
-
-
-def _parse(file: Traversable) -> tuple[str, dict[str, Any]]:
-    try:
-        text = file.read_text(encoding="utf-8")
-        return text, tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"the preset {file} cannot be read: {error}") from error
-    except ValueError as error:  # tomllib.TOMLDecodeError, or a number with thousands of digits
-        last = text.count("\n") + 1
-        where = str(error).replace("at end of document", f"at line {last}, the end")
-        raise ConfigurationError(f"{file} is not TOML: {where}") from error
-    except OSError as error:
-        raise ConfigurationError(f"the preset {file} cannot be read: {error.strerror}") from error
 
 
 def _first_comment(text: str) -> str:

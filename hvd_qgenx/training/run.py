@@ -18,6 +18,7 @@ from hvd_qgenx.runs import Divergence, MetricsLog, RunFolder, checkpoint
 from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.signals import Stopped
 from hvd_qgenx.training import stopping
+from hvd_qgenx.training.fitting import refused, require_state
 from hvd_qgenx.training.schedule import milestones
 from hvd_qgenx.training.trainer import CLIPPED, INTEGER_FACTS, Trainer
 from hvd_qgenx.transport.launcher import starting
@@ -132,10 +133,20 @@ class Run:
         if self.folder.config.exists():
             Divergence(error.update, str(error)).write(self.folder)
 
+    def check(self, state: dict[str, Any], ranks: int) -> None:
+        """Checks that a state is one that this run, with so many ranks, could have saved. Collective.
+
+        Raises:
+            ConfigurationError: on all ranks; it is damaged, or that of another run.
+        """
+        moved = [[p for group in each.param_groups for p in group["params"]] for each in self.trainer.optimizers]
+        require_state(state, self.state_dict(), ranks, moved)
+
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from ``state_dict``."""
-        self.trainer.load_state_dict(state)
-        self.scores = state["scores"]
+        with refused(""):
+            self.trainer.load_state_dict(state)
+            self.scores = state["scores"]
 
     def state_dict(self) -> dict[str, Any]:
         """Compares the replicas, then returns the state of all ranks, the same on each."""

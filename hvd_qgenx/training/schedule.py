@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from compressors.naming import shown
 from hvd_qgenx.errors import ConfigurationError
 
 
@@ -13,10 +14,10 @@ def milestones(text: str, name: str) -> tuple[int, ...]:
     """
     parts = [part for part in text.split(",") if part.strip()]
     if not all(part.strip().isdigit() for part in parts):
-        raise ConfigurationError(f"{name} must be updates with commas between them, like 0,200,1000, not {text!r}")
+        raise ConfigurationError(f"{name} must be updates with commas between them, like 0,200,1000, not {shown(text)}")
     updates = tuple(int(part) for part in parts)
     if list(updates) != sorted(set(updates)):
-        raise ConfigurationError(f"{name} must increase, not {text!r}")
+        raise ConfigurationError(f"{name} must increase, not {shown(text)}")
     return updates
 
 

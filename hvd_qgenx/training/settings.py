@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from compressors import parameters, registry
-from compressors.naming import unknown
+from compressors.naming import shown, unknown
 from hvd_qgenx.errors import ConfigurationError
 
 IN_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
@@ -168,11 +168,13 @@ class Declared:
         Raises:
             ConfigurationError: it is of another type.
         """
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigurationError(f"{self.name} must be a finite number, not {value}")
         if type(value) is self.kind:
             return value
-        if self.kind is float and type(value) is int:
+        if self.kind is float and type(value) is int and abs(value) <= sys.maxsize:
             return value if self.name in compressor_parameters() else float(value)  # compressors tell them apart
-        raise ConfigurationError(f"{self.name} must be {IN_WORDS[self.kind]}, not {value!r}")
+        raise ConfigurationError(f"{self.name} must be {IN_WORDS[self.kind]}, not {shown(value)}")
 
     def check(self, value: Any) -> None:
         """Raises ConfigurationError, in one sentence, if the setting cannot have this value."""
@@ -221,8 +223,6 @@ def compressor_parameters() -> dict[str, Declared]:
     return found
 
 
-def known(config: type) -> dict[str, Declared]:
-    """Returns the settings of a configuration and the parameters of compressors."""
 def _users(owners: list[registry.Owner]) -> str:
     """Says which values a parameter can have, with which compressors; and its default, where they differ in it."""
     differ = len({field.default for _, field in owners}) > 1
@@ -235,6 +235,8 @@ def _users(owners: list[registry.Owner]) -> str:
     return f"{said[0].upper()}{said[1:]}."
 
 
+def known(config: type) -> dict[str, Declared]:
+    """Returns the settings of a configuration and the parameters of compressors."""
     return declared(config) | compressor_parameters()
 
 

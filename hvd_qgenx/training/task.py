@@ -61,6 +61,11 @@ class Task(ABC):
     def check_data(cls, config: Any, data: Any, stored: Mapping[str, Any] | None) -> None:
         """Raises ConfigurationError if this data cannot be trained on, or is not that of the stored state."""
 
+    @classmethod
+    @abstractmethod
+    def make_players(cls, config: Any, data: Any) -> dict[str, nn.Module]:
+        """Returns the players of a configuration for this data, by name, with uninitialized weights."""
+
     @property
     @abstractmethod
     def config(self) -> Config:

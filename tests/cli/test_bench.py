@@ -133,7 +133,7 @@ def test_report(tmp_path):
         (["exchange", "--exchange", "two-fase"], "unknown exchange 'two-fase'; did you mean 'two-phase'?"),
         (["exchange", "--exchange", "allreduce"], "payloads of minmax cannot be averaged"),
         (["exchange", "--expect-ranks", "3"], "expected 3 ranks but there are 1"),
-        (["report", "nothing.json"], "nothing.json is not a readable measurement"),
+        (["report", "nothing.json"], "nothing.json cannot be read: No such file"),
     ],
 )
 def test_bad_input(arguments, sentence):

@@ -108,5 +108,5 @@ def test_refused_requests(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
         make(str(tmp_path), 4)
     (tmp_path / "graph.bin").write_bytes(b"\xff\xfe0 1")
-    with pytest.raises(ConfigurationError, match="is not a text file"):
+    with pytest.raises(ConfigurationError, match="line 1 is not UTF-8 text"):
         make(str(tmp_path / "graph.bin"), 4)

@@ -22,6 +22,6 @@ def read(path: Path) -> Tensor:
     if not isinstance(found, Tensor) or found.dim() != 2 or not found.numel():
         raise ConfigurationError(f"{path} must hold a matrix with a row for every rank")
     matrix = found.detach().double()
-    if not bool(matrix.isfinite().all()):
-        raise ConfigurationError(f"{path} holds Inf or NaN")
+    if not bool(matrix.square().sum().isfinite()):
+        raise ConfigurationError(f"{path} holds Inf or NaN, or numbers whose squares are")
     return matrix

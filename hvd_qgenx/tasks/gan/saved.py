@@ -9,16 +9,21 @@ from torch import nn
 
 from compressors.naming import unknown
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.reading import naming
+from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.tasks.gan.generation import Inputs, with_statistics
 from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.tasks.gan.task import GanTask, make_players
-from hvd_qgenx.training.averages import Averages
+from hvd_qgenx.tasks.images import DESCRIPTION
+from hvd_qgenx.training.averages import averaged
 from hvd_qgenx.training.config import WEIGHTS
+from hvd_qgenx.training.fitting import filled, misfit, require_like
 from hvd_qgenx.training.saved import read_saved
 
 NEEDED = ("model", "filters", "latent", "generator_norm", "conditional", "ema", "seed")
 """Settings that define the generator; defaults cannot replace them."""
-KEPT = ("generator", "averages", "images", "move")
+MOST_CLASSES = 1 << 20
+KEPT = {"generator": {}, "averages": {}, "images": DESCRIPTION, "move": 0}
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class SavedRun:
     config: GanConfig
     state: dict[str, Any]
     """The entries ``KEPT`` of the last checkpoint."""
+    checkpoint: Path
+    """The file that they are from, for messages."""
 
     @classmethod
     def read(cls, path: Path) -> "SavedRun":
@@ -36,7 +43,7 @@ class SavedRun:
         Raises:
             ConfigurationError: there is no run, it has no checkpoint yet, or it is of another task or version.
         """
-        return cls(*read_saved(path, GanConfig, GanTask.kind, NEEDED, KEPT))
+        return cls(*read_saved(path, GanConfig, GanTask.kind, NEEDED, KEPT), RunFolder(path).checkpoint)
 
     @property
     def updates(self) -> float:
@@ -47,22 +54,29 @@ class SavedRun:
     def inputs(self) -> Inputs:
         """The generator's inputs; labels are equally frequent if the run is older than counts in checkpoints."""
         images = self.state["images"]
+        if not 0 <= images["classes"] <= MOST_CLASSES:
+            raise misfit("images.classes", f"is {images['classes']}")
         counts = images.get("counts") or [1] * images["classes"]
+        require_like(counts, [1] * images["classes"], "images.counts")
         return Inputs(self.config.latent, tuple(counts) if self.config.conditional else ())
 
     def generator(self, weights: str, device: torch.device | str = "cpu") -> nn.Module:
         """Returns the generator with these weights, one of ``WEIGHTS``, in evaluation mode.
 
         Raises:
-            ConfigurationError: there are no such weights.
+            ConfigurationError: there are no such weights, or they do not fit the run's models.
         """
         if weights not in WEIGHTS:
             raise ConfigurationError(unknown("weights", weights, WEIGHTS))
+        with naming(self.checkpoint):
+            model = self._generator(weights)
+        return with_statistics(model.to(device), self.inputs, self.config.seed)
+
+    def _generator(self, weights: str) -> nn.Module:
         config, images = self.config, self.state["images"]
-        model = make_players(config, images["channels"], images["side"], self.inputs.classes).generator
-        model.load_state_dict(self.state["generator"])
-        if weights != "raw":
-            averages = Averages(model, config.ema)
-            averages.load_state_dict(self.state["averages"])
-            model = averages.module(weights)
-        return with_statistics(model.to(device), self.inputs, config.seed)
+        model = filled(
+            lambda: make_players(config, images["channels"], images["side"], self.inputs.classes).generator,
+            self.state["generator"],
+            "generator",
+        )
+        return model if weights == "raw" else averaged(model, config.ema, self.state["averages"], weights)

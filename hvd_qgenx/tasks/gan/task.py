@@ -73,6 +73,11 @@ class GanTask(Task):
         if config.conditional and not data.classes:
             raise ConfigurationError(f"{config.dataset} has no labels; leave out --conditional")
 
+    @classmethod
+    def make_players(cls, config: GanConfig, data: ImageSet) -> dict[str, nn.Module]:
+        classes = data.classes if config.conditional else 0
+        return make_players(config, data.channels, data.side, classes)._asdict()
+
     @property
     def config(self) -> GanConfig:
         return self._config

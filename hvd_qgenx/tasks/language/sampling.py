@@ -23,7 +23,7 @@ def sample(run: Path, asked: Mapping[str, Any]) -> str:
     saved = SavedModel.read(run, LanguageTask, LanguageConfig)
     vocabulary = saved_vocabulary(saved.state["text"])
     prompt = vocabulary.encode(options["prompt"]) or _beginning(vocabulary)
-    model = saved.weighted(make_model(saved.config, len(vocabulary)), options["weights"])
+    model = saved.weighted(lambda: make_model(saved.config, len(vocabulary)), options["weights"])
     window = saved.config.bptt if saved.config.model == TRANSFORMER else None
     seed = saved.config.seed if options["seed"] is None else options["seed"]
     found = continued(model.eval(), prompt, options["tokens"], options["temperature"], seed, window)

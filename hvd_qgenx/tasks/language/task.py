@@ -39,7 +39,7 @@ class LanguageTask(SingleModelTask):
     selected_by = VALID
     higher_is_better = False
     defining = ("model", "layers", "units", "heads", "tied", "bptt", "tokens")
-    kept = (PLAYER, "averages", "text")
+    kept = {PLAYER: {}, "averages": {}, "text": {"vocabulary": (), "unit": ""}}  # noqa: RUF012
     local_scores = (TEST,)
 
     def __init__(self, config: LanguageConfig, corpus: Corpus, transport: Transport) -> None:

@@ -31,7 +31,7 @@ def sample(run: Path, asked: Mapping[str, Any]) -> str:
         raise ConfigurationError(unknown("weights", weights, WEIGHTS))
     saved = SavedModel.read(run, VaeTask, VaeConfig)
     shown = saved.state["images"]
-    model = saved.weighted(make_model(saved.config, shown["channels"], shown["side"]), weights)
+    model = saved.weighted(lambda: make_model(saved.config, shown["channels"], shown["side"]), weights)
     seed = saved.config.seed if options["seed"] is None else options["seed"]
     images = decoded(model, options["count"], seed)
     return pictures.write(images, options, run / "samples" / pictures.name(weights, saved.updates, options))

@@ -1,7 +1,7 @@
 """Models of saved runs, and their scores."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,11 @@ from typing import Any
 from torch import nn
 
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.reading import naming
+from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.training.asked import changed
-from hvd_qgenx.training.averages import Averages
+from hvd_qgenx.training.averages import averaged
+from hvd_qgenx.training.fitting import filled
 from hvd_qgenx.training.saved import read_saved
 from hvd_qgenx.training.single_model.settings import SingleModelConfig
 from hvd_qgenx.training.single_model.task import PLAYER, SingleModelTask
@@ -27,6 +30,8 @@ class SavedModel:
 
     config: Any
     state: dict[str, Any]
+    checkpoint: Path
+    """The file that the state is from, for messages."""
 
     @classmethod
     def read(cls, path: Path, task: type[SingleModelTask], config: type[SingleModelConfig]) -> "SavedModel":
@@ -35,7 +40,8 @@ class SavedModel:
         Raises:
             ConfigurationError: there is no run, it has no checkpoint yet, or it is of another task or version.
         """
-        return cls(*read_saved(path, config, task.kind, (*task.defining, "ema"), (*task.kept, "move")))
+        found = read_saved(path, config, task.kind, (*task.defining, "ema"), {**task.kept, "move": 0})
+        return cls(*found, RunFolder(path).checkpoint)
 
     @property
     def updates(self) -> float:
@@ -43,20 +49,17 @@ class SavedModel:
         updates: float = self.config.updates_after(self.state["move"])
         return updates
 
-    def weighted(self, model: nn.Module, weights: str) -> Any:
-        """Gives a model of the run's shape these weights, or returns a copy that has this average.
+    def weighted(self, make: Callable[[], nn.Module], weights: str) -> Any:
+        """Returns a model of the run's shape, as ``make`` makes it, with these weights.
 
         Raises:
-            ConfigurationError: the run has not kept this average.
+            ConfigurationError: the run has not kept this average, or its weights do not fit the model.
         """
-        model.load_state_dict(self.state[PLAYER])
-        if weights == "raw":
-            return model
-        if not self.state["averages"]:
+        if weights != "raw" and not self.state["averages"]:
             raise ConfigurationError(f"the run has no {weights} weights: it was trained with --score-weights raw")
-        averages = Averages(model, self.config.ema)
-        averages.load_state_dict(self.state["averages"])
-        return averages.module(weights)
+        with naming(self.checkpoint):
+            model = filled(make, self.state[PLAYER], PLAYER)
+            return model if weights == "raw" else averaged(model, self.config.ema, self.state["averages"], weights)
 
 
 def evaluate_runs(
@@ -82,7 +85,7 @@ def _score(
     models = on_all_ranks(
         transport,
         "weights",
-        lambda: {w: saved.weighted(task.make_model(saved.config, data), w) for w in config.scored_weights},
+        lambda: {w: saved.weighted(lambda: task.make_model(saved.config, data), w) for w in config.scored_weights},
     )
     score = task.scorer(config, data, device, transport, download)
     scores = {w: score(model.to(device)) for w, model in models.items()}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from compressors.naming import unknown
+from compressors.naming import shown, unknown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.training.config import STUDIED, TRAINING, WEIGHTS
 from hvd_qgenx.training.gossip import NONE, GossipConfig
@@ -159,7 +159,9 @@ class SingleModelConfig(GossipConfig):
         except ValueError:
             factor = 0.0
         if not 0 < factor < float("inf"):
-            raise ConfigurationError(f"lr_scaling must be {', '.join(SCALINGS)} or a number, not {self.lr_scaling!r}")
+            raise ConfigurationError(
+                f"lr_scaling must be {', '.join(SCALINGS)} or a number, not {shown(self.lr_scaling)}"
+            )
         return rate * factor
 
     @property
@@ -175,7 +177,7 @@ class SingleModelConfig(GossipConfig):
             found = (0.0,)
         if any(not 0 < epoch < float("inf") for epoch in found) or list(found) != sorted(set(found)):
             raise ConfigurationError(
-                f"lr_milestones must be epochs that increase, with commas between them, not {self.lr_milestones!r}"
+                f"lr_milestones must be epochs that increase, with commas between them, not {shown(self.lr_milestones)}"
             )
         return found
 

@@ -46,8 +46,8 @@ class SingleModelTask(Task):
     """Tells which of two values of it is the better."""
     defining: ClassVar[tuple[str, ...]]
     """Settings that define the model of a saved run; defaults cannot replace them."""
-    kept: ClassVar[tuple[str, ...]]
-    """Entries of a checkpoint that a saved model needs."""
+    kept: ClassVar[Mapping[str, Any]]
+    """Entries of a checkpoint that a saved model needs, as ``fitting.require_like`` compares them."""
 
     def __init__(
         self,
@@ -78,6 +78,10 @@ class SingleModelTask(Task):
     @abstractmethod
     def make_model(cls, config: Any, data: Any) -> nn.Module:
         """Returns the model of a configuration for this data, with uninitialized weights."""
+
+    @classmethod
+    def make_players(cls, config: Any, data: Any) -> dict[str, nn.Module]:
+        return {PLAYER: cls.make_model(config, data)}
 
     @classmethod
     @abstractmethod

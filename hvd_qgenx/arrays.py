@@ -1,0 +1,80 @@
+"""Reads files of tensors and arrays: no code is run, and no more memory is taken than the file is long."""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+MAKES_BYTES = b"bytearray"
+"""The one name in a pickle of plain values that makes torch allocate whatever length the file asks for."""
+
+
+class UnreadableError(ValueError):
+    """A file is damaged, or something else than was expected; says why, without its name."""
+
+
+def read_torch(path: Path) -> Any:
+    """Returns what ``torch.save`` wrote, on the CPU: tensors and plain values.
+
+    Raises:
+        UnreadableError: it cannot be read, a checksum is wrong, or it would take more memory than the file is long.
+    """
+    with _unreadable():
+        if zipfile.is_zipfile(path):  # others are in torch's older format
+            _check_archive(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def read_npy(path: Path) -> NDArray[Any]:
+    """Returns the array in a .npy file.
+
+    Raises:
+        UnreadableError: it cannot be read, or is shorter than its array.
+    """
+    with _unreadable():
+        return np.array(np.lib.format.open_memmap(path, mode="r"))
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """Returns the arrays, by name, that ``np.savez`` wrote.
+
+    Raises:
+        UnreadableError: as ``read_torch`` does.
+    """
+    with _unreadable():
+        _check_archive(path)
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+
+@contextmanager
+def _unreadable() -> Iterator[None]:
+    """Turns the many types of errors that a damaged file raises into one."""
+    try:
+        yield
+    except UnreadableError:
+        raise
+    except OSError as error:
+        raise UnreadableError(error.strerror if error.filename else type(error).__name__) from error
+    except Exception as error:
+        raise UnreadableError(type(error).__name__) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Checks what torch does not: checksums, and that the parts are no longer than the file."""
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+            raise UnreadableError("its parts are compressed, which no writer here does")
+        if sum(part.file_size for part in parts) > path.stat().st_size:
+            raise UnreadableError("its parts are longer than the file")
+        if damaged := archive.testzip():
+            raise UnreadableError(f"the checksum of its part {damaged[:100]} is wrong")
+        for part in parts:
+            if part.filename.endswith(".pkl") and MAKES_BYTES in archive.read(part):
+                raise UnreadableError("it holds something else than tensors and plain values")
