@@ -111,6 +111,7 @@ class Compressor(ABC):
         """Decodes to a new tensor with the shape and dtype of the original.
 
         Raises:
+            TypeError: the payload, or the original, is of a dtype that there is not.
             ValueError: the payload is not one of such a tensor.
         """
         require_float(context.dtype)
@@ -120,7 +121,6 @@ class Compressor(ABC):
         self._require_length(payload, size, context.dtype)  # before there is a vector that long
         vector = payload.new_empty(size, dtype=context.dtype)
         self.read(payload, vector)
-            TypeError: the payload, or the original, is of a dtype that there is not.
         return vector.view(context.shape)
 
     def encode(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
@@ -133,19 +133,19 @@ class Compressor(ABC):
             start: the place of the first coordinate in the vector that ``lay_out`` described.
             shared: 64 bits that are the same on all ranks whose payloads are brought together, so that their errors
                 can cancel (``correlated``); None: they are on their own.
-        """
-
-    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
 
         Raises:
             TypeError: vector or payload is of another dtype.
             ValueError: they are not so, or the payload is too short. Nothing is written then.
-        """Writes the decoded coordinates to ``vector``, or adds them to it.
+        """
         vector, payload = checked(vector, payload)
         room = self.payload_bytes(len(vector), vector.dtype)
         if len(payload) < room:
             raise ValueError(f"{self.name}: {len(vector)} coordinates need room for {room} bytes, not {len(payload)}")
         return self.write(vector, payload[:room], key, start, shared)
+
+    def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+        """Writes the decoded coordinates to ``vector``, or adds them to it.
 
         The arguments are those of ``encode``, but for the length of the payload, which is what ``encode`` returned.
 
@@ -153,18 +153,14 @@ class Compressor(ABC):
             TypeError: vector or payload is of another dtype.
             ValueError: they are not so, or ``payload`` is not one of such a vector.
         """
+        vector, payload = checked(vector, payload)
+        self._require_length(payload, len(vector), vector.dtype)
+        self.read(payload, vector, add, start)
 
     def is_finite(self, payload: Tensor, numel: int, dtype: torch.dtype | None = None) -> bool:
         """Tells whether the payload of ``numel`` coordinates of this dtype decodes to finite numbers only.
 
-        vector, payload = checked(vector, payload)
-        self._require_length(payload, len(vector), vector.dtype)
-        self.read(payload, vector, add, start)
         May also be false if some are near the end of float32's range, so that means might overflow.
-        """
-        vector = payload.new_empty(numel, dtype=torch.float32)
-        self.read(payload, vector)
-        return bool(torch.isfinite(vector).all())
 
         Raises:
             TypeError: the payload is not uint8.
@@ -184,18 +180,22 @@ class Compressor(ABC):
 
         They are 1-D and contiguous, and the payload has ``payload_bytes`` if these are exact. Its content may be
         anything: it must lead to no access outside of both.
-
+        """
 
     def inspect(self, payload: Tensor, numel: int) -> bool:
         """Does what ``is_finite`` does, which has checked the arguments as ``decode`` does."""
-    def payload_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        """Returns the dtype of payloads of tensors of this dtype; a floating type if ``reduction`` is ``average``."""
-        return torch.uint8
+        vector = payload.new_empty(numel, dtype=torch.float32)
+        self.read(payload, vector)
+        return bool(torch.isfinite(vector).all())
 
     def _require_length(self, payload: Tensor, size: int, dtype: torch.dtype | None) -> None:
         """Raises ValueError if the payload is not as long as one of ``size`` coordinates."""
         if self.exact_size and payload.numel() != self.payload_bytes(size, dtype):
             raise ValueError(f"{self.name}: a payload of {payload.numel()} bytes cannot hold {size} coordinates")
+
+    def payload_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """Returns the dtype of payloads of tensors of this dtype; a floating type if ``reduction`` is ``average``."""
+        return torch.uint8
 
     @abstractmethod
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
@@ -241,9 +241,6 @@ def numel(shape: Shape) -> int:
     return shape if isinstance(shape, int) else math.prod(shape)
 
 
-def byte_tensor(data: bytes) -> Tensor:
-    """The bytes, at least one, as a 1-D uint8 tensor."""
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 def require_float(dtype: torch.dtype) -> None:
     """Requires a dtype whose numbers are compressed: float16, bfloat16, float32 or float64.
 
@@ -283,3 +280,6 @@ def _flat(tensor: Tensor, what: str) -> Tensor:
     raise ValueError(f"a {what} must be 1-D and contiguous, not {tuple(tensor.shape)} with strides {strides}")
 
 
+def byte_tensor(data: bytes) -> Tensor:
+    """The bytes, at least one, as a 1-D uint8 tensor."""
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)

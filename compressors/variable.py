@@ -242,7 +242,7 @@ def _spend(costs: Array, widths: NDArray[np.int64], budget: int) -> tuple[float,
 
 def _largest(values: Array, count: int) -> NDArray[np.bool_]:
     """Marks the ``count`` largest values, of equal ones the first; none that are not above zero."""
-    count = min(count, np.count_nonzero(values))
+    count = min(count, int(np.count_nonzero(values)))
     if not count:
         return np.zeros(len(values), bool)
     least = np.partition(values, -count)[-count]

@@ -82,8 +82,8 @@ class Vote(SummedCompressor):
         return message
 
     def decode_mean(self, message: Tensor, vector: Tensor, start: int = 0) -> bool:
-        width, finite = self._outcome_bits, len(message) > 0 and int(message[0]) == FINE
         vector, message = checked(vector, message)
+        width, finite = self._outcome_bits, len(message) > 0 and int(message[0]) == FINE
         codes = self._unpack(message, width, len(vector), 1 + packed_bytes(width, integers.BLOCK, len(vector)))
         signs = 2 * codes - 1 if width == 1 else codes - 1
         vector.copy_(signs.to(vector.dtype) * (self.magnitude if finite else torch.nan))
