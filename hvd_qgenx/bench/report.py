@@ -22,10 +22,10 @@ KEEP = "<!-- hvd-qgenx bench report writes what is above this line, and keeps wh
 
 HEAD = """# Performance
 
-Medians, with the range over rounds in parentheses. Ratios to a copy and speed-ups are medians too: over the rounds, of the
-ratio within each, so not the ratios of the medians beside them. Whatever is compared was timed in turn in the same run, and
-verified first: payloads and decoded vectors against the plain-torch reference bit for bit, means over ranks against
-float64. `hvd-qgenx bench report` made this page from the files of
+Medians, with the range over rounds in parentheses. Ratios to a copy and speed-ups are medians too: over the rounds,
+of the ratio within each, so not the ratios of the medians beside them. Whatever is compared was timed in turn in the
+same run, and verified first: payloads and decoded vectors against the plain-torch reference bit for bit, means over
+ranks against float64. `hvd-qgenx bench report` made this page from the files of
 
 {commands}
 

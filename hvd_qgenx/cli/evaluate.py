@@ -58,7 +58,7 @@ def evaluate_command(
     Examples:
       hvd-qgenx evaluate runs/cifar
       horovodrun -np 3 -H localhost:3 hvd-qgenx evaluate runs/cifar --weights ema --samples 50000
-      hvd-qgenx evaluate runs/sweep/* --inception-weights inception.pth --json
+      hvd-qgenx evaluate runs/sweep/* --samples 10000 --json
 
     Ranks share the work; the scores do not depend on how many there are. Lines are added to RUN/evaluation.csv.
     """
