@@ -37,6 +37,10 @@ from hvd_qgenx.transport.environment import DATA
     help="Images that an autoencoder decodes for their Fréchet distance.  [default: the run's own]",
 )
 @click.option("--data-dir", help=f"Folder of data sets.  [default: the run's own, or {DATA} where that is not there]")
+@click.option("--skip-damaged", is_flag=True, default=None, help="Leave out images whose files cannot be read.")
+@click.option(
+    "--changed-data", is_flag=True, default=None, help="Score runs whose image files have changed since, too."
+)
 @click.option("--download", is_flag=True, help="Download missing data and weights, on one rank of each host.")
 @click.option("--device", default="auto", show_default=True, help=f"One of {', '.join(DEVICES)}.")
 @options.launcher_options

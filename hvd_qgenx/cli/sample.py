@@ -10,15 +10,13 @@ from hvd_qgenx.training.config import WEIGHTS
 
 
 class Classes(click.ParamType):  # type: ignore[type-arg]
-    """Labels, as numbers with commas between."""
+    """Names or numbers of classes, with commas between."""
 
-    name = "labels"
+    name = "classes"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        try:
-            return [int(label) for label in str(value).split(",")]
-        except ValueError:
-            self.fail(f"{value!r} is not a list of labels such as 3,5.", param, ctx)
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        words = [word.strip() for word in str(value).split(",")]
+        return words if all(words) else self.fail(f"{value!r} is not a list of classes such as 3,5.", param, ctx)
 
 
 @click.command()
@@ -29,7 +27,11 @@ class Classes(click.ParamType):  # type: ignore[type-arg]
 @click.option("--seed", type=int, help="Of the random numbers.  [default: the run's own]")
 @click.option("--count", type=click.IntRange(1), help="Images.  [default: 64]")
 @click.option("--columns", type=click.IntRange(1), help="Images in a row of the picture.  [default: 8]")
-@click.option("--classes", type=Classes(), help="Labels to take in turn, like 3,5, if the GAN is conditional.")
+@click.option(
+    "--classes",
+    type=Classes(),
+    help="Classes to take in turn, by name or number, like dog,cat or 3,5, if the GAN is conditional.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The picture.  [default: RUN/samples/WEIGHTS-UPDATES.png]")
 @click.option("--separately", type=click.Path(path_type=Path), help="Folder: write every image by itself, as it is.")
 @click.option("--prompt", help="Text that a language model continues.  [default: none]")

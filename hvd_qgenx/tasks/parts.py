@@ -1,13 +1,21 @@
 """Tasks that train one model on images, and test it on others."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torch import nn
 
-from hvd_qgenx import data
 from hvd_qgenx.data import Augmentation, Batches, ImageSet
 from hvd_qgenx.data.splits import Split
-from hvd_qgenx.tasks.images import DESCRIPTION, ImageConfig, describe_images
+from hvd_qgenx.tasks.images import (
+    DESCRIPTION,
+    ImageConfig,
+    changed_files,
+    describe_images,
+    image_remarks,
+    load_images,
+    note_images,
+)
 from hvd_qgenx.training.single_model.tally import Tally
 from hvd_qgenx.training.single_model.task import PLAYER, SingleModelTask
 from hvd_qgenx.transport import Transport
@@ -49,15 +57,14 @@ class PartsTask(SingleModelTask):
         samples, batch = len(parts.train), config.batch_size
         super().__init__(config, parts, transport, model, samples=samples, at_once=batch, tally=tally)
         self.parts, self.split = parts, split
+        self.changes = ""
+        """What has happened to files of training images since the checkpoint that the run goes on from."""
         pinned = self.device.type == "cuda"
         self.batches = Batches(parts.train, split, augmentation, workers=config.workers, pinned=pinned)
 
     @classmethod
     def load(cls, config: ImageConfig, transport: Transport, download: bool) -> Parts:
-        train, test = (
-            data.load(config.dataset, config.data_folder, download, transport, config.image_size, part)
-            for part in ("train", "test")
-        )
+        train, test = (load_images(config, transport, download, part) for part in ("train", "test"))
         return Parts(train, test)
 
     @classmethod
@@ -72,6 +79,18 @@ class PartsTask(SingleModelTask):
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "images": describe_images(self.parts.train)}
+
+    def load_state_dict(self, state: Mapping[str, Any], local: Mapping[str, Any]) -> None:
+        super().load_state_dict(state, local)
+        self.changes = changed_files(state["images"], self.parts.train)
+
+    def notes(self) -> dict[str, Any]:
+        return {**super().notes(), "images": {part: note_images(each) for part, each in self.parts._asdict().items()}}
+
+    def remarks(self) -> Iterator[str]:
+        yield from image_remarks(self.parts.train, self.changes, title="training: ")
+        yield from image_remarks(self.parts.test, title="test: ")
+        yield from super().remarks()
 
     def close(self) -> None:
         self.batches.close()

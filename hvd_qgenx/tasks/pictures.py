@@ -1,6 +1,7 @@
 """Writes sampled images to files."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def name(weights: str, updates: float, options: Mapping[str, Any]) -> str:
     """Returns the name of the picture of these weights, which says in what it differs from that of the defaults."""
     classes, seed = options.get("classes"), options["seed"]
     parts = [weights, f"{updates}"]
-    parts += ["classes", *map(str, classes)] if classes else []
+    parts += ["classes", *(re.sub(r"[^\w.-]+", "_", word) for word in classes)] if classes else []
     parts += [f"seed{seed}"] if seed is not None else []
     return f"{'-'.join(parts)}.png"
 

@@ -137,7 +137,7 @@ def test_an_interrupted_run_is_drawn_from_its_checkpoint(run):
     [
         (["--weights", "emma"], "unknown weights 'emma'; did you mean 'ema'?"),
         (["--classes", "3"], "the run is not conditional"),
-        (["--classes", "three"], "'three' is not a list of labels"),
+        (["--classes", "3,"], "'3,' is not a list of classes"),
         (["--out", "a.png", "--separately", "b"], "give --out or --separately"),
         (["--out", "a.pdf"], "a.pdf would be no picture; give --out the ending .png, .jpg"),
         (["--count", "0"], "Invalid value for '--count'"),
@@ -151,8 +151,9 @@ def test_bad_input(run, arguments, sentence):
 
 
 def test_a_class_that_there_is_not(conditional):
-    result = call("sample", conditional, "--classes", "3,10")
-    assert (result.exit_code, "there is no class 10; choose from 0 to 9" in result.stderr) == (2, True)
+    for asked, unknown in (("3,10", "10"), ("three", "three"), ("-1", "-1")):
+        result = call("sample", conditional, "--classes", asked)
+        assert (result.exit_code, f"there is no class {unknown}; choose from 0 to 9\n" in result.stderr) == (2, True)
 
 
 def test_a_run_without_a_checkpoint(run):

@@ -58,7 +58,7 @@ class ClassifyTask(PartsTask):
 
     @classmethod
     def check_data(cls, config: ClassifyConfig, data: Parts, stored: Mapping[str, Any] | None) -> None:
-        check_images(config, data.train.fingerprint(), stored)
+        check_images(config, data.train, stored)
         if data.train.classes < 2:
             raise ConfigurationError(f"{config.dataset} has no labels to learn; choose another --dataset")
         build.check(config.model, data.train.side, config.model_norm)
@@ -145,7 +145,7 @@ class ClassifyTask(PartsTask):
         return None if self.config.split == "reshuffled" else class_counts(self.split, self.parts.train)
 
     def notes(self) -> dict[str, Any]:
-        return {"class_counts": self._class_counts()}
+        return {**super().notes(), "class_counts": self._class_counts()}
 
     def remarks(self) -> Iterator[str]:
         if self.config.split != "reshuffled":

@@ -7,11 +7,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from hvd_qgenx import data
 from hvd_qgenx.scores import Scorer, samples_note
 from hvd_qgenx.tasks.gan.saved import SavedRun
 from hvd_qgenx.tasks.gan.scoring import sampled, score
 from hvd_qgenx.tasks.gan.settings import GanConfig
+from hvd_qgenx.tasks.images import load_images
 from hvd_qgenx.tasks.scoring import make_scorer
 from hvd_qgenx.training.asked import changed
 from hvd_qgenx.training.config import WEIGHTS
@@ -20,7 +20,16 @@ from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import from_rank_0, on_all_ranks
 
 SHARED = attrgetter(
-    *("dataset", "data_dir", "image_size", "augmentation", "features", "inception_weights", "score_samples")
+    *(
+        "dataset",
+        "data_dir",
+        "image_size",
+        "skip_damaged",
+        "augmentation",
+        "features",
+        "inception_weights",
+        "score_samples",
+    )
 )
 """The settings that a scorer depends on."""
 
@@ -62,7 +71,7 @@ def _scorers(wanted: dict[Path, GanConfig], transport: Transport, download: bool
 
 
 def _scorer(config: GanConfig, transport: Transport, download: bool) -> Scorer:
-    images = data.load(config.dataset, config.data_folder, download, transport, config.image_size)
+    images = load_images(config, transport, download)
     device = choose_device(config.device, transport)
     return make_scorer(config, images, transport, device, download, **sampled(config))
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from compressors.naming import unknown
+from compressors.naming import shown, unknown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.reading import naming
 from hvd_qgenx.runs import RunFolder
@@ -49,6 +49,14 @@ class SavedRun:
     def updates(self) -> float:
         """Number of updates so far, with one half after an extrapolation."""
         return self.config.updates_after(self.state["move"])
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, in the order of their labels; empty if they have none but their numbers."""
+        names = self.state["images"].get("class_names") or []
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise misfit("images.class_names", f"is {shown(names)}, not a list of names")
+        return names
 
     @property
     def inputs(self) -> Inputs:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from compressors.random import generator as random_numbers
-from hvd_qgenx import data
 from hvd_qgenx.data import Augmentation, Batches, ImageSet
 from hvd_qgenx.data.splits import Reshuffled
 from hvd_qgenx.data.streams import RandomStream
@@ -22,7 +21,15 @@ from hvd_qgenx.tasks.gan.models.players import Players
 from hvd_qgenx.tasks.gan.registry import LOSSES
 from hvd_qgenx.tasks.gan.scoring import sampled, score
 from hvd_qgenx.tasks.gan.settings import GanConfig
-from hvd_qgenx.tasks.images import check_images, class_totals, describe_images
+from hvd_qgenx.tasks.images import (
+    changed_files,
+    check_images,
+    class_totals,
+    describe_images,
+    image_remarks,
+    load_images,
+    note_images,
+)
 from hvd_qgenx.tasks.scoring import EXTRACTOR, make_scorer
 from hvd_qgenx.training.averages import Averages
 from hvd_qgenx.training.task import Task
@@ -61,14 +68,16 @@ class GanTask(Task):
         self.averages = Averages(self.generator, config.ema)
         self.scorer: Scorer | None = None
         self.last_losses = losses.Losses(*torch.zeros(3))
+        self.changes = ""
+        """What has happened to image files since the checkpoint that the run goes on from."""
 
     @classmethod
     def load(cls, config: GanConfig, transport: Transport, download: bool) -> ImageSet:
-        return data.load(config.dataset, config.data_folder, download, transport, side=config.image_size)
+        return load_images(config, transport, download)
 
     @classmethod
     def check_data(cls, config: GanConfig, data: ImageSet, stored: Mapping[str, Any] | None) -> None:
-        check_images(config, data.fingerprint(), stored)
+        check_images(config, data, stored)
         build.check(config.model, data.side)
         if config.conditional and not data.classes:
             raise ConfigurationError(f"{config.dataset} has no labels; leave out --conditional")
@@ -210,13 +219,14 @@ class GanTask(Task):
         return score(self.scorer, generators, self.inputs, self.config.seed)
 
     def notes(self) -> dict[str, Any]:
-        return {EXTRACTOR: self.scorer.extractor.name if self.scorer else None}
+        return {EXTRACTOR: self.scorer.extractor.name if self.scorer else None, "images": note_images(self.images)}
 
     def announce(self) -> str:
         sizes = (sum(p.numel() for p in player.parameters()) for player in self.pair)
         return "{}: generator {:,}, discriminator {:,} parameters".format(self.config.dataset, *sizes)
 
     def remarks(self) -> Iterator[str]:
+        yield from image_remarks(self.images, self.changes)
         if self.scorer and (note := samples_note(self.scorer)):
             yield f"Warning: {note}"
 
@@ -239,6 +249,7 @@ class GanTask(Task):
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         self.averages.load_state_dict(state["averages"])
+        self.changes = changed_files(state["images"], self.images)
         self.last_losses = losses.Losses(*torch.tensor(local.get("losses", (0.0, 0.0, 0.0))))
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ class VaeTask(PartsTask):
 
     @classmethod
     def check_data(cls, config: VaeConfig, data: Parts, stored: Mapping[str, Any] | None) -> None:
-        check_images(config, data.train.fingerprint(), stored)
+        check_images(config, data.train, stored)
         build.check(config.model, data.train.side)
 
     @classmethod
@@ -185,7 +185,10 @@ class VaeTask(PartsTask):
         pictures.draw(self.autoencoder, self.parts.test, self.config.seed, self.device, path)
 
     def notes(self) -> dict[str, Any]:
-        return {EXTRACTOR: self.scorer_of_samples.extractor.name if self.scorer_of_samples else None}
+        return {
+            **super().notes(),
+            EXTRACTOR: self.scorer_of_samples.extractor.name if self.scorer_of_samples else None,
+        }
 
     def remarks(self) -> Iterator[str]:
         if self.scorer_of_samples and (note := samples_note(self.scorer_of_samples)):
