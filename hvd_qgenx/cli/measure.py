@@ -1,6 +1,7 @@
 """hvd-qgenx measure"""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from hvd_qgenx.levels.registry import DISTRIBUTIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from compressors import Compressor
 
 DEFAULT = (
     *("uniform", "uniform:norm=linf", "minmax", "nuqsgd", "nuqsgd:norm=linf"),
@@ -34,7 +37,10 @@ DEFAULT = (
 @click.option("--mean", "as_ranks", is_flag=True, help="The files are gradients of ranks: measure their mean's error.")
 @click.option("--distribution", "names", multiple=True, help=f"One of {', '.join(DISTRIBUTIONS)}; repeatable.")
 @click.option(
-    "--compressor", "specs", multiple=True, default=DEFAULT, help=f"One of {options.COMPRESSORS}; repeatable."
+    "--compressor",
+    "specs",
+    multiple=True,
+    help=f"One of {options.COMPRESSORS}; repeatable.  [default: {', '.join(DEFAULT)}, where they can have --bits]",
 )
 @click.option("--bits", multiple=True, type=options.number, default=(2, 3, 4, 8), show_default=True, help="Repeatable.")
 @click.option("--player", type=click.Choice(["generator", "discriminator"]), help="Only the tensors of this player.")
@@ -68,10 +74,11 @@ def measure_command(**values: Any) -> None:
     with exit_codes():
         require_alone()
         with configuration_errors():
-            made = at_widths(values["specs"], values["bits"], values["seed"])
+            made = _compressors(values["specs"], values["bits"], values["seed"])
         vectors = _sources(values)
         folder = RunFolder(values["out"] or Path(f"runs/measure-{datetime.now():%Y%m%d-%H%M%S}"))
-        folder.create({**values, "files": [str(path) for path in values["files"]], "out": str(folder.path)})
+        specs, files = list(dict.fromkeys(spec for spec, _, _ in made)), [str(path) for path in values["files"]]
+        folder.create({**values, "specs": specs, "files": files, "out": str(folder.path)})
         todo = [(source, *one) for source in vectors for one in made]
         found = {
             (source, name, setting): measure_mean(compressor.for_rank(0), vectors[source], values["draws"])
@@ -81,6 +88,25 @@ def measure_command(**values: Any) -> None:
         measure_figure.draw(found, folder.path / "measure.png")
         table = json.dumps(costs.rows(found)) if values["as_json"] else costs.tables(found, width=110)
         click.echo(table if values["as_json"] else f"{table}table and picture in {folder.path}")
+
+
+def _compressors(specs: Sequence[str], widths: Sequence[float], seed: int) -> "list[tuple[str, str, Compressor]]":
+    """Makes the compressors at these widths; of the default ones those that can have any.
+
+    Raises:
+        ValueError: one that was named cannot be made, or none.
+    """
+    if specs:
+        return at_widths(specs, widths, seed)
+    made, errors = [], []
+    for spec in DEFAULT:
+        try:
+            made += at_widths([spec], widths, seed)
+        except ValueError as error:
+            errors.append(error)
+    if not made:
+        raise errors[0]
+    return made
 
 
 def _sources(values: dict[str, Any]) -> "dict[str, list[list[Tensor]]]":

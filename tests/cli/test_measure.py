@@ -62,6 +62,12 @@ def test_fractions_go_to_those_who_take_them(tmp_path):
     assert set(found) == {("variable", "2.5 bits"), ("variable", "3 bits"), ("minmax", "3 bits")}
 
 
+def test_of_the_default_compressors_those_are_measured_that_can_have_the_bits(tmp_path):
+    found = rows(tmp_path / "run", "--bits", 2.5, "--draws", 1)
+    assert list(found) == [("variable", "2.5 bits"), ("variable:weighting=per-layer", "2.5 bits")]
+    assert json.loads((tmp_path / "run/config.json").read_text())["specs"] == [name for name, _ in found]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
