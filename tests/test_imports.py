@@ -19,7 +19,7 @@ ROOMS = (
     *("hvd_qgenx.report", "hvd_qgenx.sweep", "hvd_qgenx.cli"),
 )
 """From the bottom to the top: each imports only those before it."""
-FRONT_DOORS = ("hvd_qgenx", "hvd_qgenx.__main__", "hvd_qgenx.torch")
+FRONT_DOORS = ("hvd_qgenx", "hvd_qgenx.__main__", "hvd_qgenx.ddp", "hvd_qgenx.torch")
 """Modules that users meet first, and that no room imports."""
 
 

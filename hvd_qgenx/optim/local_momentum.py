@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange.feedback import Memory
-from hvd_qgenx.optim.buffers import FlatGradients
+from hvd_qgenx.optim.buffers import FlatBuffer
 
 KEYS = ("momentum", "nesterov", "weight_decay")
 
@@ -71,7 +71,7 @@ class LocalMomentum(Memory):
     kind = "momentum"
     count = 1
 
-    def __init__(self, buffer: FlatGradients, rules: Mapping[Tensor, Rule], inner: Memory | None, masked: bool) -> None:
+    def __init__(self, buffer: FlatBuffer, rules: Mapping[Tensor, Rule], inner: Memory | None, masked: bool) -> None:
         super().__init__(buffer.vector, buffer.codec)
         self._inner, self._masked = inner, masked
         self._buffer = buffer

@@ -10,7 +10,7 @@ from torch import Tensor
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import feedback
 from hvd_qgenx.exchange.feedback import Memory
-from hvd_qgenx.optim.buffers import FlatGradients
+from hvd_qgenx.optim.buffers import FlatBuffer
 from hvd_qgenx.optim.local_momentum import LocalMomentum, check_taken_over, take_over
 
 
@@ -25,7 +25,7 @@ class Memories:
 
     def __init__(self, feedback: str, rate: float, momentum: bool = False) -> None:
         self.feedback, self._rate, self._momentum = feedback, rate, momentum
-        self._of: dict[FlatGradients, Memory] = {}
+        self._of: dict[FlatBuffer, Memory] = {}
 
     @property
     def kind(self) -> str:
@@ -33,7 +33,7 @@ class Memories:
         names = [name for name, there in (("momentum", self._momentum), (self.feedback, True)) if there]
         return "+".join(name for name in names if name != "none") or "none"
 
-    def lay_out(self, buffers: Iterable[FlatGradients], groups: Sequence[dict[str, Any]]) -> None:
+    def lay_out(self, buffers: Iterable[FlatBuffer], groups: Sequence[dict[str, Any]]) -> None:
         """Makes memories for buffers; parameters keep what was remembered of them.
 
         Raises:
@@ -56,11 +56,11 @@ class Memories:
         if self._momentum:
             check_taken_over(groups)
 
-    def of(self, buffer: FlatGradients) -> Memory | None:
+    def of(self, buffer: FlatBuffer) -> Memory | None:
         """Returns the memory of a buffer, if it has one."""
         return self._of.get(buffer)
 
-    def needs_own(self, buffer: FlatGradients) -> bool:
+    def needs_own(self, buffer: FlatBuffer) -> bool:
         """Tells if a buffer's memory must know what this rank has sent."""
         memory = self._of.get(buffer)
         return memory is not None and memory.needs_own

@@ -11,7 +11,7 @@ from torch import Tensor
 from compressors import IntSGD, SummedCompressor
 from compressors.integers import squared_norm
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.optim.buffers import FlatGradients
+from hvd_qgenx.optim.buffers import FlatBuffer
 
 
 @dataclass
@@ -19,7 +19,7 @@ class _Follower:
     """A compressor, and the gradients that it compresses."""
 
     compressor: IntSGD
-    buffer: FlatGradients
+    buffer: FlatBuffer
     parameters: list[Tensor]
     start: int
     stop: int
@@ -48,7 +48,7 @@ class ScaleFeed:
             follows updates of an optimizer that has no step size or extrapolates.
     """
 
-    def __init__(self, buffers: Iterable[FlatGradients], groups: Sequence[dict[str, Any]], extrapolates: bool) -> None:
+    def __init__(self, buffers: Iterable[FlatBuffer], groups: Sequence[dict[str, Any]], extrapolates: bool) -> None:
         self._group_of = {p: group for group in groups for p in group["params"]}
         self._followers = list(_followers(buffers))
         self._before: dict[Tensor, Tensor] = {}
@@ -93,7 +93,7 @@ class ScaleFeed:
         return [each for each in self._followers if each.compressor.scale_from == source]
 
 
-def _followers(buffers: Iterable[FlatGradients]) -> Iterator[_Follower]:
+def _followers(buffers: Iterable[FlatBuffer]) -> Iterator[_Follower]:
     for buffer in buffers:
         for compressor, start, stop in buffer.codec.segments:
             integers = compressor.integers if isinstance(compressor, SummedCompressor) else None

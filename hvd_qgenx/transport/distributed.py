@@ -73,8 +73,6 @@ class Distributed(Transport):
         self._world = world()
         self._ranks = tuple(range(len(self._world.hosts)) if ranks is None else ranks)
         self._numbers = _numbers[self._ranks]
-        self._left_behind: deque[Request] = deque()
-        """The last short messages, which nobody waits for."""
         self.rank, self.size = self._ranks.index(dist.get_rank()), len(self._ranks)
         hosts = [self._world.hosts[rank] for rank in self._ranks]
         self.local_rank, self.local_size = hosts[: self.rank].count(self.host()), hosts.count(self.host())
@@ -195,9 +193,9 @@ class Distributed(Transport):
         request = (to, dist.isend(message, to, self._world.group, tag))
         if not short:
             return [request]
-        self._left_behind.append(request)
-        if len(self._left_behind) > LEFT_BEHIND:
-            self._finish([self._left_behind.popleft()], "a message sent long ago")
+        _left_behind.append(request)
+        if len(_left_behind) > LEFT_BEHIND:
+            self._finish([_left_behind.popleft()], "a message sent long ago")
         return []
 
     def _receive(self, heard: Sequence[int], lengths: Sequence[int], like: Tensor, tag: int) -> Arriving:
@@ -260,6 +258,9 @@ def world() -> World:
 
 _numbers: defaultdict[tuple[int, ...], Counter[str]] = defaultdict(Counter)
 """Counts of the names in use among ranks, shared by all transports of this process."""
+
+_left_behind: deque[Request] = deque()
+"""The last short messages of this process, which nobody waits for; gloo drops a message that is forgotten."""
 
 _names: dict[int, str] = {}
 """The name of every tag in use."""

@@ -10,9 +10,11 @@ from hvd_qgenx.tasks.gan.settings import GanConfig
 from hvd_qgenx.transport import inprocess
 from tests import launch
 from tests.multiprocess import threads
+from tests.multiprocess.ddp import CASES
 from tests.multiprocess.distributed import found_on
 
 PROGRAM = str(Path(__file__).with_name("distributed.py"))
+HOOK = str(Path(__file__).with_name("ddp.py"))
 ENDS = """
 import os, signal, torch
 from hvd_qgenx.cli.session import exit_codes
@@ -65,3 +67,18 @@ def test_two_launchers_are_refused(tmp_path):
     assert done.returncode != 0
     assert "Error: two launchers have started this process: torchrun, which sets RANK, and horovodrun" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_the_hook_of_ddp_has_the_bits_of_the_optimizer(tmp_path):
+    file = tmp_path / "ddp.json"
+    done = launch.run(launch.torchrun(3, sys.executable, HOOK, str(file)))
+    assert done.returncode == 0, done.stderr
+    everyone = json.loads(file.read_text())
+    for found in everyone:
+        refused = found.pop("refused")
+        assert refused["unbound"] == "the hook's state has no model yet; call state.bind(model), on all ranks"
+        assert "DDP exchanges a parameter of shape (300, 20) that the hook's state does not know" in refused["model"]
+        assert "scales cannot follow updates" in refused["updates"]
+        assert found.pop("accumulated") is True
+        assert found.pop("uneven") == [4, 4, 4]
+        assert found == {name: {"same": True, "bytes": True, "after restart": True} for name in CASES}

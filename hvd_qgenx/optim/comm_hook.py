@@ -1,0 +1,218 @@
+"""The communication hook of torch's ``DistributedDataParallel``: its gradients, exchanged as compressors are made for.
+
+DDP hands over gradients in buckets, which it makes anew after the first iteration. Here they go into the flat buffers
+that ``DistributedOptimizer`` exchanges: every parameter has one place, memories stay with it, and means have the same
+bits as that optimizer's.
+"""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import GradBucket  # type: ignore[attr-defined]
+from torch.futures import Future
+
+from compressors import Compressor
+from hvd_qgenx import exchange as exchanges
+from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.exchange import Report
+from hvd_qgenx.exchange.pipeline import Pipeline
+from hvd_qgenx.exchange.transfer import ExchangeOptions
+from hvd_qgenx.optim.agreement import check_agreement
+from hvd_qgenx.optim.buffers import FlatBuffer, flatten
+from hvd_qgenx.optim.level_updates import update_levels
+from hvd_qgenx.optim.memories import Memories
+from hvd_qgenx.optim.scales import ScaleFeed
+from hvd_qgenx.optim.stock import as_compressor
+from hvd_qgenx.transport.distributed import Distributed
+
+
+class State:
+    """What the hook of one model needs: compressor, exchange, memories, and a report of bytes and seconds.
+
+    Args:
+        model: the module, before or after DDP has wrapped it; None: ``bind`` gives it later.
+        compression: compressor, of which a copy gets the random stream of this rank; default: none.
+        exchange: name of the exchange, as of ``DistributedOptimizer``.
+        feedback: ``error`` for error feedback, ``shift`` for DIANA's shifts, or ``none``.
+        shift_rate: rate at which shifts follow.
+        process_group: DDP's; default: all ranks.
+
+    Raises:
+        ConfigurationError: ranks disagree on parameters or compression, or the exchange cannot carry it. Collective.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | None,
+        compression: Compressor | None = None,
+        *,
+        exchange: str = "auto",
+        feedback: str = "none",
+        shift_rate: float = 1.0,
+        process_group: dist.ProcessGroup | None = None,
+    ) -> None:
+        self.report = Report()
+        """Bytes and seconds of all exchanges so far; reset by assigning a new ``Report``."""
+        self.exchange_count = 0
+        """Exchanges of all gradients so far."""
+        self.update_levels_next = False
+        """Let a compressor that learns fit its levels to the next gradients, before they are exchanged; once."""
+        self._asked = (as_compressor(compression), exchange, feedback, shift_rate)
+        self._stored: Mapping[str, Any] | None = None
+        self._bound = False
+        if model is not None:
+            self.bind(model, process_group)
+
+    def bind(self, model: nn.Module, process_group: dist.ProcessGroup | None = None) -> None:
+        """Takes the model whose gradients are to be exchanged; with the memories that an unpickled state has brought.
+
+        Collective. Raises as the class does.
+        """
+        compressor, exchange, feedback, shift_rate = self._asked
+        ranks = None if process_group is None else dist.get_process_group_ranks(process_group)
+        self._transport = transport = Distributed(ranks)
+        self.compression = compressor.for_rank(transport.rank, ranks=transport.size)
+        self._names = _trained(model)
+        self._buffers = flatten(self._names, self.compression, FlatBuffer)
+        self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
+        self._memories = Memories(feedback, shift_rate)
+        self._memories.lay_out(self._buffers, [])
+        made = exchanges.make(exchange, transport)
+        needs_own = [self._memories.needs_own(buffer) for buffer in self._buffers]
+        self._exchanges = [
+            made.resolve(buffer.codec, needs, needs) for buffer, needs in zip(self._buffers, needs_own, strict=True)
+        ]
+        self._options = [ExchangeOptions(keep_own=needs) for needs in needs_own]
+        slices = [chosen.slices(buffer.codec) for chosen, buffer in zip(self._exchanges, self._buffers, strict=True)]
+        self._name = transport.unique("ddp")
+        check_agreement(self._names, self.compression, self._buffers, slices, transport, f"{self._name}.layout")
+        self._scales = ScaleFeed(self._buffers, [{"params": list(self._names)}], extrapolates=False)
+        self._background = ThreadPoolExecutor(1, "exchange")
+        self._pipeline: Pipeline | None = None
+        self._waiting: list[tuple[dict[Tensor, Tensor], Tensor, Future[Tensor]]] = []
+        """Of every bucket the gradients by parameter, the vector that they are views of, and the future."""
+        self._bound = True
+        if self._stored is not None:
+            self.load_state_dict(self._stored)
+
+    def take(self, bucket: GradBucket) -> Future[Tensor]:
+        """Takes the gradients of a bucket; returns a future of their means, in the bucket's own memory."""
+        if not self._bound:
+            raise ConfigurationError("the hook's state has no model yet; call state.bind(model), on all ranks")
+        if self._pipeline is None and not self.update_levels_next:
+            self._pipeline = self._begin()
+        gradients = dict(zip(bucket.parameters(), bucket.gradients(), strict=True))
+        for parameter, gradient in gradients.items():
+            self._take(parameter, gradient)
+        future: Future[Tensor] = Future()
+        self._waiting.append((gradients, bucket.buffer(), future))
+        if bucket.is_last():
+            threading.Thread(target=self._finish, name="ddp", daemon=True).start()
+        return future
+
+    def _take(self, parameter: Tensor, gradient: Tensor) -> None:
+        buffer = self._buffer_of.get(parameter)
+        if buffer is None:
+            raise ConfigurationError(
+                f"DDP exchanges a parameter of shape {tuple(parameter.shape)} that the hook's state does not know; "
+                "make the state from the model that DDP wraps, after its parameters are final"
+            )
+        buffer.part(buffer.vector, parameter).copy_(gradient)
+        if self._pipeline is not None:
+            self._pipeline.ready(parameter)
+
+    def _begin(self) -> Pipeline:
+        """Prepares the exchange of all flat buffers; none is sent yet."""
+        pipeline = Pipeline(self._background)
+        chosen = zip(self._buffers, self._exchanges, self._options, strict=True)
+        for number, (buffer, exchange, options) in enumerate(chosen):
+            memory = self._memories.of(buffer)
+            out = None if memory is None else torch.empty_like(buffer.vector)
+            transfer = exchange.begin(buffer.vector, buffer.codec, f"{self._name}.{number}", options, out)
+            transfer.memory = memory
+            pipeline.add(transfer, exchange.slices(buffer.codec), exchange.reduce, buffer.spans)
+        return pipeline
+
+    def _finish(self) -> None:
+        """Waits for the means of all gradients, and hands them over to all buckets."""
+        waiting, self._waiting = self._waiting, []
+        try:
+            self._exchange()
+            for gradients, _, _ in waiting:
+                for parameter, gradient in gradients.items():
+                    buffer = self._buffer_of[parameter]
+                    gradient.copy_(buffer.part(buffer.vector, parameter))
+        except Exception as error:
+            for _, _, future in waiting:
+                future.set_exception(error)  # type: ignore[arg-type]
+            return
+        for _, vector, future in waiting:
+            future.set_result(vector)
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        """Ends the exchange that is under way; the buffers hold the means then."""
+        if self.update_levels_next:
+            self.update_levels_next = False
+            update_levels(self._buffers, 1.0, self._transport, f"{self._name}.level_update", self.report)
+        pipeline, self._pipeline = self._pipeline or self._begin(), None
+        pipeline.finish()
+        for buffer, transfer in zip(self._buffers, pipeline.transfers, strict=True):
+            transfer.remember()
+            if transfer.out is not buffer.vector:
+                buffer.vector.copy_(transfer.out)
+            self.report.add(transfer.report)
+        self._scales.after_exchange()
+        self.exchange_count += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what the next payload depends on: the compressor's state, and memories by names of parameters.
+
+        It is this rank's alone.
+        """
+        return {"compression": self.compression.state_dict(), "memory": self._memories.state(self._names)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores ``state_dict()``, of this rank.
+
+        Raises:
+            ConfigurationError: the state is that of another kind of feedback.
+        """
+        self.compression.load_state_dict(state["compression"])
+        self._memories.load(state["memory"], self._names)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"asked": self._asked, "state": self.state_dict() if self._bound else self._stored}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        compressor, exchange, feedback, shift_rate = state["asked"]
+        State.__init__(self, None, compressor, exchange=exchange, feedback=feedback, shift_rate=shift_rate)
+        self._stored = state["state"]
+
+
+def hook(state: State, bucket: GradBucket) -> Future[Tensor]:
+    """Exchanges gradients of DDP, compressed: ``model.register_comm_hook(State(model, compressor), hook)``.
+
+    Gradients become the mean over ranks, the same bits on each. Inf and NaN stay what they are in DDP: all ranks get
+    them, and a ``GradScaler`` skips the step.
+    """
+    return state.take(bucket)
+
+
+def _trained(model: nn.Module) -> dict[Tensor, str]:
+    """Returns the parameters that DDP exchanges, in the order in which backward makes their gradients, with names.
+
+    Raises:
+        ConfigurationError: there are none.
+    """
+    module = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+    ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
+    found = [(name, p) for name, p in module.named_parameters() if p.requires_grad and name not in ignored]
+    if not found:
+        raise ConfigurationError("the model has no parameters to train")
+    return {parameter: name for name, parameter in reversed(found)}

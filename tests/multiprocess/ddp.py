@@ -1,0 +1,171 @@
+"""One rank of: models trained by DDP with the communication hook, and by ``DistributedOptimizer``.
+
+Rank 0 writes as JSON what every rank found: whether both give the same parameters and bytes, also when the hook's state
+was pickled and read again, and what is refused.
+"""
+
+import copy
+import json
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+import compressors
+from hvd_qgenx import ddp
+from hvd_qgenx.optim import DistributedOptimizer
+from hvd_qgenx.transport import Transport, launched
+
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "none": ({"name": "none"}, {}),
+    "minmax": ({"name": "minmax", "bits": 4}, {}),
+    "minmax, views": ({"name": "minmax", "bits": 4}, {"gradient_as_bucket_view": True}),
+    "minmax, static graph": ({"name": "minmax", "bits": 4}, {"static_graph": True}),
+    "topk, error": ({"name": "topk", "ratio": 0.05, "feedback": "error"}, {}),
+    "powersgd, error": ({"name": "powersgd", "rank": 2, "feedback": "error"}, {}),
+    "intsgd": ({"name": "intsgd", "bits": 8, "scale_from": "gradient"}, {}),
+    "levels": ({"name": "alq", "bits": 3}, {}),
+}
+STEPS = 4
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(20, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 5))
+
+
+def batch(rank: int, step: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(100 * step + rank)
+    return torch.randn(8, 20, generator=generator), torch.randint(5, (8,), generator=generator)
+
+
+def loss(model: nn.Module, rank: int, step: int) -> Tensor:
+    images, labels = batch(rank, step)
+    return nn.functional.cross_entropy(model(images), labels)
+
+
+def by_hook(transport: Transport, asked: dict[str, Any], how: dict[str, Any], restart: bool = False) -> tuple[Any, Any]:
+    """Trains; with ``restart`` the state is pickled and read again in the middle. Returns the model and the state."""
+    given = dict(asked)
+    name, feedback = given.pop("name"), given.pop("feedback", "none")
+    model = net()
+    state = ddp.State(model, compressors.make(name, seed=1, **given), feedback=feedback)
+    for first, last in ((0, STEPS // 2), (STEPS // 2, STEPS)) if restart else ((0, STEPS),):
+        wrapped = DistributedDataParallel(model, bucket_cap_mb=0.05, **how)
+        wrapped.register_comm_hook(state, ddp.hook)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for step in range(first, last):
+            state.update_levels_next = step == 1
+            optimizer.zero_grad()
+            loss(wrapped, transport.rank, step).backward()
+            optimizer.step()
+        if restart and last < STEPS:
+            state = pickle.loads(pickle.dumps(state))
+            model = copy.deepcopy(model)
+            state.bind(model)
+    return model, state
+
+
+def by_optimizer(transport: Transport, asked: dict[str, Any]) -> tuple[Any, Any]:
+    given = dict(asked)
+    name, feedback = given.pop("name"), given.pop("feedback", "none")
+    model = net()
+    made = DistributedOptimizer(
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        model.named_parameters(),
+        compressors.make(name, seed=1, **given),
+        transport=transport,
+        feedback=feedback,
+    )
+    for step in range(STEPS):
+        made.update_levels_next = step == 1
+        made.zero_grad()
+        loss(model, transport.rank, step).backward()
+        made.step()
+    return model, made
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def accumulated(transport: Transport) -> bool:
+    """Two backward passes in one exchange, against their sum by hand."""
+    model, plain = net(), net()
+    state = ddp.State(model)
+    wrapped = DistributedDataParallel(model)
+    wrapped.register_comm_hook(state, ddp.hook)
+    with wrapped.no_sync():
+        loss(wrapped, transport.rank, 0).backward()
+    loss(wrapped, transport.rank, 1).backward()
+    for rank in range(transport.size):
+        for step in (0, 1):
+            loss(plain, rank, step).backward()
+    close = [
+        torch.allclose(a.grad, b.grad / transport.size, atol=1e-6)
+        for a, b in zip(model.parameters(), plain.parameters(), strict=True)
+        if a.grad is not None and b.grad is not None
+    ]
+    return len(close) == 6 and all(close) and state.exchange_count == 1
+
+
+def uneven(transport: Transport) -> list[int]:
+    """Rank k has 2 + k batches; returns the exchanges of all ranks."""
+    model = net()
+    state = ddp.State(model, compressors.make("minmax", bits=4, seed=1))
+    wrapped = DistributedDataParallel(model)
+    wrapped.register_comm_hook(state, ddp.hook)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with wrapped.join():
+        for step in range(2 + transport.rank):
+            optimizer.zero_grad()
+            loss(wrapped, transport.rank, step).backward()
+            optimizer.step()
+    return [int(each) for each in transport.all_gather_object(state.exchange_count, "uneven")]
+
+
+def refused(transport: Transport) -> dict[str, str]:
+    """Sentences of what cannot be."""
+    found = {}
+    model = net()
+    state = pickle.loads(pickle.dumps(ddp.State(model, compressors.make("minmax"))))
+    for what, given in {"unbound": state, "model": ddp.State(model, compressors.make("minmax"))}.items():
+        wrapped = DistributedDataParallel(net())
+        wrapped.register_comm_hook(given, ddp.hook)
+        try:
+            loss(wrapped, transport.rank, 0).backward()
+        except Exception as error:
+            found[what] = str(error)
+    try:
+        ddp.State(model, compressors.make("intsgd", scale_from="update"))
+    except Exception as error:
+        found["updates"] = str(error)
+    return found
+
+
+def work(transport: Transport) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, (asked, how) in CASES.items():
+        model, state = by_hook(transport, asked, how)
+        expected, made = by_optimizer(transport, asked)
+        again, _ = by_hook(transport, asked, how, restart=True)
+        found[name] = {
+            "same": same(model, expected),
+            "bytes": state.report.bytes_sent == made.report.bytes_sent > 0,
+            "after restart": same(again, expected),
+        }
+    found["accumulated"] = accumulated(transport)
+    found["uneven"] = uneven(transport)
+    found["refused"] = refused(transport)
+    return found
+
+
+if __name__ == "__main__":
+    transport = launched()
+    everyone = transport.all_gather_object(work(transport), "results")
+    if transport.rank == 0:
+        Path(sys.argv[1]).write_text(json.dumps(everyone))
