@@ -8,14 +8,13 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from hvd_qgenx.games.base import Game
 from hvd_qgenx.games.play import SHORT
 from hvd_qgenx.games.results import Array, Curves, Results
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+from hvd_qgenx.runs import plots
 
 DASHES = ("-", "--", ":", "-.")
 """For the numbers of workers."""
@@ -41,17 +40,17 @@ def draw(results: Results, game: Game, path: Path) -> None:
     panels.append(_Row.trajectory)
     lines = list(zip(results.curves, _styles(results), strict=True))
     noises = list(dict.fromkeys(curves.case.noise for curves in results.curves))
-    size = (4.2 * len(panels) + 3.2, 3.8 * len(noises))
-    figure, grid = plt.subplots(len(noises), len(panels), figsize=size, layout="constrained", squeeze=False)
-    for axes, noise in zip(grid, noises, strict=True):
+    width = max(4.2 * len(panels), 9)
+    figure = plt.figure(figsize=(width, 4.0 * len(noises)), layout="constrained")
+    grid: Any = figure.subfigures(len(noises), 1, squeeze=False)
+    for part, noise in zip(grid[:, 0], noises, strict=True):
         row = _Row([line for line in lines if line[0].case.noise == noise], results, game)
+        axes = part.subplots(1, len(panels), squeeze=False)[0]
         for panel, own in zip(panels, axes, strict=True):
             panel(row, own)
-        axes[0].set_title(f"{results.game}, noise: {noise}")
-        legend = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": 7, "frameon": False}
-        axes[-1].legend(*axes[0].get_legend_handles_labels(), **legend)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+        axes[0].set_title(f"{results.game}, noise: {noise}", loc="left")
+        plots.heighten(figure, plots.draw_legend(part, plots.entries(axes[:1]), width))
+    plots.save(figure, path)
 
 
 @dataclass(frozen=True)

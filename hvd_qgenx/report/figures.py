@@ -8,26 +8,20 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 
+from hvd_qgenx.captions import LINE, clip, wrapped
 from hvd_qgenx.report.comparison import Comparison, name_of, weights_of
 from hvd_qgenx.report.curves import Curve, curve
 from hvd_qgenx.report.groups import Group, Mode
-from hvd_qgenx.report.labels import LINE, wrapped
 from hvd_qgenx.report.recorded import Array, Recorded
-from hvd_qgenx.report.settings import clip
 from hvd_qgenx.report.text import number
-from hvd_qgenx.runs.folder import write_atomically
+from hvd_qgenx.runs import plots
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
-DPI = 130
-ENTRY, CHARACTER, LEGEND_LINE = 0.6, 0.068, 0.14
-"""Inches that an entry of a legend takes beside its text, a character of it, and a line."""
 WIDE = 4.0
 """The ratio of largest to smallest value from which an axis is logarithmic."""
 AGAINST = {
@@ -168,7 +162,7 @@ def draw_breakdown(comparison: Comparison, path: Path) -> None:
     figure.legend(
         handles[split:], labels[split:], loc="outside upper right", ncols=1, fontsize=8, title="exchange thread"
     )
-    _save(figure, path)
+    plots.save(figure, path)
 
 
 @_AS_WRITTEN
@@ -182,7 +176,7 @@ def draw_samples(pictures: Sequence[tuple[str, Path]], path: Path) -> None:
         with Image.open(picture) as image:
             panel.imshow(np.asarray(image.convert("RGB")))
         panel.set_title(title, fontsize=10)
-    _save(figure, path)
+    plots.save(figure, path)
 
 
 def _panels(rows: int, columns: int, height: float, **shared: Any) -> tuple[Figure, Any]:
@@ -295,22 +289,6 @@ def _stack(panel: Axes, groups: Sequence[Group], parts: dict[str, str], places: 
 
 def _finish(figure: Figure, grid: Any, path: Path) -> None:
     """Draws one legend above all panels, with room of its own, and saves the figure."""
-    found: dict[str, Any] = {}
-    for panel in grid.flat:
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            found.setdefault(wrapped(label), handle)
-    if found:
-        width, height = figure.get_size_inches()
-        widest = max(len(line) for label in found for line in label.splitlines())
-        columns = min(5, len(found), max(1, int(width / (ENTRY + CHARACTER * widest))))
-        lines = 1 + max(label.count("\n") for label in found)
-        figure.set_size_inches(width, height + LEGEND_LINE * lines * (math.ceil(len(found) / columns) - 1))
-        figure.legend(
-            handles=list(found.values()), labels=list(found), loc="outside upper left", ncols=columns, fontsize=8
-        )
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=DPI))
-    plt.close(figure)
+    width, _ = figure.get_size_inches()
+    plots.heighten(figure, plots.draw_legend(figure, plots.entries(grid.flat), width))
+    plots.save(figure, path)

@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from hvd_qgenx.report.settings import Settings, clip, differing, is_asked_for, short, show
+from hvd_qgenx.captions import LINE, clip
+from hvd_qgenx.report.settings import Settings, differing, is_asked_for, short, show
 
-LINE, LINES = 36, 2
-"""Characters of a line of a name, and lines."""
+LINES = 2
+"""The most lines of a name."""
 VALUE = 24
 """Characters of a value in a name."""
 SPEAKING = ("task", "optimizer", "exchange", "loss", "dataset", "model")
@@ -32,11 +33,6 @@ def names(settings: Sequence[Settings], given: Sequence[str | None]) -> list[str
         unique = name and given.count(name) == 1
         found.append(clip(name, LINE) if name and unique else _joined([base, *_words(own, alike)]))
     return _distinct(found)
-
-
-def wrapped(name: str) -> str:
-    """Breaks a name into lines, for a figure."""
-    return textwrap.fill(name, LINE)
 
 
 def _compression(settings: Settings) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from hvd_qgenx.captions import wrapped
 from hvd_qgenx.report import figures, place, settings, text
 from hvd_qgenx.report.comparison import Comparison, higher_is_better
-from hvd_qgenx.report.labels import wrapped
 from hvd_qgenx.report.recorded import Recorded
 from hvd_qgenx.report.replication import MOST, Replication
 from hvd_qgenx.report.results import rows

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hvd_qgenx.captions import clip
 from hvd_qgenx.tasks.registry import TASKS
 from hvd_qgenx.training.settings import Role, declared
 
@@ -62,11 +63,6 @@ def differing(settings: Sequence[Settings]) -> list[str]:
 def show(value: Any) -> str:
     """Formats a value; a missing one is a dash."""
     return NOTHING if value in (None, "") else str(value)
-
-
-def clip(text: str, most: int) -> str:
-    """Cuts off what is beyond so many characters."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def short(key: str) -> str:

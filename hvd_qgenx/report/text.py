@@ -5,13 +5,13 @@ from collections.abc import Collection, Sequence
 
 from rich.table import Table as RichTable
 
+from hvd_qgenx.captions import LINE, clip
 from hvd_qgenx.report.comparison import Comparison
 from hvd_qgenx.report.curves import Spread
-from hvd_qgenx.report.labels import LINE
 from hvd_qgenx.report.published import DIVERGES, Value
 from hvd_qgenx.report.replication import Line, Replication
 from hvd_qgenx.report.results import Row
-from hvd_qgenx.report.settings import NOTHING, clip
+from hvd_qgenx.report.settings import NOTHING
 from hvd_qgenx.tables import drawn
 
 Cells = dict[str, str]

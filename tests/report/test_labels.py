@@ -4,8 +4,8 @@ import textwrap
 
 import pytest
 
-from hvd_qgenx.report import labels
-from hvd_qgenx.report.labels import LINE, names
+from hvd_qgenx.captions import LINE, wrapped
+from hvd_qgenx.report.labels import names
 
 MANY = {f"setting_{letter}": letter for letter in "abcdefghijkl"}
 
@@ -67,7 +67,7 @@ def test_long_names_and_values_are_cut_and_stay_distinct():
     assert given[0].endswith("… #1")
     values = named(*(outcome(dataset=long + end) for end in "ab"), outcome(**{long: 1}))
     assert all("…" in name for name in values[:2])
-    assert all(len(line) <= LINE for line in labels.wrapped(values[0]).splitlines())
+    assert all(len(line) <= LINE for line in wrapped(values[0]).splitlines())
 
 
 @pytest.mark.parametrize("given", [["full", None], ["full", "full"]])

@@ -1,5 +1,7 @@
 """What is read from the folders of runs: whole, cut off, interrupted, or not there."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,17 @@ def test_bad_runs_are_passed_on_and_the_others_read(tmp_path):
     assert str(errors[3]) == f"{tmp_path / 'empty'} has no results: neither metrics.csv nor scores.csv has a row"
     with pytest.raises(ConfigurationError, match="damaged"):
         find([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("seed", [1]), ("seed", {}), ("seed", "x"), ("compressor", {}), ("preset", 1), ("command", "x")]
+)
+def test_a_configuration_with_a_value_of_another_type_is_damaged(tmp_path, key, value):
+    path = write_run(tmp_path / "run")
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(ConfigurationError, match=f"config.json is damaged: {key} is "):
+        find([path])
 
 
 def test_a_path_that_is_not_there_is_an_error(tmp_path):

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib import pyplot as plt
 
+from hvd_qgenx.runs import plots
 from hvd_qgenx.tasks.consensus.cases import Names, Outcome
 from hvd_qgenx.tasks.consensus.results import Results
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
+WIDTH = 10.0
+"""Inches."""
 FLOOR = 1e-32
 """Errors below this share of the start are drawn there."""
 STYLES = ("-", "--", ":", "-.")
@@ -19,7 +19,7 @@ COLORS = 10
 
 def draw(results: Results, path: Path) -> None:
     """Writes a PNG with two panels; lines are of the first seed."""
-    figure, panels = plt.subplots(1, 2, figsize=(13, 4.5), layout="constrained", sharey=True)
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 4.7), layout="constrained", sharey=True)
     names = [outcome.case.names for outcome in results.outcomes]
     varied = [name for name in Names._fields if len({getattr(each, name) for each in names}) > 1]
     for number, outcome in enumerate(results.outcomes):
@@ -33,9 +33,8 @@ def draw(results: Results, path: Path) -> None:
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("mean over ranks of |x_i - mean|², over its start")
     panels[1].set_xscale("log")
-    panels[1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    plots.heighten(figure, plots.draw_legend(figure, plots.entries(panels[:1]), WIDTH))
+    plots.save(figure, path)
 
 
 def _label(outcome: Outcome, varied: list[str]) -> str:

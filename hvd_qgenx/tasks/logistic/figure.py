@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from hvd_qgenx.runs import plots
 from hvd_qgenx.tasks.logistic.results import LOCAL, RESOLUTION, Curves, Results
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 AGAINST = {"k": "iteration", "passes": "passes over a worker's samples", "megabytes": "MB sent by one worker"}
 SHOWN = {
@@ -20,6 +18,8 @@ SHOWN = {
     "largest_integer": "largest integer of a worker",
     "largest_sum": "largest sum of integers",
 }
+ZERO = -300
+"""Logarithms below this are of no error at all, like the distances of workers at the start, and are not drawn."""
 COLORS = 10
 """Colors of matplotlib's cycle."""
 STYLES = ("-", "--", ":")
@@ -30,7 +30,8 @@ def draw(results: Results, path: Path) -> None:
     """Writes a PNG: a row of panels for each error, and rows for the largest integers and sums where some are sent."""
     rows = [name for name in SHOWN if any(_has(curves, name) for curves in results.curves)]
     columns = [name for name in AGAINST if any(curves.axis(name)[-1] > 0 for curves in results.curves)]
-    size = (4.2 * len(columns) + 2, 3.4 * len(rows))
+    width = max(4.2 * len(columns), 6)
+    size = (width, 3.4 * len(rows) + 0.6)
     figure, grid = plt.subplots(len(rows), len(columns), figsize=size, layout="constrained", squeeze=False)
     for name, line in zip(rows, grid, strict=True):
         for against, axes in zip(columns, line, strict=True):
@@ -40,12 +41,10 @@ def draw(results: Results, path: Path) -> None:
                 _draw(axes, curves, name, against, f"C{number}", STYLES[number // COLORS % len(STYLES)])
             axes.set(xlabel=AGAINST[against], ylabel=SHOWN[name], yscale="log")
             axes.grid(alpha=0.3)
-    legend = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": 8, "frameon": False}
-    grid[0, -1].legend(*grid[0, 0].get_legend_handles_labels(), **legend)
     problem = results.experiment.problem
-    figure.suptitle(f"{problem.name}, {problem.workers} workers, l2 = {problem.l2:g}")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    grid[0, 0].set_title(f"{problem.name}, {problem.workers} workers, l2 = {problem.l2:g}", loc="left")
+    plots.heighten(figure, plots.draw_legend(figure, plots.entries(grid[0, :1]), width))
+    plots.save(figure, path)
 
 
 def _has(curves: Curves, name: str) -> bool:
@@ -63,5 +62,6 @@ def _draw(axes: Axes, curves: Curves, name: str, against: str, color: str, style
         axes.plot(x, np.where(largest > 0, largest, np.nan), style, color=color)
         return
     mean, deviation = curves.logarithms(name)
+    x, mean, deviation = (each[mean > ZERO] for each in (x, mean, deviation))
     axes.plot(x, 10**mean, style, color=color, label=f"{curves.method}, step {curves.lr:.3g}")
     axes.fill_between(x, 10 ** (mean - deviation), 10 ** (mean + deviation), color=color, alpha=0.15, linewidth=0)
