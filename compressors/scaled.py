@@ -49,9 +49,7 @@ class Scaled(Combinator):
         return FACTOR.size + used
 
     def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        if len(payload) < FACTOR.size:
-            raise ValueError(f"a payload of {len(payload)} bytes has no factor")
-        (factor,) = FACTOR.unpack(bytes(payload[: FACTOR.size].tolist()))
+        factor = _factor(payload)
         target = torch.empty_like(vector) if add else vector
         self.inner.read(payload[FACTOR.size :], target, start=start)
         target *= factor
@@ -59,7 +57,9 @@ class Scaled(Combinator):
             vector += target
 
     def inspect(self, payload: Tensor, numel: int) -> bool:
-        return self.inner.inspect(payload[FACTOR.size :], numel)
+        if abs(_factor(payload)) <= 1:
+            return self.inner.inspect(payload[FACTOR.size :], numel)
+        return super().inspect(payload, numel)  # a larger one, or NaN, makes others of finite numbers
 
     def variance_bound(self, tensor: Tensor) -> float:
         """Returns min(w / (1 + w), 1) ||x||^2, or the bound of a biased ``inner``, which scaling does not raise."""
@@ -67,6 +67,13 @@ class Scaled(Combinator):
         if not self.inner.unbiased:
             return min(bound, square)
         return bound * square / (bound + square) if bound + square else 0.0
+
+
+def _factor(payload: Tensor) -> float:
+    if len(payload) < FACTOR.size:
+        raise ValueError(f"a payload of {len(payload)} bytes has no factor")
+    factor: float = FACTOR.unpack(bytes(payload[: FACTOR.size].tolist()))[0]
+    return factor
 
 
 def as_contraction(compressor: Compressor) -> Compressor:

@@ -77,10 +77,9 @@ def encode_integers(
 
 
 def add_integers(packed: Tensor, bits: int, most: int, sums: Tensor) -> bool:
-    """Adds integers to ``sums`` (int32); returns False if there is a block of an encoder's Inf or NaN."""
-    codes = _codes(packed, bits, len(sums))
-    sums += (codes - most).int()
-    return not bool((codes == 2 * most + 1).any())
+    """Adds integers to ``sums`` (int32); returns what ``hold_numbers`` does."""
+    sums += (_codes(packed, bits, len(sums)) - most).int()
+    return hold_numbers(packed, bits, most, len(sums))
 
 
 def pack_integers(integers: Tensor, bits: int, offset: int, packed: Tensor) -> None:

@@ -197,3 +197,27 @@ def test_sums_are_held_to_the_same(name):
 def test_nothing_is_copied_where_nothing_is_wrong():
     vector, payload = torch.randn(5), torch.empty(9, dtype=torch.uint8)
     assert all(a is b for a, b in zip(checked(vector, payload), (vector, payload), strict=True))
+
+
+def test_a_factor_that_is_no_number_is_not_called_finite():
+    scaled = as_contraction(compressors.make("minmax"))
+    payload = payload_of(scaled, torch.randn(LENGTH))
+    assert scaled.is_finite(payload, LENGTH)
+    for factor, is_finite in ((torch.nan, False), (torch.inf, False), (3e38, False), (100.0, True), (-1.0, True)):
+        payload[:4] = torch.tensor([factor]).view(torch.uint8)
+        assert scaled.is_finite(payload, LENGTH) == is_finite
+
+
+def test_sums_stop_at_blocks_that_an_encoder_found_not_finite():
+    """By their first code, in every kernel: what a damaged payload holds elsewhere is a number to all."""
+    one = compressors.make("intsgd")
+    one.set_scales([1.0])
+    payload = payload_of(one, torch.randn(3000))
+    for place, is_finite in ((5, True), (1024, False)):
+        damaged = payload.clone()
+        damaged[place] = 2 * one.most + 1
+        sums = [torch.zeros(3000, dtype=torch.int32) for _ in range(2)]
+        for kernel, total in zip((cpu, reference), sums, strict=True):
+            assert kernel.add_integers(damaged, 8, one.most, total) == is_finite
+        assert torch.equal(*sums)
+        assert one.is_finite(damaged, 3000) == is_finite

@@ -119,14 +119,14 @@ def add(
     even: tl.constexpr,
     aligned: tl.constexpr,
 ):
-    """``spoilt`` becomes 1 if a coordinate is no number."""
-    bucket = buckets(first, rows)
-    index = bucket * bucket_size + places(eighth, log)
+    """``spoilt`` becomes 1 if the first coordinate of a block is no number."""
+    bucket, place = buckets(first, rows), places(eighth, log)
+    index = bucket * bucket_size + place
     inside = within(eighth, length, log, even) & (index < stop)
     codes = read_codes(packed + bucket * (bits * spacing), inside & (bucket < end), bits, eighth, log, aligned)
     at = addresses(sums, index, aligned)
     tl.store(at, tl.load(at, mask=inside, other=0) + (codes - offset), mask=inside)
-    strange = (codes == 2 * offset + 1) & inside
+    strange = (codes == 2 * offset + 1) & inside & (place == 0)
     tl.store(spoilt, 1, mask=tl.max(strange.to(tl.int32)) > 0)
 
 
