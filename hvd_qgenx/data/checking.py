@@ -9,8 +9,9 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -32,6 +33,8 @@ VERSION = 1
 """Of what is kept of a check."""
 NAMED = 3
 """Damaged pictures that a sentence names; of more, a warning lists all."""
+KEPT_EVERY = 10_000
+"""Pictures between two times that verdicts are kept."""
 AHEAD = 64
 """Pictures that wait for a thread."""
 
@@ -76,13 +79,15 @@ def examine(images: ImageFiles) -> Findings:
     """Decodes the files that have changed since their last check."""
     memory = Memory(images)
     due = [index for index, verdict in enumerate(memory.verdicts) if verdict is None]
-    judge = partial(_judge, images.folder)
+    results = side_by_side(partial(_judge, images.folder), (images.files[index] for index in due))
+    bar = progress_bar(len(due), f"checking {images.name}", "image")
     try:
-        with without_warnings(), progress_bar(len(due), f"checking {images.name}", "image") as bar:
-            verdicts = side_by_side(judge, (images.files[index] for index in due))
-            for index, verdict in zip(due, verdicts, strict=True):
+        with without_warnings(), bar, closing(results) as verdicts:
+            for number, (index, verdict) in enumerate(zip(due, verdicts, strict=True), 1):
                 memory.verdicts[index] = verdict
                 bar.update()
+                if number % KEPT_EVERY == 0:  # a process that is killed has no other chance
+                    memory.keep()
     finally:
         if due:  # an interrupted check goes on where it was
             memory.keep()
@@ -93,7 +98,7 @@ def examine(images: ImageFiles) -> Findings:
     return Findings(torch.tensor([verdict.checksum for verdict in found], dtype=torch.int64), faults)
 
 
-def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
     """Yields the results of a function for all items, in their order, from threads that work at the same time."""
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor()
