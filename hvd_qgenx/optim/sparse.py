@@ -79,8 +79,10 @@ def _rows(gradient: Tensor | None, parameter: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _decode(message: Tensor, parameter: Tensor, compressor: Compressor) -> tuple[Tensor, Tensor]:
-    count = int(message[:COUNT_BYTES].clone().view(torch.int64))
+    count = int(message[:COUNT_BYTES].clone().view(torch.int64)) if len(message) >= COUNT_BYTES else -1
     stop = COUNT_BYTES * (1 + count)
+    if count < 0 or stop > len(message):
+        raise ValueError(f"a rank sent {len(message)} bytes, which do not hold the numbers of {max(count, 0)} rows")
     rows = message[COUNT_BYTES:stop].clone().view(torch.int64)
     shape = torch.Size((count, *parameter.shape[1:]))
     if not count:
