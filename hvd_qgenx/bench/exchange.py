@@ -4,9 +4,8 @@ import hashlib
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import torch
@@ -56,7 +55,8 @@ class System(ABC):
 
     def __init__(self, name: str, workload: Workload) -> None:
         self.name = name
-        self.parameters = [Parameter(torch.zeros(shape)) for shape in workload.shapes]
+        zero = torch.zeros(())  # exchanges read no values of parameters, so these take no memory
+        self.parameters = [Parameter(zero.expand(shape)) for shape in workload.shapes]
         self.optimizer: Any = None
 
     def fill(self, gradients: Sequence[Tensor]) -> None:
@@ -79,9 +79,45 @@ class System(ABC):
     def report(self) -> Report:
         """Returns the report of the last exchange."""
 
+    def bound(self, gradients: Sequence[Tensor]) -> float:
+        """Returns the theoretical bound on the expected squared error of compressing these gradients once."""
+        return 0.0
+
     @abstractmethod
-    def tolerance(self, everyones: Sequence[Sequence[Tensor]], mean: Tensor) -> float:
-        """Returns the largest admissible ||result - mean||^2, given the gradients of all ranks and their mean."""
+    def tolerance(self, expected: "Expected") -> float:
+        """Returns the largest admissible ||result - mean||^2."""
+
+
+@dataclass
+class Expected:
+    """The mean over ranks of their gradients, and facts about these which tell how near a result must be."""
+
+    ranks: int
+    mean: Tensor
+    """In float64."""
+    magnitude: Tensor
+    """The sum over ranks of the coordinates' absolute values."""
+    bounds: dict[str, float]
+    """By the name of a system: the sum over ranks of its bounds."""
+
+    @classmethod
+    def of(cls, systems: Sequence[System], workload: Workload, ranks: int) -> "Expected":
+        """Takes one rank's gradients at a time."""
+        numel = workload.numel
+        found = cls(ranks, torch.zeros(numel, dtype=torch.float64), torch.zeros(numel), {s.name: 0.0 for s in systems})
+        for rank in range(ranks):
+            gradients = workload.gradients(rank)
+            flat = _flat(gradients)
+            found.mean += flat
+            found.magnitude += flat.abs_()
+            for system in systems:
+                found.bounds[system.name] += system.bound(gradients)
+        found.mean /= ranks
+        return found
+
+    def rounding(self, unit: float) -> float:
+        """Returns a bound on the squared error of a mean whose additions have relative errors up to ``unit``."""
+        return float((self.magnitude.double() * unit * (self.ranks + 2)).square().sum())  # 2: scaling, rounding
 
 
 class Stock(System):
@@ -104,8 +140,8 @@ class Stock(System):
     def report(self) -> Report:
         return Report(bytes_sent=self._bytes)
 
-    def tolerance(self, everyones: Sequence[Sequence[Tensor]], mean: Tensor) -> float:
-        return _rounding(2.0**-11 if self.half else 2.0**-24, everyones)
+    def tolerance(self, expected: Expected) -> float:
+        return expected.rounding(2.0**-11 if self.half else 2.0**-24)
 
 
 class Ours(System):
@@ -133,21 +169,21 @@ class Ours(System):
         report: Report = self.optimizer.report
         return report
 
-    def tolerance(self, everyones: Sequence[Sequence[Tensor]], mean: Tensor) -> float:
-        """Bounds the sum of each rank's rounding error and, in a two-phase exchange, that of the mean."""
-        sizes = [parameter.numel() for parameter in self.parameters]
-        parts = [part.view_as(p) for part, p in zip(mean.split(sizes), self.parameters, strict=True)]
-        inner = self.compressor.inner
-        independent = len(everyones) if inner.unbiased and not inner.shared_randomness else 1
-        first = sum(self._bound(gradients) for gradients in everyones) / len(everyones) / independent
-        return SLACK * (first + self._bound(parts)) + _rounding(2.0**-24, everyones)
-
-    def _bound(self, gradients: Sequence[Tensor]) -> float:
-        """Returns the theoretical bound on the expected squared error of compressing these gradients once."""
+    def bound(self, gradients: Sequence[Tensor]) -> float:
         compression = self.optimizer.compression
         inner = compression.inner
         parts = [gradient.flatten() for gradient in gradients if compression.route(gradient.shape) is inner]
         return float(inner.variance_bound(torch.cat(parts))) if parts else 0.0
+
+    def tolerance(self, expected: Expected) -> float:
+        """Bounds the sum of each rank's rounding error and, in a two-phase exchange, that of the mean."""
+        sizes = [parameter.numel() for parameter in self.parameters]
+        mean = expected.mean.float().split(sizes)
+        parts = [part.view_as(p) for part, p in zip(mean, self.parameters, strict=True)]
+        inner = self.compressor.inner
+        independent = expected.ranks if inner.unbiased and not inner.shared_randomness else 1
+        first = expected.bounds[self.name] / expected.ranks / independent
+        return SLACK * (first + self.bound(parts)) + expected.rounding(2.0**-24)
 
 
 @dataclass(frozen=True)
@@ -183,8 +219,8 @@ def measure(plan: Plan, transport: Transport, progress: Callable[[Any], Any] = i
         MismatchError: on all ranks, if a result is not the mean, or differs between ranks.
     """
     systems = plan.systems(transport)
-    _verify(systems, plan.workload, transport)
     gradients = plan.workload.gradients(transport.rank)
+    _verify(systems, plan.workload, gradients, transport)
     samples: dict[str, list[tuple[float, Report]]] = {system.name: [] for system in systems}
     for system in progress(systems * plan.repeats):
         samples[system.name].append(timed(system, gradients, transport))
@@ -198,23 +234,33 @@ def measure(plan: Plan, transport: Transport, progress: Callable[[Any], Any] = i
     return [{**ranks, **row} for row in _rows(plan, systems, everyone)]
 
 
-def _verify(systems: Sequence[System], workload: Workload, transport: Transport) -> None:
-    """Compares every system's result, on all ranks, with the mean computed in float64."""
-    everyones = [workload.gradients(rank) for rank in range(transport.size)]
-    mean = _sum(_flat(gradients).double() for gradients in everyones) / transport.size
+def _verify(systems: Sequence[System], workload: Workload, gradients: Sequence[Tensor], transport: Transport) -> None:
+    """Requires that all ranks have the same result of every system, and that it is near the mean, on rank 0."""
+    results = []
     for system in systems:
-        timed(system, everyones[transport.rank], transport)
+        timed(system, gradients, transport)
         result = system.result()
-        distance, allowed = float((result - mean).square().sum()), system.tolerance(everyones, mean.float())
-        digest = hashlib.sha256(result.numpy().data).hexdigest()
-        found = transport.all_gather_object((distance <= allowed, digest), "bench.verify")  # NaN fails
-        if not all(near for near, _ in found):
-            raise MismatchError(
+        digests = transport.all_gather_object(hashlib.sha256(result.numpy().data).hexdigest(), "bench.digests")
+        if len(set(digests)) > 1:
+            raise MismatchError(f"{system.name}: ranks ended with different results")
+        if transport.rank == 0:
+            results.append(result)
+    problem = _far(systems, results, workload, transport.size) if transport.rank == 0 else None
+    if problem := transport.broadcast_object(problem, "bench.verified"):
+        raise MismatchError(problem)
+
+
+def _far(systems: Sequence[System], results: Sequence[Tensor], workload: Workload, ranks: int) -> str | None:
+    """Returns a sentence about the first system whose result is too far from the mean; None if there is none."""
+    expected = Expected.of(systems, workload, ranks)
+    for system, result in zip(systems, results, strict=True):
+        distance, allowed = float((result - expected.mean).square().sum()), system.tolerance(expected)
+        if not distance <= allowed:  # NaN, too
+            return (
                 f"{system.name}: the result is not the mean over ranks: its squared distance is {distance:.3g}, "
                 f"but rounding explains at most {allowed:.3g}"
             )
-        if len({digest for _, digest in found}) > 1:
-            raise MismatchError(f"{system.name}: ranks ended with different results")
+    return None
 
 
 def timed(system: System, gradients: Sequence[Tensor], transport: Transport) -> tuple[float, Report]:
@@ -269,13 +315,3 @@ def _phase(phase: str, ranks: Sequence[Sequence[Report]]) -> float:
 
 def _flat(gradients: Sequence[Tensor]) -> Tensor:
     return torch.cat([gradient.flatten() for gradient in gradients])
-
-
-def _sum(vectors: Iterable[Tensor]) -> Tensor:
-    return reduce(torch.add, vectors)
-
-
-def _rounding(unit: float, everyones: Sequence[Sequence[Tensor]]) -> float:
-    """Returns a bound on the squared error of a mean whose additions have relative errors up to ``unit``."""
-    largest = _sum(_flat(gradients).abs() for gradients in everyones)
-    return float((largest.double() * unit * (len(everyones) + 2)).square().sum())  # 2: scaling, rounding

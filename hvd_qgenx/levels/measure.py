@@ -50,7 +50,10 @@ def measure_mean(compressor: Compressor, ranks: Sequence[Sequence[Tensor]], draw
         draws: compressions that the error is averaged over.
     """
     vectors = [torch.cat([tensor.flatten() for tensor in tensors]) for tensors in ranks]
-    mean = torch.stack(vectors).double().mean(0)
+    mean = torch.zeros_like(vectors[0], dtype=torch.float64)
+    for vector in vectors:
+        mean += vector
+    mean /= len(vectors)
     alone = len(ranks) == 1
     everyone = [compressor] if alone else [compressor.for_rank(rank, ranks=len(ranks)) for rank in range(len(ranks))]
     for one in everyone:
