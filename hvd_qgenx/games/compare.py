@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -66,7 +66,7 @@ def always(game: Game) -> Callable[[int], Game]:
     return partial(_same, game)
 
 
-def compare(plays: Sequence[Play], jobs: int | None = None) -> Iterator[Record]:
+def compare(plays: Sequence[Play], jobs: int | None = None) -> Generator[Record, None, None]:
     """Yields the records of all plays, in order, each as soon as it and the plays before it are done.
 
     Args:
@@ -90,13 +90,13 @@ def compare(plays: Sequence[Play], jobs: int | None = None) -> Iterator[Record]:
         with children.undisturbed():
             started = [pool.submit(_unpickled, pickle.dumps(play)) for play in plays]
         try:
-            for each in started:
-                yield each.result()
+            for future in started:
+                yield future.result()
         except BrokenProcessPool as error:
             raise TrainingError("a process that plays has died, as when memory runs out; try fewer --jobs") from error
 
 
-def compare_over(transport: Transport, plays: Sequence[Play]) -> Iterator[Record]:
+def compare_over(transport: Transport, plays: Sequence[Play]) -> Generator[Record, None, None]:
     """Yields the records of all plays, whose workers are the ranks of a launcher; every rank must call it alike."""
     for each in plays:
         with one_thread():

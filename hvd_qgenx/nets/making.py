@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
+from hvd_qgenx.generators import borrowed
 
 
 @contextmanager
@@ -12,5 +12,5 @@ def leaving_generators() -> Iterator[None]:
 
     Making them on the device ``meta`` would draw nothing, but takes a second of imports.
     """
-    with torch.random.fork_rng(devices=[]):
+    with borrowed():
         yield

@@ -1,17 +1,31 @@
-"""Ranks as threads of one process, without MPI."""
+"""Ranks as threads of one process, without MPI.
+
+They share what belongs to the process: torch's, NumPy's and Python's global generators, so ``torch.manual_seed`` on one
+rank seeds them all, and who draws first is a matter of chance. Every rank has a ``generator`` of its own.
+"""
 
 import threading
+import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from compressors import random
+from hvd_qgenx.generators import borrowed
 from hvd_qgenx.transport.base import Transport, Work, require_sizes
 
 T = TypeVar("T")
+
+
+SEEDED = (
+    "a rank has seeded torch's global generator, which all ranks share, since they are threads: the numbers they draw"
+    " are neither their own nor the same every time; draw with generator=transport.generator, or in transport.drawing()"
+)
 
 
 class PeerFailedError(RuntimeError):
@@ -84,7 +98,12 @@ class InProcess(Transport):
     shares_memory = True
 
     def __init__(
-        self, rank: int = 0, hosts: Sequence[int] = (0,), rendezvous: Rendezvous | None = None, path: Any = ()
+        self,
+        rank: int = 0,
+        hosts: Sequence[int] = (0,),
+        rendezvous: Rendezvous | None = None,
+        path: Any = (),
+        generator: torch.Generator | None = None,
     ) -> None:
         """
         Args:
@@ -92,22 +111,34 @@ class InProcess(Transport):
             hosts: the number of the host of every rank of the group.
             rendezvous: shared by all threads of ``run``.
             path: tells this group from others that use the rendezvous.
+            generator: of this rank's own random numbers; None for that of seed 0.
         """
         super().__init__()
+        self.generator = generator or random.generator(0, rank)
+        """Random numbers that this rank alone draws: a function of the seed given to ``run`` and of the rank."""
         self._places, self._rendezvous, self._path = hosts, rendezvous or Rendezvous(), path
         self.rank, self.size = rank, len(hosts)
         self.local_rank = sum(host == hosts[rank] for host in hosts[:rank])
         self.local_size = sum(host == hosts[rank] for host in hosts)
         self._rounds: Counter[str] = Counter()
 
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Makes torch draw from ``generator`` inside the context: for layers and the like, which take no generator.
+
+        Other ranks wait to do the same, so no collective may be called inside.
+        """
+        with borrowed(self.generator):
+            yield
+
     def all_reduce_mean(self, tensor: Tensor, name: str, out: Tensor | None = None) -> Work[Tensor]:
         collect, mean = self._share(tensor.clone(), name), tensor if out is None else out
 
         def wait() -> Tensor:
-            scale = 1 / self.size
+            scale, parts = 1 / self.size, collect()
             if tensor.dtype == torch.float16:
-                return mean.copy_(sum_in_order([part * scale for part in collect()]))
-            return mean.copy_(sum_in_order(collect()) * scale)
+                return sum_in_order((part * scale for part in parts), mean)
+            return sum_in_order(parts, mean).mul_(scale)
 
         return Work(wait, self._ring_bytes(tensor))
 
@@ -157,7 +188,8 @@ class InProcess(Transport):
     def _split(self, groups: Sequence[Sequence[int]]) -> "InProcess":
         group = next(group for group in groups if self.rank in group)
         hosts = [self._places[rank] for rank in group]
-        return InProcess(group.index(self.rank), hosts, self._rendezvous, (*self._path, tuple(group)))
+        path = (*self._path, tuple(group))
+        return InProcess(group.index(self.rank), hosts, self._rendezvous, path, self.generator)
 
     def _share(self, value: Any, name: str) -> Callable[[], list[Any]]:
         key = (name, (self._path, self._number(name)))
@@ -170,29 +202,36 @@ class InProcess(Transport):
         return self._rounds[name]
 
 
-def sum_in_order(parts: Sequence[Tensor]) -> Tensor:
-    """Returns ((p0 + p1) + p2) + ...: the same bits on every rank."""
-    total = parts[0].clone()
-    for part in parts[1:]:
+def sum_in_order(parts: Iterable[Tensor], out: Tensor | None = None) -> Tensor:
+    """Returns ((p0 + p1) + p2) + ..., in ``out`` if it is given: the same bits on every rank."""
+    remaining = iter(parts)
+    first = next(remaining)
+    total = first.clone() if out is None else out.copy_(first)
+    for part in remaining:
         total += part
     return total
 
 
-def run(size: int, function: Callable[[InProcess], T], hosts: int = 1) -> list[T]:
+def run(size: int, function: Callable[[InProcess], T], hosts: int = 1, *, seed: int = 0) -> list[T]:
     """Calls ``function(transport)`` on ``size`` ranks at once and returns the results in rank order.
 
     The ranks count as spread over ``hosts`` hosts in rank order, as evenly as can be. The first exception
     of a rank stops all ranks and is raised here; so does one that a signal raises in the caller's thread.
+
+    Ranks are threads, which share torch's global generator: instead of seeding it, draw from
+    ``transport.generator``, which ``seed`` and the rank decide, or inside ``transport.drawing()``.
+    A warning says if a rank has seeded it all the same.
     """
     rendezvous = Rendezvous()
     places = [rank * hosts // size for rank in range(size)]
     results: list[Any] = [None] * size
     errors: list[BaseException | None] = [None] * size
+    seeded = torch.initial_seed()
     ended: SimpleQueue[None] = SimpleQueue()  # a thread whose join a signal interrupts would count as ended
 
     def work(rank: int) -> None:
         try:
-            results[rank] = function(InProcess(rank, places, rendezvous))
+            results[rank] = function(InProcess(rank, places, rendezvous, (), random.generator(seed, rank)))
         except BaseException as error:
             errors[rank] = error
             rendezvous.fail()
@@ -210,4 +249,6 @@ def run(size: int, function: Callable[[InProcess], T], hosts: int = 1) -> list[T
     raised = [error for error in errors if error is not None]
     if raised:
         raise next((error for error in raised if not isinstance(error, PeerFailedError)), raised[0])
+    if size > 1 and torch.initial_seed() != seeded:
+        warnings.warn(SEEDED, stacklevel=2)
     return results

@@ -5,7 +5,9 @@ import threading
 import pytest
 import torch
 
+from compressors.random import generator
 from hvd_qgenx.transport import inprocess
+from hvd_qgenx.transport.inprocess import InProcess
 
 K = 4
 
@@ -139,3 +141,52 @@ def test_one_name_twice_at_once_is_refused():
     rendezvous.put(("x", 1), 0, None)
     with pytest.raises(RuntimeError, match="'x' twice"):
         rendezvous.put(("x", 1), 0, None)
+
+
+class TestRandomNumbers:
+    def test_every_rank_has_a_generator_of_its_own(self):
+        def draw(transport: InProcess) -> list[float]:
+            return torch.rand(3, generator=transport.generator).tolist()
+
+        found = inprocess.run(K, draw, seed=7)
+        assert len(set(map(tuple, found))) == K
+        assert inprocess.run(K, draw, seed=7) == found
+        assert not set(map(tuple, found)) & set(map(tuple, inprocess.run(K, draw, seed=8)))
+
+    def test_a_group_of_ranks_draws_the_numbers_of_its_ranks(self):
+        def draw(transport: InProcess) -> list[list[float]]:
+            group = transport.local()
+            return [torch.rand(2, generator=each.generator).tolist() for each in (transport, group)]
+
+        drawn = [numbers for rank in inprocess.run(4, draw, hosts=2) for numbers in rank]
+        assert len(set(map(tuple, drawn))) == 8
+
+    def test_layers_are_made_of_a_ranks_own_numbers(self):
+        """All ranks draw at once, and would share the numbers of one generator."""
+
+        def make(transport: InProcess) -> list[list[list[float]]]:
+            weights = []
+            for number in range(5):
+                transport.all_gather_object(number, "at once")
+                with transport.drawing():
+                    weights.append(torch.nn.Linear(3, 2).weight.tolist())
+            return weights
+
+        found = inprocess.run(K, make, seed=1)
+        assert inprocess.run(K, make, seed=1) == found
+        for rank in range(K):
+            torch.set_rng_state(generator(1, rank).get_state())
+            assert [torch.nn.Linear(3, 2).weight.tolist() for _ in range(5)] == found[rank]
+
+    def test_the_global_generator_is_left_where_it_was(self):
+        def draw(transport: InProcess) -> None:
+            with transport.drawing():
+                torch.rand(100)
+
+        before = torch.get_rng_state()
+        inprocess.run(K, draw)
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_a_rank_that_seeds_all_ranks_is_warned_of(self):
+        with pytest.warns(UserWarning, match="seeded torch's global generator, which all ranks share"):
+            inprocess.run(2, lambda transport: torch.manual_seed(100 + transport.rank))
