@@ -23,7 +23,7 @@ class Extragradient(Rule):
     The base point is kept in ``state``, so ``state_dict`` taken between the two moves is complete.
     """
 
-    moves = 2
+    moves_per_step = 2
 
     @torch.no_grad()
     def extrapolation(self) -> None:

@@ -126,5 +126,8 @@ class MixedParameters:
             self.momentum.load_state_dict(state["momentum"])
         self._pending, answer = None, state["answer"]
         if answer is not None:
+            parts = answer if isinstance(answer, tuple) else (answer,)
+            if not all(isinstance(part, Tensor) and part.shape[-1:] == self.vector.shape for part in parts):
+                raise ValueError("the answer under way is not of these parameters")
             self._pending = Future()
             self._pending.set_result(Heard(*answer) if isinstance(answer, tuple) else answer)

@@ -18,8 +18,6 @@ class Optimistic(Rule):
     It includes the step size of its time, so the update that was made is the one taken back.
     """
 
-    moves = 1
-
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         loss = evaluate(closure)

@@ -21,8 +21,6 @@ from hvd_qgenx.optim.rules import AdamRule, Rule, SGDRule, evaluate
 class PastExtragradient(Rule):
     """Base of the optimizers that extrapolate from the past; the base point X_t is kept in ``state``."""
 
-    moves = 1
-
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Moves from X_{t+1/2} to X_{t+3/2}; the rule advances twice, once for each move."""

@@ -72,8 +72,7 @@ class QGenX(WorkerAware):
             raise ValueError(f"delta must be positive, it is {delta}")
         super().__init__(params, {"lr": lr})
         self.variant, self.delta = variant, delta
-        self.moves = MOVES[variant]
-        """Number of moves per iteration, each with a gradient of its own: 2 for ``de``, else 1."""
+        self.moves_per_step = MOVES[variant]
         self.calls = 0
         """Number of moves so far, which is the number of gradients of every worker, and of exchanges."""
         self._squares = 0.0
@@ -86,7 +85,7 @@ class QGenX(WorkerAware):
     @property
     def iterations(self) -> int:
         """Number of complete iterations so far."""
-        return self.calls // self.moves
+        return self.calls // self.moves_per_step
 
     @torch.no_grad()
     def extrapolation(self) -> None:
@@ -95,7 +94,7 @@ class QGenX(WorkerAware):
         Raises:
             RuntimeError: called twice in a row, or for a variant that extrapolates by itself.
         """
-        if self.moves == 1:
+        if self.moves_per_step == 1:
             raise RuntimeError(f"Q-GenX {self.variant} takes one gradient per iteration; call step() only")
         if self._extrapolated:
             raise RuntimeError("call step() before the next extrapolation()")
@@ -111,7 +110,7 @@ class QGenX(WorkerAware):
             RuntimeError: ``de`` without ``extrapolation`` before.
         """
         loss = evaluate(closure)
-        if self.moves == 2 and not self._extrapolated:
+        if self.moves_per_step == 2 and not self._extrapolated:
             raise RuntimeError("call extrapolation() before step()")
         self._squares += self.sum_over_workers()
         self.calls += 1
@@ -149,7 +148,7 @@ class QGenX(WorkerAware):
 
     def worker_term(self) -> float | None:
         """Returns ||V_{k,t} - V_{k,t+1/2}||^2, at ``step`` only."""
-        if self.moves == 2 and not self._extrapolated:
+        if self.moves_per_step == 2 and not self._extrapolated:
             return None
         return sum(
             squared_distance(self.worker_gradient(parameter), self.state.get(parameter, {}).get("previous"))
@@ -167,7 +166,7 @@ class QGenX(WorkerAware):
 
     @property
     def _extrapolated(self) -> bool:
-        return self.calls % self.moves == 1
+        return self.calls % self.moves_per_step == 1
 
     def _moving(self) -> Iterator[tuple[Tensor, dict[str, Any], float]]:
         """Yields the parameters that have or had a gradient, with their state and their step size."""

@@ -7,21 +7,20 @@ A rule computes a move; the other classes derived from ``Rule`` (``Extragradient
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer, ParamsT
+from torch.optim.optimizer import ParamsT
+
+from hvd_qgenx.optim.moves import Moving
 
 AFTER, BEFORE = PLACES = ("after", "before")
 """Places of Adam's epsilon: it is added to the corrected root of the second moment, or to the root before."""
 
 
-class Rule(Optimizer):
+class Rule(Moving):
     """Base of the optimizers built on an update rule. Parameters are moved in place."""
-
-    moves: ClassVar[int]
-    """Moves in an iteration, each with a gradient of its own: 2 with ``extrapolation``, else 1."""
 
     @abstractmethod
     def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:

@@ -4,10 +4,11 @@ from abc import abstractmethod
 from typing import ClassVar
 
 from torch import Tensor
-from torch.optim.optimizer import Optimizer
+
+from hvd_qgenx.optim.moves import Moving
 
 
-class WorkerAware(Optimizer):
+class WorkerAware(Moving):
     """Base of the optimizers that also use the gradients of single workers.
 
     This class has one worker, this process. A ``DistributedOptimizer`` has many: it overrides

@@ -6,11 +6,12 @@ from typing import Any, TypeVar
 from torch.optim import Optimizer
 
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.optim.moves import Moving
 
 W = TypeVar("W", bound="Wrapper")
 
 
-class Wrapper(Optimizer):
+class Wrapper(Moving):
     """Base of the classes that ``wrap`` combines with an optimizer's own; their methods come first."""
 
     _base: type[Optimizer]

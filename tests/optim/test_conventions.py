@@ -20,17 +20,13 @@ OPTIMIZERS = {
 each = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
-def moves_of(optimizer):
-    return (optimizer.extrapolation, optimizer.step) if optimizer.moves == 2 else (optimizer.step,)
-
-
 def play(optimizer, x, calls, start=0, before=lambda: None):
     """Gradients depend on where x is and on the number of the call."""
     for call in range(start, calls):
         before()
         gradient = torch.sin(call + 3 * x.detach())
         x.grad = gradient if x.grad is None else x.grad.copy_(gradient)
-        moves_of(optimizer)[call % optimizer.moves]()
+        optimizer.moves()[call % optimizer.moves_per_step]()
 
 
 def point(dtype=torch.float32):
@@ -40,7 +36,8 @@ def point(dtype=torch.float32):
 @each
 def test_moves_are_those_it_has(name):
     optimizer = OPTIMIZERS[name]([point()])
-    assert optimizer.moves == (2 if name in ("extra-sgd", "extra-adam", "extra-adam-amsgrad", "qgenx-de") else 1)
+    moves = 2 if name in ("extra-sgd", "extra-adam", "extra-adam-amsgrad", "qgenx-de") else 1
+    assert optimizer.moves_per_step == len(optimizer.moves()) == moves
 
 
 @each
@@ -90,13 +87,13 @@ def test_learning_rate_schedulers_work(name):
     x = point()
     optimizer = OPTIMIZERS[name]([x])
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: float(epoch < 2))
-    play(optimizer, x, 2 * optimizer.moves)
+    play(optimizer, x, 2 * optimizer.moves_per_step)
     scheduler.step()
     scheduler.step()
     assert optimizer.param_groups[0]["lr"] == 0
-    play(optimizer, x, 4 * optimizer.moves, 2 * optimizer.moves)
+    play(optimizer, x, 4 * optimizer.moves_per_step, 2 * optimizer.moves_per_step)
     still = x.detach().clone()
-    play(optimizer, x, 8 * optimizer.moves, 4 * optimizer.moves)
+    play(optimizer, x, 8 * optimizer.moves_per_step, 4 * optimizer.moves_per_step)
     assert torch.equal(x, still)
 
 
@@ -109,7 +106,7 @@ def test_groups_have_options_of_their_own(name):
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = torch.tensor([1.0, 2.0, -1.0])
-        moves_of(optimizer)[0]()
+        optimizer.moves()[0]()
     assert not torch.equal(both[0], both[1])
     if not name.startswith("qgenx") or name == "qgenx-de":  # there gamma is made of all groups
         assert torch.equal(x, both[0])
@@ -131,7 +128,7 @@ def test_closures(name):
         with pytest.raises(ValueError, match="takes no closure"):
             optimizer.step(closure)
         return
-    if optimizer.moves == 2:
+    if optimizer.moves_per_step == 2:
         closure()
         optimizer.extrapolation()
     before = x.item()

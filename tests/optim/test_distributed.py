@@ -12,6 +12,7 @@ from torch import nn
 import compressors
 from hvd_qgenx import DistributedOptimizer, ExtraAdam, ExtraSGD, OptimisticAdam, PastExtraAdam, exchange
 from hvd_qgenx.errors import ConfigurationError, NonFiniteGradientError, TrainingError
+from hvd_qgenx.optim.moves import Moving
 from hvd_qgenx.transport import inprocess
 
 K = 3
@@ -56,8 +57,7 @@ def train(transport, make, compression=None, steps=6, wrap=True):
         optimizer = DistributedOptimizer(optimizer, net.named_parameters(), compression, transport=transport)
     step = 0
     for _ in range(steps):
-        two = getattr(optimizer, "moves", 1) == 2
-        for advance in (optimizer.extrapolation, optimizer.step) if two else (optimizer.step,):
+        for advance in optimizer.moves() if wrap or isinstance(optimizer, Moving) else (optimizer.step,):
             optimizer.zero_grad(set_to_none=step % 2 == 0)
             if wrap:
                 loss(net, batch(transport.rank, step)).backward()

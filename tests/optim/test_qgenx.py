@@ -22,13 +22,9 @@ def scalar(value: float) -> torch.Tensor:
     return torch.tensor([value], dtype=torch.float64, requires_grad=True)
 
 
-def moves_of(optimizer):
-    return (optimizer.extrapolation, optimizer.step) if optimizer.moves == 2 else (optimizer.step,)
-
-
 def play(optimizer, x, gradients):
     """Where x is after every move; one gradient for each."""
-    moves = moves_of(optimizer)
+    moves = optimizer.moves()
     positions = []
     for call, gradient in enumerate(gradients):
         x.grad = torch.tensor([gradient], dtype=torch.float64)
@@ -147,7 +143,7 @@ def game(transport, variant, exchange, compressor="none", iterations=6):
     random = torch.Generator().manual_seed(transport.rank)
     positions = [torch.cat([x, y]).detach().numpy()]
     for _ in range(iterations):
-        for move in moves_of(optimizer):
+        for move in optimizer.moves():
             noise = torch.randn(8, generator=random, dtype=torch.float64)
             x.grad, y.grad = matrix @ y.detach() + noise[:5], -matrix.T @ x.detach() + noise[5:]
             move()
@@ -245,7 +241,7 @@ def bilinear(variant, iterations):
 
     optimizer = torch.optim.SGD([x, y], lr=0.3) if variant == "sgd" else QGenX([x, y], variant)
     for _ in range(iterations):
-        for move in moves_of(optimizer) if isinstance(optimizer, QGenX) else (optimizer.step,):
+        for move in optimizer.moves() if isinstance(optimizer, QGenX) else (optimizer.step,):
             x.grad, y.grad = operator()
             move()
     last = float(torch.linalg.vector_norm(torch.cat([x, y]).detach() - solution))
@@ -283,7 +279,7 @@ def test_averaged_is_the_mean_of_the_points_stepped_from(variant):
         pass
     stepped_from = []
     for t in range(10):
-        for move in moves_of(optimizer):  # the mean is also looked at between the two
+        for move in optimizer.moves():  # the mean is also looked at between the two
             if move == optimizer.step:
                 stepped_from.append(x.detach().clone())
             x.grad = torch.tensor([math.sin(3 * t + x[0].item()), math.cos(t) - x[1].item()], dtype=torch.float64)
@@ -323,7 +319,7 @@ def test_resumed_at_any_call_it_goes_on_bit_for_bit(variant, dtype, tmp_path):
     def run(resume_at):
         x = torch.tensor([1.0, -2.0], dtype=dtype, requires_grad=True)
         optimizer = QGenX([x], variant, lr=0.7)
-        calls = 4 * optimizer.moves
+        calls = 4 * optimizer.moves_per_step
         for call in range(calls):
             if call == resume_at:
                 state = serialized(optimizer.state_dict(), tmp_path)
@@ -331,7 +327,7 @@ def test_resumed_at_any_call_it_goes_on_bit_for_bit(variant, dtype, tmp_path):
                 optimizer = QGenX([x], variant)
                 optimizer.load_state_dict(state)
             x.grad = torch.sin(call + 3 * x.detach())
-            moves_of(optimizer)[call % optimizer.moves]()
+            optimizer.moves()[call % optimizer.moves_per_step]()
         with optimizer.averaged():
             average = x.tolist()
         return x.tolist(), average, optimizer.gamma, optimizer.calls
@@ -363,7 +359,7 @@ def test_resumed_at_any_call_all_workers_go_on_bit_for_bit(variant, exchange):
                 optimizer.load_state_dict(state)
             x.grad = torch.sin(call + (1 + transport.rank) * x.detach())
             y.grad = torch.cos(call * transport.rank + y.detach())
-            moves_of(optimizer)[call % optimizer.moves]()
+            optimizer.moves()[call % optimizer.moves_per_step]()
         return x.tolist(), y.tolist(), optimizer.gamma
 
     whole = inprocess.run(K, lambda t: run(t, None))
@@ -411,7 +407,7 @@ def test_gradients_zeroed_in_place_stay_remembered(variant):
     for call, gradient in enumerate(gradients):
         optimizer.zero_grad(set_to_none=False)
         x.grad.add_(gradient)
-        moves_of(optimizer)[call % optimizer.moves]()
+        optimizer.moves()[call % optimizer.moves_per_step]()
         assert x.item() == pytest.approx(positions[call])
     assert optimizer.gamma == pytest.approx(gamma)
 
@@ -424,7 +420,7 @@ def test_a_missing_gradient_counts_as_zeros(variant):
         for call in range(6):
             x.grad = torch.full_like(x, math.sin(call))
             y.grad = torch.full_like(y, math.cos(call)) if call == 3 else (None if missing else torch.zeros_like(y))
-            moves_of(optimizer)[call % optimizer.moves]()
+            optimizer.moves()[call % optimizer.moves_per_step]()
         with optimizer.averaged():
             return y.item(), optimizer.gamma
 
