@@ -506,7 +506,7 @@ def test_a_full_disk_ends_in_one_sentence_that_names_the_file(tmp_path, monkeypa
 def test_images_without_labels_have_nothing_to_be_conditional_on(tmp_path, monkeypatch):
     unlabelled = InMemory("celeba", IMAGES.images, torch.zeros(20))
     unlabelled.classes = 0
-    monkeypatch.setattr(task.data, "load", lambda *_, **__: unlabelled)
+    monkeypatch.setattr(task, "load_images", lambda *_, **__: unlabelled)
     result = call(*QUICK, "--out", tmp_path / "run", "--dataset", "celeba", "--conditional")
     assert result.exit_code == 2
     assert "celeba has no labels; leave out --conditional" in result.stderr
