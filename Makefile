@@ -30,7 +30,7 @@ WORKERS := --repeats 1 --workers 2 --workers 4 --workers 8 --workers 16
 
 .DEFAULT_GOAL := help
 .PHONY: help install gan sweep bilinear test lint kernels check cluster-test bench cluster-bench cluster-sweep performance \
-	docs fields lock image image-test clean
+	games docs fields lock image image-test clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ performance: install ## Measure all that docs/performance.md shows, and write it
 	$(BIN)/hvd-qgenx bench exchange --numel 1e6 --exchange two-phase $(WORKERS) --json $(FOUND)/exchange-4-bytes.json
 	$(BIN)/hvd-qgenx bench exchange --numel 1e6 --exchange allgather $(WORKERS) --json $(FOUND)/exchange-5-bytes.json
 	$(BIN)/hvd-qgenx bench report $(FOUND)/*.json --out docs/performance.md
+
+games: install ## Play what docs/games.md shows, and write its tables and picture (25 minutes of processor time)
+	$(BIN)/python -m hvd_qgenx.games.page
 
 docs: install ## Write the pages of the documentation that come from the code
 	$(BIN)/python -m hvd_qgenx.tasks.reference > docs/settings.md

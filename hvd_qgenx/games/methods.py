@@ -73,7 +73,7 @@ class Method:
 def simultaneous(make: Callable[..., Any], players: Players, lr: float) -> tuple[Iteration, list[Any]]:
     """One optimizer moves all players at once; one that extrapolates calls the oracle and moves twice."""
     optimizer = players.optimizer(make, lr)
-    extrapolates = getattr(optimizer, "moves", 1) == 2
+    extrapolates = optimizer.moves_per_step == 2
 
     def iterate() -> None:
         players.fill_gradients()
