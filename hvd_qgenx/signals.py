@@ -5,10 +5,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS = 10.0
 """Time that a process may take to end, which it does at once unless something does not return."""
+STANDARD_ERROR = 2
 
 
 class Stopped(KeyboardInterrupt):
@@ -62,7 +64,8 @@ def raised(seconds: float = SECONDS) -> Iterator[None]:
 def handled(handler: Callable[[int], None], seconds: float | None = None) -> Iterator[None]:
     """Calls ``handler`` with the first signal inside the context; a second ends the process at once.
 
-    Only a process's main thread can: elsewhere signals stay what they are.
+    Only a process's main thread can: elsewhere signals stay what they are. In the middle of an import, which packages
+    may go on with after an exception, the process ends at once where the handler raises one.
 
     Args:
         handler: raises an exception, or returns if it has taken note of the signal.
@@ -74,18 +77,31 @@ def handled(handler: Callable[[int], None], seconds: float | None = None) -> Ite
         return
     noted = threading.Event()
 
-    def handle(number: int, _: object) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         end_at_once()
-        handler(number)
+        try:
+            handler(number)
+        except Stopped as stopped:
+            if _imports(frame):
+                os.write(STANDARD_ERROR, f"{stopped}\n".encode())
+                os._exit(stopped.code)
+            raise
         noted.set()
 
-    before = {number: signal.signal(number, handle) for number in heeded()}
-    try:
-        with _deadline(seconds, noted):
+    with _deadline(seconds, noted):
+        before = {number: signal.signal(number, handle) for number in heeded()}
+        try:
             yield
-    finally:
-        for each, former in before.items():
-            signal.signal(each, former)
+        finally:
+            for each, former in before.items():
+                signal.signal(each, former)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Tells whether a module is being imported."""
+    while frame and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 @contextmanager

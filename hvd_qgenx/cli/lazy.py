@@ -32,17 +32,17 @@ class LazyGroup(click.Group):
         self.entries = entries
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        """Runs as a program, which a signal ends in good order, whatever the command is doing."""
+        """Runs as a program, which a signal ends without a word once the command has ended."""
         try:
-            with signals.raised():
-                return self.main(*args, **settings)
+            return self.main(*args, **settings)
         finally:
             signals.end_at_once()
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Calls the command; a signal before it starts, or after it is done, is told as it does itself."""
+        """Calls the command, which a signal ends in good order, whatever it is doing."""
         try:
-            return super().invoke(ctx)
+            with signals.raised():
+                return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             stopped = signals.as_stopped(interrupt)
             if launcher_rank() in (None, 0):

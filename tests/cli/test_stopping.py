@@ -30,6 +30,14 @@ from hvd_qgenx.cli import main
 main(prog_name="hvd-qgenx")
 """
 """A command, one of whose functions only waits."""
+IMPORTED = """
+import threading
+try:
+    open("at-work", "w").close()
+    threading.Event().wait()
+except BaseException as error:
+    raise ImportError("an optional part is missing") from error
+"""
 LONG = ("--iterations", "100000000", "--out", "at-work")
 SWEEP = """
 out = "."
@@ -186,3 +194,12 @@ def test_a_command_in_the_background_ignores_what_it_was_told_to():
 def ignore_interrupts() -> None:
     """As a shell does for a command that it starts with ``&``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def test_a_signal_in_an_import_is_heeded_though_a_package_goes_on_after_it():
+    Path("package.py").write_text(IMPORTED)
+    program = "from hvd_qgenx import signals\nwith signals.raised():\n    import package"
+    with started([sys.executable, "-c", program], at_work) as group:
+        group.send_signal(signal.SIGINT)
+        assert group.wait(SECONDS) == 130
+    assert Path("log").read_text() == "Stopped by SIGINT\n"
