@@ -139,10 +139,11 @@ class Compressor(ABC):
             ValueError: they are not so, or the payload is too short. Nothing is written then.
         """
         vector, payload = checked(vector, payload)
-        room = self.payload_bytes(len(vector), vector.dtype)
-        if len(payload) < room:
-            raise ValueError(f"{self.name}: {len(vector)} coordinates need room for {room} bytes, not {len(payload)}")
-        return self.write(vector, payload[:room], key, start, shared)
+        size, given = vector.numel(), payload.numel()
+        room = self.payload_bytes(size, vector.dtype)
+        if given < room:
+            raise ValueError(f"{self.name}: {size} coordinates need room for {room} bytes, not {given}")
+        return self.write(vector, payload if given == room else payload[:room], key, start, shared)
 
     def decode(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
         """Writes the decoded coordinates to ``vector``, or adds them to it.
@@ -154,7 +155,7 @@ class Compressor(ABC):
             ValueError: they are not so, or ``payload`` is not one of such a vector.
         """
         vector, payload = checked(vector, payload)
-        self._require_length(payload, len(vector), vector.dtype)
+        self._require_length(payload, vector.numel(), vector.dtype)
         self.read(payload, vector, add, start)
 
     def is_finite(self, payload: Tensor, numel: int, dtype: torch.dtype | None = None) -> bool:
@@ -247,7 +248,7 @@ def require_float(dtype: torch.dtype) -> None:
     Raises:
         TypeError: it is another.
     """
-    if not dtype.is_floating_point or dtype.itemsize < 2:
+    if dtype.itemsize < 2 or not dtype.is_floating_point:
         raise TypeError(f"only floating-point tensors of 16, 32 or 64 bits are compressed, not {dtype}")
 
 

@@ -15,9 +15,8 @@ else:
 
 def encode_as(dtype: torch.dtype, vector: Tensor, payload: Tensor) -> int:
     """Writes the bytes of the vector, rounded to ``dtype``; returns their number."""
-    data = vector.to(dtype).view(torch.uint8)
-    payload[: len(data)].copy_(data)
-    return len(data)
+    payload.copy_(vector.to(dtype).view(torch.uint8))
+    return payload.numel()
 
 
 def decode_as(dtype: torch.dtype, payload: Tensor, vector: Tensor, add: bool) -> None:
@@ -26,7 +25,7 @@ def decode_as(dtype: torch.dtype, payload: Tensor, vector: Tensor, add: bool) ->
     Raises:
         ValueError: there are not as many as ``vector`` is long.
     """
-    numbers = _numbers(payload, dtype, len(vector))
+    numbers = _numbers(payload, dtype, vector.numel())
     vector.add_(numbers) if add else vector.copy_(numbers)
 
 
@@ -41,7 +40,7 @@ def is_finite_as(dtype: torch.dtype, payload: Tensor, numel: int) -> bool:
 
 
 def _numbers(payload: Tensor, dtype: torch.dtype, numel: int) -> Tensor:
-    if len(payload) != numel * dtype.itemsize:
-        raise ValueError(f"a payload of {len(payload)} bytes cannot hold {numel} numbers of {dtype}")
+    if payload.numel() != numel * dtype.itemsize:
+        raise ValueError(f"a payload of {payload.numel()} bytes cannot hold {numel} numbers of {dtype}")
     aligned = payload if payload.storage_offset() % dtype.itemsize == 0 else payload.clone()
     return aligned.view(dtype)

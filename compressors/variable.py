@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -96,8 +97,8 @@ class Variable(Compressor):
         return len(payload)
 
     def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        length, _ = self._blocks(len(vector))
-        key, found, body = self._open(payload, len(vector))
+        length, _ = self._blocks(vector.numel())
+        key, found, body = self._open(payload, vector.numel())
         widths = torch.from_numpy(found).to(vector.device)
         kernel, layouts = kernels.for_device(vector.device), _layouts(length)
         kernels.deliver(
@@ -178,8 +179,7 @@ class Variable(Compressor):
         stop = self._head_bytes(count)
         head = bytes(payload[:stop].tolist())
         widths = _unpack(head[KEY.size :], count)
-        sent = widths != NOT_FINITE
-        if count and (widths.max(where=sent, initial=0) > WIDEST or widths.sum(where=sent) > self._budget(size)):
+        if _needs()[widths].sum() > self._budget(size):
             raise ValueError(f"{self.name}: the payload has wider buckets than its {len(payload)} bytes can hold")
         return KEY.unpack(head[: KEY.size])[0], widths, payload[stop:]
 
@@ -271,9 +271,18 @@ def drawn(chances: Array, key: int) -> NDArray[np.bool_]:
     """Draws the blocks that are sent, by systematic sampling: their number is the expected one, rounded."""
     below = np.where(chances < 1, chances, 0.0)
     sums = np.concatenate([[0.0], np.cumsum(below)])
-    marks = np.minimum(np.floor(sums + derive(key, 3) / 2.0**64), np.ceil(sums[-1] - 1e-9))
+    marks = np.minimum(np.floor(sums + derive(key, 3) / 2.0**64), math.ceil(sums[-1] - 1e-9))
     chosen: NDArray[np.bool_] = (np.diff(marks) > 0) | (chances >= 1)
     return chosen
+
+
+@lru_cache
+def _needs() -> NDArray[np.int64]:
+    """Returns the bits that every width takes in the payload; more than there can be for those that do not exist."""
+    needs = np.full(16, 1 << 32)
+    needs[: WIDEST + 1] = np.arange(WIDEST + 1)
+    needs[NOT_FINITE] = 0
+    return needs
 
 
 @lru_cache

@@ -94,10 +94,9 @@ class Codec:
             compressor.read(piece, part[lo - start : hi - start], add, lo - first)
 
     def is_finite(self, payload: Tensor, start: int, stop: int) -> bool:
-        """See ``Compressor.is_finite``."""
+        """See ``Compressor.is_finite``; the payload is uint8 and contiguous."""
         return all(
-            segment.compressor.is_finite(piece, hi - lo, self.dtype)
-            for segment, piece, lo, hi in self._pieces(payload, start, stop)
+            segment.compressor.inspect(piece, hi - lo) for segment, piece, lo, hi in self._pieces(payload, start, stop)
         )
 
     def cut(self, start: int, stop: int, parts: int) -> list[int]:
@@ -137,10 +136,12 @@ class Codec:
                 yield index, segment, lo, hi
 
     def _pieces(self, payload: Tensor, start: int, stop: int) -> Iterator[tuple[Segment, Tensor, int, int]]:
-        if self.exact_size and len(payload) != self.payload_bytes(start, stop):
-            raise ValueError(f"a payload of {len(payload)} bytes cannot hold the coordinates {start} to {stop}")
-        used = 0
-        for _, segment, lo, hi in self._overlaps(start, stop):
-            size = segment.compressor.payload_bytes(hi - lo, self.dtype) if self.exact_size else len(payload)
-            yield segment, payload[used : used + size], lo, hi
-            used += size
+        parts, given = list(self._overlaps(start, stop)), payload.numel()
+        sizes = [given]
+        if self.exact_size:
+            sizes = [segment.compressor.payload_bytes(hi - lo, self.dtype) for _, segment, lo, hi in parts]
+        if sum(sizes) != given:
+            raise ValueError(f"a payload of {given} bytes cannot hold the coordinates {start} to {stop}")
+        pieces = payload.split(sizes) if len(parts) > 1 else [payload]
+        for (_, segment, lo, hi), piece in zip(parts, pieces, strict=False):
+            yield segment, piece, lo, hi
