@@ -138,6 +138,17 @@ def line_of(text: str, position: int) -> int:
     return text.count("\n", 0, position) + 1
 
 
+def line_of_key(text: str, key: str, table: str = "") -> int | None:
+    """Returns the number of the line of TOML in which a key of a table is; None if it is written in another way."""
+    inside = not table
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("["):
+            inside = line.strip().startswith(f"[{table}]")
+        elif inside and re.match(rf"\s*{re.escape(key)}\s*=", line):
+            return number
+    return None
+
+
 @contextmanager
 def _parsing(name: str, text: str) -> Iterator[None]:
     """Turns what every parser raises for numbers of thousands of digits, and for deep nesting, into sentences."""

@@ -157,7 +157,7 @@ def _change(at: random.Random, value: Any, values: tuple[Any, ...]) -> None:
 def _resized(at: random.Random, value: Any) -> Any:
     """Returns a value of the same type, but another size or sign."""
     if isinstance(value, torch.Tensor):
-        return at.choice((value[None], value.flatten()[:-1], value.double(), value.to_sparse(), value.flip(0)[:0]))
+        return at.choice((value[None], value.flatten()[:-1], value.double(), value.to_sparse(), value.flatten()[:0]))
     if isinstance(value, int | float):
         return at.choice((-value, value + 1, value * 2**40))
     return value * 2 if isinstance(value, str | list | tuple) else value

@@ -15,7 +15,7 @@ from compressors.naming import shown
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.reading import in_line, read_json, read_lines
 from hvd_qgenx.runs import Divergence, RunFolder
-from hvd_qgenx.runs.table import FIRST, REMEDY
+from hvd_qgenx.runs.table import FIRST, REMEDY, no_header
 
 Array = NDArray[np.float64]
 
@@ -53,12 +53,14 @@ class Table:
         if not path.exists():
             return cls()
         lines = (line.strip().split(",") for line in read_lines(path) if line.endswith("\n"))
-        names = next(lines, [])
+        names = next(lines, [FIRST])
+        if names[0] != FIRST:
+            raise no_header(path)
         numbers, rows = array("d"), dict[float, int]()  # of rows repeated after an interruption the last counts
         for row in _numbers(lines, len(names)):
             rows[row[0]] = len(numbers) // len(names)
             numbers.extend(row)
-        if not rows or names[0] != FIRST:
+        if not rows:
             return cls()
         columns = np.array(numbers).reshape(-1, len(names))[[rows[update] for update in sorted(rows)]].T
         return cls(dict(zip(names, columns, strict=True)))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.reading import in_line, read_lines
 
 FIRST = "update"
@@ -19,7 +20,7 @@ def header(path: Path) -> str:
     """
     line = next(read_lines(path), "")
     if not line.endswith("\n") or line.strip().split(",")[0] != FIRST:
-        raise in_line(path, 1, f"does not name the columns, the first of them {FIRST}{REMEDY}")
+        raise no_header(path)
     return line
 
 
@@ -38,6 +39,11 @@ def rows(path: Path) -> Iterator[tuple[float, str]]:
             if not math.isfinite(update):
                 raise in_line(path, number, f"does not begin with the number of an update{REMEDY}")
             yield update, line
+
+
+def no_header(path: Path) -> ConfigurationError:
+    """Returns the error for a table whose first line is another."""
+    return in_line(path, 1, f"does not name the columns, the first of them {FIRST}{REMEDY}")
 
 
 def check(path: Path) -> None:

@@ -1,11 +1,11 @@
 """Options of a task's command in the tables of a sweep's file."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from compressors.naming import shown
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.reading import line_of_key
 from hvd_qgenx.training.asked import read
 from hvd_qgenx.training.config import Config
 
@@ -30,7 +30,8 @@ def check(task: type[Config], table: Mapping[str, Any], where: str, text: str) -
         try:
             _check(task, name, value)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{_line(text, where, name)}[{where}]: {error}") from error
+            number = line_of_key(text, name, where)
+            raise ConfigurationError(f"{f'line {number}, ' if number else ''}[{where}]: {error}") from error
 
 
 def _check(task: type[Config], name: str, value: Any) -> None:
@@ -41,14 +42,3 @@ def _check(task: type[Config], name: str, value: Any) -> None:
         read(task, {name: value}, "sweep")
     elif type(value) is not kind:
         raise ConfigurationError(f"{name} must be {IN_WORDS[kind]}, not {shown(value)}")
-
-
-def _line(text: str, where: str, name: str) -> str:
-    """Returns the number of the line of a key, in words; nothing if the table is written in another way."""
-    inside = False
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.lstrip().startswith("["):
-            inside = line.strip().startswith(f"[{where}]")
-        elif inside and re.match(rf"\s*{re.escape(name)}\s*=", line):
-            return f"line {number}, "
-    return ""

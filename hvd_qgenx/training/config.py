@@ -139,6 +139,7 @@ class Config:
         100.0,
         "Updates between two checkpoints; x.5 falls between the half-steps of extra-gradient.",
         RUN,
+        limits="(0, 1e15]",
         may_change=True,
     )
     gradients_at: str = setting(
@@ -303,6 +304,12 @@ class Config:
     def flat(self) -> dict[str, Any]:
         """Returns the configuration with the compressor's parameters among its settings."""
         return flat(self.as_dict())
+
+    def lasting(self) -> dict[str, Any]:
+        """Returns the settings that a resumed run cannot change, by which a checkpoint tells whose it is."""
+        settings = declared(type(self))
+        changing = {name for name in settings if settings[name].declaration.may_change}
+        return {name: value for name, value in self.flat().items() if name not in {*changing, "device"}}
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

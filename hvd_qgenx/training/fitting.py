@@ -14,8 +14,10 @@ from hvd_qgenx.transport.failures import is_failure
 
 M = TypeVar("M", bound=nn.Module)
 
+SETTINGS = "settings"
+"""Entry of a checkpoint: the settings of its run that never change."""
 OPTIONAL = {
-    *("class_names", "counts", "files", "schedulers", "epsilon_place"),
+    *("class_names", "counts", "files", "schedulers", "epsilon_place", SETTINGS),
     *("maximize", "foreach", "capturable", "differentiable", "fused", "decoupled_weight_decay"),
 }
 """Keys that checkpoints of earlier versions lack, of this project and of torch's optimizers."""
@@ -50,7 +52,7 @@ def require_like(found: Any, wanted: Any, place: str = "") -> None:
             raise misfit(place, f"is {shown(found)}, not a list of {len(wanted)}")
         for index, each in enumerate(wanted):
             require_like(found[index], each, f"{place}[{index}]")
-    elif not (wanted is None or type(found) is type(wanted) or {type(found), type(wanted)} <= {int, float}):
+    elif not (wanted is None or type(found) is type(wanted) or (type(wanted) is float and type(found) is int)):
         raise misfit(place, f"is {shown(found)}, not of the type {type(wanted).__name__}")
 
 
@@ -75,9 +77,11 @@ def require_state(
     Raises:
         ConfigurationError: it is not such a state; names the place.
     """
+    _require_settings(found.get(SETTINGS, {}), wanted[SETTINGS])
     own = wanted["ranks"]
-    require_like(found, {**wanted, "ranks": own if len(own) == ranks else [_of_any_rank(own[0])] * ranks})
-    if type(found["move"]) is not int or found["move"] < 0:
+    ranked = own if len(own) == ranks else [_of_any_rank(own[0])] * ranks
+    require_like(found, {**wanted, "ranks": ranked, SETTINGS: None})
+    if found["move"] < 0:
         raise misfit("move", f"is {shown(found['move'])}, not a number of moves")
     for index, parameters in enumerate(moved):
         place = f"optimizers[{index}]"
@@ -87,6 +91,15 @@ def require_state(
         for rank, local in enumerate(locals_):
             for name in ("state", "moments"):
                 require_moments(local.get(name, {}), parameters, f"ranks[{rank}].{place}.{name}")
+
+
+def _require_settings(found: Any, wanted: Mapping[str, Any]) -> None:
+    """Requires the settings of a checkpoint, as far as this version knows them, to be those of the run."""
+    if not isinstance(found, Mapping):
+        raise misfit(SETTINGS, f"is {shown(found)}, not a table")
+    for name in wanted.keys() & found.keys():
+        if found[name] != wanted[name]:
+            raise misfit(f"{SETTINGS}.{name}", f"is {shown(found[name])}, but the run has {shown(wanted[name])}")
 
 
 def _of_any_rank(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,9 +131,10 @@ def require_moments(found: Mapping[Any, Any], parameters: Sequence[Tensor], plac
         raise misfit(place, "is not a table of each parameter's state")
     if found and set(found) != set(range(len(parameters))):
         raise misfit(place, f"is not of {len(parameters)} parameters")
+    kinds = {name: type(value) for name, value in found.get(0, {}).items()}
     for index, values in found.items():
-        if values.keys() != found[0].keys():
-            raise misfit(f"{place}.{index}", "has not the names that the first parameter's state has")
+        if {name: type(value) for name, value in values.items()} != kinds:
+            raise misfit(f"{place}.{index}", "has not the names and types that the first parameter's state has")
         for name, value in values.items():
             if isinstance(value, Tensor):
                 _require_tensor(value, value if value.numel() == 1 else parameters[index], f"{place}.{index}.{name}")

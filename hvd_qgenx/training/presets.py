@@ -4,14 +4,16 @@ A file's keys are settings of its task. ``extends = "NAME"`` takes over those of
 says what the preset is. Those that come with the package lie in ``jobs/presets``, a folder for each task.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from compressors.naming import shown, unknown
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.reading import SETTINGS, naming, parse_toml, read_text
+from hvd_qgenx.reading import SETTINGS, line_of_key, naming, parse_toml, read_text
 from hvd_qgenx.training.asked import Settings, merge, read
 from hvd_qgenx.training.config import Config
 
@@ -76,11 +78,21 @@ def _load(task: type[Config], name: str, folder: Path, seen: tuple[Path, ...]) -
         if place in seen:
             raise ConfigurationError("it extends itself by way of these presets; let one of them extend another")
         settings = {key: value for key, value in found.items() if key != EXTENDS}
-        own, parent = read(task, settings, f"preset {name}"), found.get(EXTENDS)
+        own, parent = _read(task, settings, f"preset {name}", text), found.get(EXTENDS)
         if not isinstance(parent, str | None):
             raise ConfigurationError(f"{EXTENDS} must be the name of one preset, not {shown(parent)}")
         above = _load(task, parent, place.parent, (*seen, place)) if parent is not None else None
     return Preset(name, _first_comment(text), own, above, task)
+
+
+def _read(task: type[Config], settings: dict[str, Any], origin: str, text: str) -> Settings:
+    """Reads settings as ``asked.read`` does; errors name the line."""
+    own: Settings = {}
+    for key, value in settings.items():
+        number = line_of_key(text, key)
+        with naming(f"line {number}") if number else nullcontext():
+            own |= read(task, {key: value}, origin)
+    return own
 
 
 def _find(task: type[Config], name: str, folder: Path) -> Traversable:

@@ -18,7 +18,7 @@ from hvd_qgenx.runs import Divergence, MetricsLog, RunFolder, checkpoint
 from hvd_qgenx.runs.folder import write_json
 from hvd_qgenx.signals import Stopped
 from hvd_qgenx.training import stopping
-from hvd_qgenx.training.fitting import refused, require_state
+from hvd_qgenx.training.fitting import SETTINGS, refused, require_state
 from hvd_qgenx.training.schedule import milestones
 from hvd_qgenx.training.trainer import CLIPPED, INTEGER_FACTS, Trainer
 from hvd_qgenx.transport.launcher import starting
@@ -151,7 +151,7 @@ class Run:
     def state_dict(self) -> dict[str, Any]:
         """Compares the replicas, then returns the state of all ranks, the same on each."""
         self.trainer.replica_hash()
-        return {**self.trainer.state_dict(), "scores": self.scores}
+        return {**self.trainer.state_dict(), "scores": self.scores, SETTINGS: self.config.lasting()}
 
     def save_checkpoint(self) -> None:
         """Writes the state of all ranks, on rank 0. Collective."""

@@ -351,7 +351,7 @@ class TestPresets:
         mine.write_text("# Mine\nfliters = 3")
         result = call("gan", "--preset", mine, "--out", tmp_path / "run")
         assert result.exit_code == 2
-        assert result.stderr == f"Error: {mine}: unknown setting 'fliters'; did you mean 'filters'?\n"
+        assert result.stderr == f"Error: {mine}: line 2: unknown setting 'fliters'; did you mean 'filters'?\n"
 
     @pytest.mark.parametrize(
         ("text", "sentence"),

@@ -117,11 +117,11 @@ def test_a_dry_run_prints_what_is_left(tmp_path, whole):
         ("[modes.uq4]\namsgrad = 1", "[modes.uq4]: amsgrad must be true or false, not 1"),
         ("[modes.uq4]\ndownload = 'yes'", "[modes.uq4]: download must be true or false, not 'yes'"),
         ("[modes.uq4]\nlatent = 'many'", "[modes.uq4]: latent must be a whole number, not 'many'"),
-        ("[modes.uq4]\ndataset = 'imagenet'", "uq4: unknown dataset 'imagenet'"),
+        ("[modes.uq4]\ndataset = 'imagenet'", "[modes.uq4]: unknown dataset 'imagenet'"),
         ("[modes.good]\n[modes.uq4]\ncompressor = 'none'\nbits = 4", "uq4: none has no parameter 'bits'"),
         ("[modes.uq4]\npreset = 'small-uq5'", "uq4: unknown preset 'small-uq5'; did you mean 'small-uq"),
         ("[modes.uq4]\npreset = 4", "[modes.uq4]: preset must be a string, not 4"),
-        ("[modes.uq4]\npreset = 'PRESET'", "uq4: PRESET: unknown setting 'bitts'"),
+        ("[modes.uq4]\npreset = 'PRESET'", "uq4: PRESET: line 1: unknown setting 'bitts'"),
     ],
 )
 def test_bad_options_are_found_before_any_run(tmp_path, modes, sentence):

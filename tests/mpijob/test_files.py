@@ -1,5 +1,7 @@
 """Manifests as YAML, which is parsed and never executed."""
 
+from itertools import pairwise
+
 import pytest
 
 from hvd_qgenx import mpijob
@@ -64,3 +66,37 @@ def test_amounts(text, amount):
 def test_no_amounts(text):
     with pytest.raises(ValueError, match="is not an amount"):
         parse(text)
+
+
+LAUGHS = "- &x [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"- &{name} [{', '.join([f'*{last}'] * 9)}]\n" for last, name in pairwise("xabcdefgh")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[" * 100_000, "values are nested more than 100 deep in line 1, column 101"),
+        ("{a: " * 50_000, "values are nested more than 100 deep in line 1"),
+        ("- " * 20_000 + "a", "values are nested more than 100 deep in line 1"),
+        ("\n".join(" " * depth + "a:" for depth in range(3000)), "values are nested more than 100 deep in line 101"),
+        (LAUGHS, "more than 262,144 values, those that aliases repeat included in line 6"),
+        ("a: &a [1, *a]", "the value 'a' contains itself in line 1"),
+        ("a: 1\nb: 2001-99-99", "'2001-99-99' cannot be read as timestamp in line 2"),
+        ("a: !!bool x", "'x' cannot be read as bool in line 1"),
+        ("a: " + "9" * 5000, "9'... is too long for a value that is no string in line 1"),
+        ("a: !!" + "t" * 5000 + " x", "could not determine a constructor for the tag"),
+    ],
+)
+def test_what_would_take_much_memory_or_is_no_value_is_refused_with_its_line(text, fault):
+    with pytest.raises(ConfigurationError) as caught:
+        mpijob.load(text, "file.yaml")
+    sentence = str(caught.value)
+    assert sentence.startswith("file.yaml is not YAML of plain values: ")
+    assert fault in sentence
+    assert len(sentence) < 300
+
+
+def test_aliases_and_long_texts_of_a_usual_size_are_read():
+    assert mpijob.load("a: &a [1, 2]\nb: [*a, *a]", "f") == [{"a": [1, 2], "b": [[1, 2], [1, 2]]}]
+    assert mpijob.load("a: " + "x" * 5000, "f") == [{"a": "x" * 5000}]

@@ -33,7 +33,13 @@ def test_a_row_written_again_counts_as_it_was_written_last(tmp_path):
     assert found["a"].tolist() == [1, 20, 3]
 
 
-@pytest.mark.parametrize("text", ["", "update,a", "update,a\n", "a,update\n1,2\n", "\n"])
+@pytest.mark.parametrize("text", ["a,update\n1,2\n", "\n", "\n\n\n"])
+def test_a_table_without_a_header_is_damaged(text, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"table\.csv cannot be read: line 1 does not name the columns"):
+        table(text, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "update,a", "update,a\n"])
 def test_a_table_without_rows_is_empty(text, tmp_path):
     assert len(table(text, tmp_path)) == 0
     assert len(table(text, tmp_path)["a"]) == 0

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import Divergence, MetricsLog, RunFolder, checkpoint, figures
 from hvd_qgenx.runs.folder import write_atomically
 
@@ -98,3 +99,16 @@ def test_a_record_of_divergence_may_have_several_writers(tmp_path):
 def test_a_damaged_record_of_divergence_is_none(tmp_path, text):
     (tmp_path / "diverged.json").write_text(text)
     assert Divergence.read(RunFolder(tmp_path)) is None
+
+
+@pytest.mark.parametrize("damage", [b"\n", b"\xff,1\n", b"x,1\n", b"nan,1\n", b",1\n"])
+@pytest.mark.parametrize("name", ["metrics.csv", "scores.csv", "levels.csv", "ranks.csv"])
+def test_a_damaged_table_of_a_run_that_is_to_go_on_is_named_and_stays(tmp_path, name, damage):
+    (tmp_path / name).write_bytes(b"update,loss\n1,0.5\n" + damage)
+    folder = RunFolder(tmp_path)
+    with pytest.raises(ConfigurationError, match=f"{name} cannot be read: line 3 "):
+        folder.reserve(again=True)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    (tmp_path / name).write_bytes(b"\n\n")
+    with pytest.raises(ConfigurationError, match=f"{name} cannot be read: line 1 does not name the columns"):
+        folder.reserve(again=True)

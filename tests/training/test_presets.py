@@ -247,7 +247,7 @@ class TestFiles:
 
     def test_the_faults_of_a_parent_are_the_parents(self, tmp_path):
         self.write(tmp_path, one='extends = "two.toml"', two="bits = 'x'")
-        with pytest.raises(ConfigurationError, match=r"one.toml: .*two.toml: bits must be a number"):
+        with pytest.raises(ConfigurationError, match=r"one.toml: .*two.toml: line 1: bits must be a number"):
             self.load(tmp_path)
 
     def test_a_name_without_a_file(self):

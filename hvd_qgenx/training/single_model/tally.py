@@ -11,9 +11,9 @@ class Tally:
 
     def __init__(self, *names: str) -> None:
         self._names = names
-        self.sums: list[float] = [0] * (len(names) + 1)
+        self.sums: list[float] = [0.0] * (len(names) + 1)
         """The sums by name, and the number of samples."""
-        self.last: list[float] = [0] * (len(names) + 1)
+        self.last: list[float] = [0.0] * (len(names) + 1)
         """The same over all ranks at the last log."""
 
     def note(self, samples: int, **sums: float) -> None:
@@ -26,7 +26,7 @@ class Tally:
         everyone = transport.all_gather_object(tuple(self.sums), "losses")
         totals = [math.fsum(each) for each in zip(*everyone, strict=True)]
         if totals[-1]:
-            self.last, self.sums = totals, [0] * len(totals)
+            self.last, self.sums = totals, [0.0] * len(totals)
 
     def mean(self, name: str) -> float:
         """Returns the mean over the samples of the last log; NaN if there were none."""
@@ -35,4 +35,4 @@ class Tally:
     def load(self, last: Sequence[float], sums: Sequence[float] | None) -> None:
         """Goes on from former sums; a rank that joins has none of its own."""
         self.last = list(last)
-        self.sums = list(sums) if sums else [0] * len(self.last)
+        self.sums = list(sums) if sums else [0.0] * len(self.last)

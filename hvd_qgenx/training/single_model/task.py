@@ -13,6 +13,7 @@ from hvd_qgenx.errors import DivergenceError
 from hvd_qgenx.training import step_sizes
 from hvd_qgenx.training.averages import Averages
 from hvd_qgenx.training.clipping import clip_gradients
+from hvd_qgenx.training.fitting import require_like
 from hvd_qgenx.training.single_model.settings import SingleModelConfig
 from hvd_qgenx.training.single_model.tally import Tally
 from hvd_qgenx.training.task import Task
@@ -20,6 +21,8 @@ from hvd_qgenx.transport import Transport
 
 FORWARD, BACKWARD = PHASES = ("forward", "backward")
 PLAYER = "model"
+BIAS = "bias/"
+"""Prefix of the columns of scores.csv that are scores of a model that knows the source of the data."""
 
 
 class SingleModelTask(Task):
@@ -214,7 +217,7 @@ class SingleModelTask(Task):
     @property
     def score_columns(self) -> tuple[str, ...]:
         names = (f"{name}/{weights}" for weights in self.config.scored_weights for name in self.scores)
-        return ("epoch", *names, *(f"bias/{name}" for name in self.ideal_scores(self.data)))
+        return ("epoch", *names, *(f"{BIAS}{name}" for name in self.ideal_scores(self.data)))
 
     def evaluate(self, update: float) -> dict[str, float]:
         found = {"epoch": self.epoch(update)}
@@ -224,7 +227,7 @@ class SingleModelTask(Task):
         self._scored = found[self.first(self.scores[0])]
         if not self.best or self._better(found, self.best):
             self.best = found
-        return found | {f"bias/{name}": value for name, value in self.ideal_scores(self.data).items()}
+        return found | {f"{BIAS}{name}": value for name, value in self.ideal_scores(self.data).items()}
 
     def weighted(self, weights: str) -> nn.Module:
         """Returns the model with these weights, one of ``score_weights``."""
@@ -268,5 +271,7 @@ class SingleModelTask(Task):
         self.model.load_state_dict(state["model"])
         if self.averages:
             self.averages.load_state_dict(state["averages"])
+        scores = [name for name in self.score_columns if not name.startswith(BIAS)]
+        require_like(state["best"], dict.fromkeys(scores if state["best"] else (), 0.0), "best")
         self.best = state["best"]
         self.tally.load(state["last"], local.get("sums"))
