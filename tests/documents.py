@@ -183,7 +183,11 @@ def quick(command: Command) -> list[str] | None:
     if command.own is None:
         return None
     name = command.own[0]
-    if name in INPUTS | SLOW or {"--resume", "--tune", "--check", "--help", "FILE"} & set(command.own) or command.varies:
+    if (
+        name in INPUTS | SLOW
+        or {"--resume", "--tune", "--check", "--help", "FILE"} & set(command.own)
+        or command.varies
+    ):
         return None
     with contextlib.redirect_stdout(None):
         try:

@@ -40,7 +40,7 @@ def write(run: Path, page: Path) -> None:
 
 def _parts(summary: dict[str, Any]) -> Iterator[str]:
     cases, iterations = summary["cases"], summary["iterations"]
-    marks = " / ".join(max((case["gap"] for case in cases), key=len))
+    marks = " / ".join(dict.fromkeys(mark for case in cases for mark in case["gap"]))
     yield "\n" + "".join(f"    {line}\n" for line in COMMAND.splitlines())
     yield (
         f"plays {len(cases) * summary['seeds']} games. Gap of the average at t = {marks}, mean of {summary['seeds']} "
