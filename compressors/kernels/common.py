@@ -43,8 +43,8 @@ def random_words(shape: torch.Size, key: int, first: int, device: torch.device) 
     finalizer "lowbias32" (Wellons, 2018), the second half of the key entering between its rounds.
     """
     words = [mix64(key + GOLDEN * (first + i + 1)) for i in range(shape[0])]
-    k1 = torch.tensor([word & MASK32 for word in words], device=device).unsqueeze(1)
-    k2 = torch.tensor([word >> 32 for word in words], device=device).unsqueeze(1)
+    k1 = torch.tensor([word & MASK32 for word in words], dtype=torch.int64, device=device).unsqueeze(1)
+    k2 = torch.tensor([word >> 32 for word in words], dtype=torch.int64, device=device).unsqueeze(1)
     x = (torch.arange(shape[1], device=device) + k1) & MASK32
     x = ((x ^ (x >> 16)) * 0x21F0AAAD) & MASK32
     x = x ^ k2

@@ -296,7 +296,7 @@ def _hadamard(rows: Tensor) -> None:
     """Every row times the Hadamard matrix of its length (a power of two), not normalised, in place."""
     half = 1
     while half < rows.shape[1]:
-        pairs = rows.view(len(rows), -1, 2, half)
+        pairs = rows.view(len(rows), rows.shape[1] // (2 * half), 2, half)
         upper, lower = pairs[:, :, 0].clone(), pairs[:, :, 1]
         pairs[:, :, 0] = upper + lower
         pairs[:, :, 1] = upper - lower

@@ -194,6 +194,15 @@ def test_sums_are_held_to_the_same(name):
         one.decode_mean(message, torch.zeros(2 * LENGTH)[::2])
 
 
+@every
+@pytest.mark.parametrize("kernel", [cpu, reference], ids=["cpu", "reference"])
+def test_a_vector_may_be_empty(monkeypatch, compressor, kernel):
+    monkeypatch.setattr(compressors.kernels, "for_device", lambda device: kernel)
+    payload = payload_of(compressor, torch.empty(0))
+    compressor.decode(payload, torch.empty(0))
+    assert compressor.is_finite(payload, 0)
+
+
 def test_nothing_is_copied_where_nothing_is_wrong():
     vector, payload = torch.randn(5), torch.empty(9, dtype=torch.uint8)
     assert all(a is b for a, b in zip(checked(vector, payload), (vector, payload), strict=True))

@@ -25,7 +25,7 @@ def fuzz(kernels: str, trials: float, every: int, **environment: str) -> None:
 
 
 def test_kernels_of_the_processor():
-    fuzz("cpu", 2 * TIMES, 1)
+    fuzz("cpu", 4 * TIMES, 1)
 
 
 def test_kernels_of_the_gpu():
