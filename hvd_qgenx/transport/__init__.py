@@ -1,6 +1,6 @@
-"""Transports carry bytes between ranks: Horovod, or the threads of one process.
+"""Transports carry bytes between ranks: Horovod, torch.distributed, or the threads of one process.
 
-Only this package knows Horovod or MPI.
+Only this package knows Horovod, MPI and process groups.
 """
 
 from hvd_qgenx.transport.base import Transport, Work
