@@ -122,6 +122,8 @@ class TestFile:
             ("presets = []\n[modes]", "there is nothing to run"),
             ("presets = ['a']\nseeds = []", "seeds must be one or more different numbers"),
             ("presets = ['a']\nseeds = [1, 2, 1]", "seeds must be one or more different numbers"),
+            ("presets = ['a']\nseeds = [0x" + "f" * 5000 + "]", "seed must be at most"),
+            ('out = "a\\u0000"', "out holds the character"),
             ("presets = ['a']\nseeds = [0.5]", "seeds must be a list of whole numbers"),
             ("presets = ['a']\nseeds = [true]", "seeds must be a list of whole numbers"),
             ("presets = ['a']\nout = 1", "out must be a string"),

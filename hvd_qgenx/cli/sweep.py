@@ -13,6 +13,7 @@ import click
 from hvd_qgenx.cli.report import report_command
 from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.errors import ConfigurationError, TrainingError
+from hvd_qgenx.reading import naming
 from hvd_qgenx.signals import SECONDS, Stopped, as_stopped, raised
 from hvd_qgenx.transport import launcher_rank
 
@@ -57,7 +58,8 @@ def _sweep_runs(wanted: Sweep, file: Path, dry_run: bool) -> None:
     from hvd_qgenx import sweep as sweeps
     from hvd_qgenx.sweep.process import program
 
-    jobs = sweeps.plan(wanted)
+    with naming(file):
+        jobs = sweeps.plan(wanted)
     failures = _drive(jobs, [*_launcher(wanted.launch), program("hvd-qgenx"), wanted.task.task], wanted.out, dry_run)
     if failures is None:
         return
@@ -71,7 +73,8 @@ def _sweep_commands(wanted: Commands, file: Path, dry_run: bool) -> None:
     from hvd_qgenx import sweep as sweeps
     from hvd_qgenx.sweep.process import program
 
-    commands = sweeps.plan_commands(wanted)
+    with naming(file):
+        commands = sweeps.plan_commands(wanted)
     for command in commands:
         _require_parsed(command, file)
     failures = _drive(commands, [*_launcher(wanted.launch), program("hvd-qgenx")], wanted.out, dry_run)

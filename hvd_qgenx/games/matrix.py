@@ -78,7 +78,7 @@ def on_simplex(vector: Tensor) -> Tensor:
 
 
 def read_matrix(path: Path) -> Tensor:
-    """Reads a matrix of finite numbers from a .npy file, float64.
+    """Reads a matrix of finite numbers, whose squares are finite too, from a .npy file, float64.
 
     Raises:
         ConfigurationError: it cannot be read, or it holds something else.
@@ -89,4 +89,7 @@ def read_matrix(path: Path) -> Tensor:
         raise ConfigurationError(f"{path} cannot be read as a .npy matrix of numbers: {error}") from error
     if array.ndim != 2 or not array.size or not np.isfinite(array).all():
         raise ConfigurationError(f"{path} must hold a matrix of finite numbers, not an array of shape {array.shape}")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(np.square(array).sum()):
+            raise ConfigurationError(f"{path} holds numbers whose squares are too large for a float")
     return torch.from_numpy(array)

@@ -15,6 +15,7 @@ from hvd_qgenx.report.published import Published
 from hvd_qgenx.sweep.options import check
 from hvd_qgenx.tasks.registry import TASKS
 from hvd_qgenx.training.config import Config
+from hvd_qgenx.training.settings import declared
 
 OF_RUNS = ("task", "presets", "seeds", "diverging", "options", "modes", "published")
 KEYS = ("out", "launch", "commands", *OF_RUNS)
@@ -73,7 +74,9 @@ def _sweep(found: dict[str, Any], name: str, text: str) -> Sweep | Commands:
     modes = _modes(found, task, text)
     seeds = _list(found.get("seeds", [0]), int, "seeds", "whole numbers")
     if not seeds or len(set(seeds)) < len(seeds):
-        raise ConfigurationError(f"seeds must be one or more different numbers, not {seeds}")
+        raise ConfigurationError(f"seeds must be one or more different numbers, not {shown(seeds)}")
+    for seed in seeds:
+        declared(task)["seed"].check(seed)
     diverging = _text(found, "diverging", FAILS)
     if diverging not in DIVERGING:
         raise ConfigurationError(unknown("value of diverging", diverging, DIVERGING))
@@ -138,6 +141,8 @@ def _text(found: Mapping[str, Any], key: str, default: str, prefix: str = "") ->
     value = found.get(key, default)
     if not isinstance(value, str):
         raise ConfigurationError(f"{prefix}{key} must be a string, not {shown(value)}")
+    if "\0" in value:
+        raise ConfigurationError(f"{prefix}{key} holds the character \\0, which no path or word can hold")
     return value
 
 

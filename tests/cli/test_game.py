@@ -128,6 +128,7 @@ def matrices(tmp_path):
     np.save(tmp_path / "vector.npy", np.ones(3))
     np.save(tmp_path / "broken.npy", np.array([[np.nan]]))
     np.save(tmp_path / "words.npy", np.array([["a"]]))
+    np.save(tmp_path / "large.npy", np.full((2, 2), 1e200))
     (tmp_path / "text.npy").write_text("1 2\n3 4\n")
     return tmp_path
 
@@ -149,6 +150,7 @@ def matrices(tmp_path):
         (["quadratic", "--matrix", "oblong.npy"], "must be square, this one is 2 x 3"),
         (["bilinear", "--matrix", "vector.npy"], "must hold a matrix of finite numbers, not an array of shape (3,)"),
         (["bilinear", "--matrix", "broken.npy"], "must hold a matrix of finite numbers"),
+        (["bilinear", "--matrix", "large.npy"], "large.npy holds numbers whose squares are too large"),
         (["bilinear", "--matrix", "words.npy"], "cannot be read as a .npy matrix of numbers"),
         (["bilinear", "--matrix", "text.npy"], "cannot be read as a .npy matrix of numbers"),
         (["bilinear", "--matrix", "none.npy"], "cannot be read as a .npy matrix of numbers"),
