@@ -237,7 +237,7 @@ class Text(str):
 @pytest.mark.parametrize(
     "value",
     [np.array([print]), np.array(["a"]), Foreign(), print, int, Text("a"), 1j, range(3), object(), ValueError("a")],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_cannot_be_read_is_not_sent(value):
     with pytest.raises(MessageError, match="cannot be sent"):
