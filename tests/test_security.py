@@ -316,4 +316,5 @@ def test_the_check_of_sources_finds_what_it_looks_for():
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: "/".join(path.parts[-2:]))
 def test_no_module_runs_what_comes_from_elsewhere(path):
-    assert not faults(path.read_text())
+    own = ["pickle"] if path.match("games/compare.py") else []  # between a process and those that it has started
+    assert faults(path.read_text()) == own

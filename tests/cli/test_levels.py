@@ -106,7 +106,7 @@ def test_the_folder_and_the_table(tmp_path):
         (None, "there is no file"),
         (torch.zeros(100), "holds nothing but zeros"),
         (torch.zeros(0), "holds nothing but zeros"),
-        ({}, "holds nothing but zeros"),
+        ({}, "must hold floating-point tensors: one, or a dictionary of them by name"),
         (torch.tensor([1.0, torch.nan]), "holds Inf or NaN"),
         (torch.arange(10), "must hold floating-point tensors"),
         ({"w": [1.0]}, "must hold floating-point tensors"),

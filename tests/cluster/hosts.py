@@ -169,6 +169,7 @@ def command(main: Callable[..., int], usage: str | None) -> None:
     if len(sys.argv) < 3:
         sys.exit((usage or "").strip())
     heed_interrupts()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # takes the hosts down on its way
     try:
         sys.exit(main(*sys.argv[1:]))
     except HostsError as error:
