@@ -42,7 +42,7 @@ def levels(**values: Any) -> None:
       hvd-qgenx gan --gradients-at 10,100 --out run && hvd-qgenx levels --gradients run/gradients/000100.pt
 
     Uniform, exponential and ternary levels, and those of alq, alq-gd and amq, fitted to a mixture of
-    normals and to the histogram of the coordinates. Writes levels.json, levels.png and config.json.
+    normals and to the histogram of the coordinates. Writes levels.json, levels.png, config.json and summary.json.
     """
     from hvd_qgenx.levels import figure
     from hvd_qgenx.levels.comparison import compare
@@ -58,6 +58,7 @@ def levels(**values: Any) -> None:
         comparison = compare(source, vectors, bits, values["bucket_size"], values["norm"])
         write_json(folder.path / "levels.json", comparison.as_dicts())
         figure.draw(comparison, folder.path / "levels.png")
+        write_json(folder.summary, {"source": source, "levels": comparison.as_dicts()})
         click.echo(
             json.dumps(comparison.as_dicts())
             if values["as_json"]

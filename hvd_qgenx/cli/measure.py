@@ -63,13 +63,14 @@ def measure_command(**values: Any) -> None:
       hvd-qgenx measure --mean --gradients runs/g/gradients/000100.pt --gradients runs/g/gradients/000100-rank1.pt
 
     As in a run, tensors with one dimension or fewer than 256 elements are left out: they are sent as they
-    are. Writes measure.csv and measure.png.
+    are. Writes measure.csv, measure.png and summary.json.
     """
     from tqdm import tqdm
 
     from hvd_qgenx.levels import costs, measure_figure
     from hvd_qgenx.levels.measure import measure_mean
     from hvd_qgenx.runs import RunFolder
+    from hvd_qgenx.runs.folder import write_json
 
     with exit_codes():
         require_alone()
@@ -86,6 +87,7 @@ def measure_command(**values: Any) -> None:
         }
         costs.write_csv(found, folder.path / "measure.csv")
         measure_figure.draw(found, folder.path / "measure.png")
+        write_json(folder.summary, {"rows": costs.rows(found)})
         table = json.dumps(costs.rows(found)) if values["as_json"] else costs.tables(found, width=110)
         click.echo(table if values["as_json"] else f"{table}table and picture in {folder.path}")
 

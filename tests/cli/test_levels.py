@@ -95,6 +95,7 @@ def test_the_folder_and_the_table(tmp_path):
         sets.exponential(8).tolist()
     ]
     assert json.loads((tmp_path / "run/config.json").read_text())["norm"] == "l2"
+    assert json.loads((tmp_path / "run/summary.json").read_text()) == {"source": "gaussian", "levels": saved}
     with Image.open(tmp_path / "run/levels.png") as picture:
         assert picture.width > 1000
         assert len(picture.convert("L").getcolors()) > 50

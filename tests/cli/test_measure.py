@@ -33,6 +33,7 @@ def test_known_errors_of_a_gaussian_vector(tmp_path):
     assert found["minmax", "4 bits"]["bits"] == 4 + 64 / 1024
     assert all(row["bound"] == pytest.approx(2 ** (-2 * row["bits"])) for row in found.values())
     assert Image.open(tmp_path / "run" / "measure.png").size[0] > 500
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["rows"]
     with (tmp_path / "run" / "measure.csv").open() as file:
         written = list(csv.DictReader(file))
     assert [float(row["error"]) for row in written] == [row["error"] for row in found.values()]
