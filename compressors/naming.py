@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 LONGEST = 200
-"""The most characters of a value that a sentence repeats."""
+"""Characters of a value that a sentence repeats, at most."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from hvd_qgenx.transport.launcher import STALL_SECONDS, limit_stall
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMPRESSORS = f"{', '.join(compressors.names())}, or NAME:PARAMETER=VALUE,..."
-"""What an option that takes compressors can have, after "one of"."""
+"""Values of an option that takes compressors, as its help lists them after "one of"."""
 
 
 class Finite(click.FloatRange):

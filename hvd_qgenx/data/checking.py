@@ -20,8 +20,9 @@ import PIL
 import torch
 from torch import Tensor
 
+from hvd_qgenx.arrays import UnreadableError
 from hvd_qgenx.data.cache import Cached
-from hvd_qgenx.data.decoding import UnreadableError, decoded, without_warnings
+from hvd_qgenx.data.decoding import decoded, without_warnings
 from hvd_qgenx.data.images import ImageFiles
 from hvd_qgenx.data.wording import counted
 from hvd_qgenx.errors import ConfigurationError
@@ -30,7 +31,7 @@ from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import from_rank_0
 
 VERSION = 1
-"""Of what is kept of a check."""
+"""Version of the format in which verdicts are kept."""
 NAMED = 3
 """Damaged pictures that a sentence names; of more, a warning lists all."""
 KEPT_EVERY = 10_000
@@ -44,16 +45,16 @@ log = logging.getLogger(__name__)
 
 
 class Verdict(NamedTuple):
-    """What is found in a file."""
+    """The result of checking a file."""
 
     checksum: int
-    """Of its contents."""
+    """Checksum of its contents."""
     fault: str
     """Why it cannot be read; empty if it can."""
 
 
 class Findings(NamedTuple):
-    """What is found in all files of a data set."""
+    """The results of checking all files of a data set."""
 
     checksums: Tensor
     """int64 (number of files,)."""

@@ -13,13 +13,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from compressors.naming import shortened
+from hvd_qgenx.arrays import UnreadableError
 
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of the formats that are read, where its build can."""
-
-
-class UnreadableError(Exception):
-    """A picture cannot be read; says why, without its name."""
 
 
 @cache

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hvd_qgenx.data.decoding import UnreadableError, decoded, square, without_warnings
+from hvd_qgenx.arrays import UnreadableError
+from hvd_qgenx.data.decoding import decoded, square, without_warnings
 from hvd_qgenx.data.wording import counted, enumeration
 from hvd_qgenx.errors import LocalError
 

@@ -17,7 +17,7 @@ COMMAND = """hvd-qgenx game bilinear --noise none --noise absolute --noise relat
 BEGIN, END = "<!-- `make games` writes what follows. -->\n", "<!-- `make games` wrote this. -->\n"
 
 COLOURS = 128
-"""Of the picture, which is a quarter as large then."""
+"""Colours of the picture's palette, with which its file is a quarter as large."""
 
 Case = dict[str, Any]
 

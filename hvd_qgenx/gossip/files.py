@@ -24,7 +24,7 @@ from hvd_qgenx.reading import MEBIBYTE, read_text
 
 INTEGER = re.compile(r"[+-]?\d+")
 LARGEST = 16 * MEBIBYTE
-"""The most bytes of a file."""
+"""Bytes of a file, at most."""
 
 
 class Line(NamedTuple):

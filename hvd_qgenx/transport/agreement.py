@@ -1,11 +1,11 @@
 """Agreement of all ranks, before work starts, that they can do the same work."""
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from typing import Any, TypeVar
 
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.transport.background import in_background
 from hvd_qgenx.transport.base import Transport
 
 T = TypeVar("T")
@@ -80,15 +80,7 @@ def with_keep_alive(transport: Transport, name: str, function: Callable[[], T]) 
     """
     if transport.size == 1:
         return function()
-    future: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, name=name, daemon=True).start()  # the end of the process does not wait for a daemon
+    future = in_background(function, name)
     done = False
     while not done:
         wait([future], KEEP_ALIVE_SECONDS)

@@ -3,14 +3,12 @@
 import functools
 import math
 import socket
-import threading
 import zlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch
 import torch.distributed as dist
@@ -18,13 +16,13 @@ from torch import Tensor
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import objects
+from hvd_qgenx.transport.background import in_background
 from hvd_qgenx.transport.base import Transport, Work
 from hvd_qgenx.transport.environment import GLOO_INTERFACE
 from hvd_qgenx.transport.failures import PeerLostError
 from hvd_qgenx.transport.inprocess import sum_in_order
 from hvd_qgenx.transport.launcher import stall_limit
-
-T = TypeVar("T")
+from hvd_qgenx.transport.links import Waiting, start_all
 
 FOREVER = timedelta(days=365)
 EAGER_BYTES = 1 << 18
@@ -35,8 +33,6 @@ TAG_BITS = 0x7FFFFFFF
 """Gloo's tags are int32 and not negative."""
 
 
-Waiting: TypeAlias = Callable[[], list[Tensor]]
-"""Waits for tensors and returns them."""
 Request: TypeAlias = tuple[int, Any]
 """The number, among all, of the rank at the other end of a message, and the message under way."""
 Arriving: TypeAlias = tuple[list[Tensor], list[Request]]
@@ -91,12 +87,12 @@ class Distributed(Transport):
         return Work(self._all_reduce(tensor, sum_in_order, torch.empty_like(tensor), name), self._ring_bytes(tensor))
 
     def all_gather(self, tensor: Tensor, sizes: Sequence[int] | None, name: str) -> Work[list[Tensor]]:
-        return Work(self._start_all([tensor] * self.size, sizes, name), self._gather_bytes(tensor, sizes))
+        return Work(self._to_all([tensor] * self.size, sizes, name), self._gather_bytes(tensor, sizes))
 
     def all_to_all(
         self, tensor: Tensor, sizes: Sequence[int], name: str, received: Sequence[int] | None = None
     ) -> Work[list[Tensor]]:
-        wait = self._start_all(tensor.split(list(sizes)), received, name)
+        wait = self._to_all(tensor.split(list(sizes)), received, name)
         return Work(wait, self._scatter_bytes(tensor, sizes))
 
     def _start_links(
@@ -125,8 +121,7 @@ class Distributed(Transport):
         return wait
 
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
-        mine = torch.frombuffer(bytearray(objects.dumps(value)), dtype=torch.uint8)
-        return [objects.loads(part.numpy().tobytes()) for part in self.all_gather(mine, None, name).wait()]
+        return objects.gather(self, value, name)
 
     def host(self) -> str:
         return socket.gethostname()
@@ -141,22 +136,8 @@ class Distributed(Transport):
     def versions(self) -> dict[str, str]:
         return {**super().versions(), "torch.distributed": "gloo"}
 
-    def _start_all(self, sent: Sequence[Tensor], lengths: Sequence[int] | None, name: str) -> Waiting:
-        """Sends ``sent[k]`` to rank k; returns a function that waits for the tensors from all ranks and returns them.
-
-        What a rank sends to itself is returned as it is. ``lengths`` are those of all ranks' tensors, if known.
-        """
-        after = [(self.rank + step) % self.size for step in range(1, self.size)]
-        before = after[::-1]
-        known = None if lengths is None else [lengths[rank] for rank in before]
-        wait = self._start_links({rank: sent[rank] for rank in after}, before, known, name, sent[self.rank])
-
-        def wait_for_all() -> list[Tensor]:
-            received = dict(zip(before, wait(), strict=True))
-            received[self.rank] = sent[self.rank]
-            return [received[rank] for rank in range(self.size)]
-
-        return wait_for_all
+    def _to_all(self, sent: Sequence[Tensor], lengths: Sequence[int] | None, name: str) -> Waiting:
+        return start_all(self._start_links, self.rank, sent, lengths, name)
 
     def _all_reduce(
         self, tensor: Tensor, combine: Callable[[Sequence[Tensor]], Tensor], result: Tensor, name: str
@@ -164,14 +145,14 @@ class Distributed(Transport):
         """Combines every rank's share of all vectors there, and gathers what comes out, into ``result``."""
         shares = tensor.flatten().tensor_split(self.size)
         sizes = [len(share) for share in shares]
-        arrive = self._start_all(shares, [sizes[self.rank]] * self.size, f"{name}, shares")
+        arrive = self._to_all(shares, [sizes[self.rank]] * self.size, f"{name}, shares")
 
         def finish() -> Tensor:
-            combined = self._start_all([combine(arrive())] * self.size, sizes, f"{name}, combined")()
+            combined = self._to_all([combine(arrive())] * self.size, sizes, f"{name}, combined")()
             result.view(-1).copy_(torch.cat(combined))
             return result
 
-        return _in_background(finish)
+        return in_background(finish, name).result
 
     def _tag(self, name: str) -> int:
         """Returns the tag of the messages of a collective; those with the same tag arrive in order.
@@ -218,20 +199,6 @@ class Distributed(Transport):
                     f"{stall_limit():g} s, so they cannot go on ({name}: {error}); resume from the last checkpoint "
                     "with --resume"
                 ) from error
-
-
-def _in_background(function: Callable[[], T]) -> Callable[[], T]:
-    """Calls a function in a thread that does not keep the process; returns a function that waits for its result."""
-    future: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    return future.result
 
 
 @functools.cache  # torch.distributed has one

@@ -110,8 +110,7 @@ class Horovod(Transport):
         return wait
 
     def all_gather_object(self, value: Any, name: str) -> list[Any]:
-        mine = torch.frombuffer(bytearray(objects.dumps(value)), dtype=torch.uint8)
-        return [objects.loads(part.numpy().tobytes()) for part in self.all_gather(mine, None, name).wait()]
+        return objects.gather(self, value, name)
 
     def ordered(self, name: str) -> Transport:
         """Exchanges CPU tensors on MPI directly where Horovod runs on it: see ``mpi``."""

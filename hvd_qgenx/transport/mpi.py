@@ -10,6 +10,7 @@ import mpi4py
 import torch
 from torch import Tensor
 
+from hvd_qgenx.transport import links
 from hvd_qgenx.transport.launcher import started_by_mpi
 from hvd_qgenx.transport.waiting import wait_until
 
@@ -52,17 +53,7 @@ class Channel:
 
         What a rank sends to itself is returned as it is. See ``start``; ``lengths`` are those of all ranks' tensors.
         """
-        after = [(self._rank + step) % self._size for step in range(1, self._size)]
-        before = after[::-1]
-        known = None if lengths is None else [lengths[rank] for rank in before]
-        wait = self.start({rank: sent[rank] for rank in after}, before, known, name, sent[self._rank])
-
-        def wait_for_all() -> list[Tensor]:
-            received = dict(zip(before, wait(), strict=True))
-            received[self._rank] = sent[self._rank]
-            return [received[rank] for rank in range(self._size)]
-
-        return wait_for_all
+        return links.start_all(self.start, self._rank, sent, lengths, name)
 
     def start(
         self,

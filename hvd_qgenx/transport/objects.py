@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hvd_qgenx.errors import LocalError
+from hvd_qgenx.transport.base import Transport
 
 PACKAGES = ("compressors", "hvd_qgenx")
 NUMBERS = "biufc"
@@ -65,6 +66,12 @@ def loads(data: bytes) -> Any:
     if reader.left:
         raise MessageError(f"a rank sent {len(reader.left)} bytes more than its message")
     return value
+
+
+def gather(transport: Transport, value: Any, name: str) -> list[Any]:
+    """Returns the values of all ranks, in rank order, by the transport's ``all_gather``; raises as the above do."""
+    mine = torch.frombuffer(bytearray(dumps(value)), dtype=torch.uint8)
+    return [loads(part.numpy().tobytes()) for part in transport.all_gather(mine, None, name).wait()]
 
 
 class _Atom(NamedTuple):

@@ -5,6 +5,7 @@ Rank 0 writes what all ranks found as JSON. Ranks 2k and 2k + 1 count as one hos
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,16 @@ def work(transport: Transport) -> dict[str, Any]:
     return found
 
 
-if __name__ == "__main__":
+def main(find: Callable[[Transport], dict[str, Any]]) -> None:
+    """Lets rank 0 write what all ranks find to the file of the command line; ranks 2k and 2k + 1 count as one host."""
     transport = launched()
     rank = transport.rank
     transport.host = lambda: str(rank // 2)  # type: ignore[method-assign]
     transport.local_rank, transport.local_size = rank % 2, 2
-    results = transport.all_gather_object(work(transport), "results")
+    results = transport.all_gather_object(find(transport), "results")
     if rank == 0:
         Path(sys.argv[1]).write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(work)
