@@ -13,6 +13,7 @@ from tests.multiprocess import threads
 from tests.multiprocess.ddp import CASES
 from tests.multiprocess.distributed import found_on
 
+ROOT = str(Path(__file__).parents[2])
 PROGRAM = str(Path(__file__).with_name("distributed.py"))
 HOOK = str(Path(__file__).with_name("ddp.py"))
 ENDS = """
@@ -27,10 +28,12 @@ with exit_codes() as session:
     mean.wait()
 """
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def test_everything_agrees_with_threads(tmp_path):
     file = tmp_path / "distributed.json"
-    done = launch.run(launch.torchrun(4, sys.executable, PROGRAM, str(file)))
+    done = launch.run(launch.torchrun(4, sys.executable, PROGRAM, str(file)), PYTHONPATH=ROOT)
     assert done.returncode == 0, done.stderr
     expected = json.loads(json.dumps(inprocess.run(4, found_on, hosts=2)))
     assert json.loads(file.read_text()) == expected
