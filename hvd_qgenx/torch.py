@@ -5,7 +5,15 @@
 
 from typing import Any
 
-import horovod.torch as _horovod
+from hvd_qgenx.installed import WITH_HOROVOD
+
+try:
+    import horovod.torch as _horovod
+except ImportError as error:
+    raise ImportError(
+        f"hvd_qgenx.torch is Horovod's API with another optimizer, but Horovod cannot be imported ({error}); run "
+        f"`{WITH_HOROVOD}`, or import hvd_qgenx, whose optimizers run under torchrun too"
+    ) from error
 
 from hvd_qgenx.optim.decentralized import DecentralizedOptimizer as DecentralizedOptimizer
 from hvd_qgenx.optim.decentralized import Gossip as Gossip

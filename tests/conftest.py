@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.launch import heed_interrupts
+from tests.launch import heed_interrupts, without_horovod
 
 heed_interrupts()
 if not torch.cuda.is_available():  # before anything imports Triton
@@ -32,8 +32,12 @@ def scope(test: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the slowest group first, and what can be spread last."""
+    """Puts the slowest group first, and what can be spread last; skips what needs Horovod where there is none."""
     items.sort(key=lambda item: {"hosts": 0, item.nodeid: 2}.get(scope(item.nodeid), 1))
+    if reason := without_horovod():
+        for item in items:
+            if item.get_closest_marker("horovod"):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -21,17 +21,26 @@ REACHES = {
 """What every script prints, and between what its number must lie."""
 
 
+def commands(name: str) -> list[list[str]]:
+    """The words of the commands that the script's own description gives."""
+    found = re.findall(rf"`(.* examples/{name}\.py)`", (EXAMPLES / f"{name}.py").read_text())
+    assert found
+    return [command.split() for command in found]
+
+
 def started(name: str) -> list[str]:
-    """The first command of the script's own description."""
-    found = re.search("^Run it with `(.*)`", (EXAMPLES / f"{name}.py").read_text(), re.MULTILINE)
-    assert found is not None
-    words = [str(EXAMPLES / Path(word).name) if word.startswith("examples/") else word for word in found[1].split()]
-    if words[0] == "torchrun":
-        return launch.torchrun(3, sys.executable, words[-1])
-    if words[0] == "horovodrun":
-        launch.require_horovod()
-        return launch.horovodrun(3, sys.executable, words[-1])
-    return [sys.executable, *words[1:]]
+    """The first of them that can run here."""
+    possible = [words[0] for words in commands(name) if words[0] != "horovodrun" or not launch.without_horovod()]
+    script = str(EXAMPLES / f"{name}.py")
+    if possible[0] == "python":
+        return [sys.executable, script]
+    return {"torchrun": launch.torchrun, "horovodrun": launch.horovodrun}[possible[0]](3, sys.executable, script)
+
+
+def parameter(name: str) -> object:
+    """An example, marked if it needs Horovod."""
+    needs = all(words[0] == "horovodrun" for words in commands(name))
+    return pytest.param(name, marks=[pytest.mark.horovod] if needs else [])
 
 
 def test_there_are_no_others():
@@ -39,7 +48,7 @@ def test_there_are_no_others():
     assert all(len(path.read_text().splitlines()) <= 60 for path in EXAMPLES.glob("*.py"))
 
 
-@pytest.mark.parametrize("name", REACHES)
+@pytest.mark.parametrize("name", [parameter(name) for name in REACHES])
 def test_an_example_gets_where_it_says(name):
     done = launch.run(started(name))
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ from hvd_qgenx.errors import ConfigurationError, LocalError, TrainingError, conf
 from hvd_qgenx.transport import Transport, launched, launcher_rank
 from hvd_qgenx.transport.agreement import on_all_ranks
 from hvd_qgenx.transport.environment import DATA
-from hvd_qgenx.transport.launcher import launched_local_size
+from hvd_qgenx.transport.launcher import launched_local_size, started_by_torch
 
 if TYPE_CHECKING:
     from compressors import Compressor
@@ -94,8 +94,10 @@ def doctor(**values: Any) -> None:
 
     with exit_codes() as session:
         rank = launcher_rank()
-        mine = examine(CHECKS, Place(values["data_dir"], Path("runs"), rank, launched_local_size()))
-        _require_transport(rank, mine)
+        needs_horovod = rank is not None and not started_by_torch()
+        mine = examine(CHECKS, Place(values["data_dir"], Path("runs"), rank, launched_local_size(), needs_horovod))
+        if needs_horovod:
+            _require_transport(rank, mine)
         session.transport = transport = launched()
         findings = merged(transport.all_gather_object(mine, "doctor.findings"), ALIKE)
         printed = transport.rank == 0 and values["json_file"] != Path("-")
@@ -132,7 +134,7 @@ def _require_transport(rank: int | None, findings: Sequence[Finding | None]) -> 
     from hvd_qgenx.doctor.finding import ERROR
 
     fatal = [found for found in findings if found and found.subject in NEEDED and found.level == ERROR]
-    if rank is not None and fatal:
+    if fatal:
         Console(highlight=False, soft_wrap=True, stderr=True).print(*report.lines(fatal), sep="\n")
         raise LocalError(f"rank {rank} on {socket.gethostname()} cannot join the others: see above")
 

@@ -42,6 +42,8 @@ class Place:
     """The rank set by the launcher; None without a launcher."""
     local_ranks: int = 1
     """Number of ranks on this host."""
+    needs_horovod: bool = False
+    """Did horovodrun or mpirun start this process, and not torchrun?"""
 
 
 Check = Callable[[Place], Finding | None]

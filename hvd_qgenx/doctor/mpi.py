@@ -6,7 +6,6 @@ given elsewhere may belong to another MPI.
 
 import ctypes
 import importlib
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 
 from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding, Place, first_line
+from hvd_qgenx.installed import WITH_HOROVOD, is_installed
 
 TESTED = "0.28.1"
 REBUILD = "make install"
@@ -24,9 +24,9 @@ FRAMEWORKS = {"torch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet"}
 
 def horovod(place: Place) -> Finding:
     """Checks that Horovod can be imported, and lists what it was built with."""
-    if _absent("horovod"):
-        level = WARNING if place.rank is None else ERROR
-        return Finding("Horovod", level, "not installed: commands run in one process only", REBUILD)
+    if not is_installed("horovod"):
+        text = "not installed: one process and torchrun work, horovodrun and hvd_qgenx.torch do not"
+        return Finding("Horovod", _if_needed(place), text, f"{WITH_HOROVOD}, or {REBUILD} in a checkout")
     try:
         hvd = importlib.import_module("horovod.torch")
     except Exception as error:
@@ -49,9 +49,9 @@ def horovod(place: Place) -> Finding:
 def mpi4py(place: Place) -> Finding:
     """Checks mpi4py, which carries payloads and must use Horovod's MPI library."""
     mend = "pip install --force-reinstall --no-binary mpi4py mpi4py"
-    if _absent("mpi4py"):
-        level = WARNING if _absent("horovod") and place.rank is None else ERROR
-        return Finding("mpi4py", level, "not installed: ranks cannot exchange payloads", "pip install mpi4py")
+    if not is_installed("mpi4py"):
+        level = ERROR if is_installed("horovod") else _if_needed(place)
+        return Finding("mpi4py", level, "not installed: Horovod's ranks cannot exchange payloads", "pip install mpi4py")
     try:
         package = importlib.import_module("mpi4py")
         package.rc.initialize = package.rc.finalize = False  # transport.mpi does both
@@ -65,9 +65,11 @@ def mpi_library(place: Place) -> Finding:
     """Checks the MPI library of this process; call it after ``horovod`` and ``mpi4py``, which load it."""
     found = libraries()
     if not found:
-        level = WARNING if place.rank is None else ERROR
         return Finding(
-            "MPI library", level, "none is loaded", "apt-get install openmpi-bin libopenmpi-dev, make install"
+            "MPI library",
+            _if_needed(place),
+            "none is loaded",
+            "apt-get install openmpi-bin libopenmpi-dev, make install",
         )
     if len(found) > 1:
         return Finding(
@@ -125,11 +127,9 @@ def _open_mpi(text: str) -> tuple[int, ...] | None:
     return tuple(map(int, found[1].split("."))) if found else None
 
 
-def _absent(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is None
-    except ValueError:  # sys.modules has None for it
-        return True
+def _if_needed(place: Place) -> str:
+    """Returns the severity of missing what only Horovod's ranks need."""
+    return ERROR if place.needs_horovod else WARNING
 
 
 def _frameworks() -> list[str]:

@@ -1,7 +1,5 @@
 """Checks of Python and of the packages that everything needs."""
 
-import importlib
-import importlib.util
 import platform
 import sys
 import warnings
@@ -13,12 +11,14 @@ import torch
 from compressors import kernels
 from hvd_qgenx.data.vision import torchvision as import_torchvision
 from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding, Place, first_line
+from hvd_qgenx.installed import is_installed
 
 
 def python(_: Place) -> Finding:
     """Checks for distutils, which horovodrun imports and Python 3.12 removed."""
     version = platform.python_version()
-    if sys.version_info >= (3, 12) and importlib.util.find_spec("distutils") is None:
+    removed = sys.version_info >= (3, 12) and not is_installed("distutils")
+    if removed and is_installed("horovod"):
         return Finding(
             "Python",
             ERROR,
@@ -66,7 +66,7 @@ def cpu_kernels(_: Place) -> Finding:
 def gpu_kernels(_: Place) -> Finding:
     """Checks that compressors on GPUs are compiled, if there are GPUs."""
     if not torch.cuda.is_available():
-        have = "installed" if importlib.util.find_spec("triton") else "not installed"
+        have = "installed" if is_installed("triton") else "not installed"
         return Finding("GPU kernels", OK, f"not needed without a GPU (triton is {have})")
     return _kernels("GPU kernels", torch.device("cuda"), "triton")
 

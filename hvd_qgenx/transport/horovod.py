@@ -11,6 +11,7 @@ from typing import Any
 
 import horovod.torch as hvd
 import torch
+from horovod.common.exceptions import HorovodInternalError
 from horovod.torch.mpi_ops import _allreduce_async
 from horovod.torch.optimizer import _DistributedOptimizer
 from torch import Tensor
@@ -146,6 +147,7 @@ class Horovod(Transport):
                 ranks,
                 POLL_SECONDS,
                 lambda waited: f"{name}: waited {waited}",
+                HorovodInternalError,
                 own=False,
                 yielding=YIELD_SECONDS,
             )

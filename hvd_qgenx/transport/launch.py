@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.installed import WITH_HOROVOD, is_installed
 from hvd_qgenx.transport.launcher import is_elastic, launcher_rank, started_by_torch
 from hvd_qgenx.transport.startup import check_start
 
 if TYPE_CHECKING:
     from hvd_qgenx.transport.base import Transport
     from hvd_qgenx.transport.elastic import Committed
+    from hvd_qgenx.transport.horovod import Horovod
 
 T = TypeVar("T")
 
@@ -38,11 +40,13 @@ def launched() -> Transport:
         from hvd_qgenx.transport.inprocess import InProcess
 
         return InProcess()
-    return _horovod("start the command without horovodrun for a single rank")
+    return _horovod()()
 
 
 def init(ranks: int | None = None, hosts: int | None = None) -> Transport:
     """Starts the ranks of Horovod or, under torchrun, of torch.distributed: call it first in a program.
+
+    Without a launcher there is one rank, which Horovod carries if it is installed.
 
     It takes the place of ``hvd.init``, and does what that leaves out. MPI and Horovod get settings that exchanges are
     fast with. Ranks that are silent, frozen or cut off, or that have ended early, end the job instead of keeping it
@@ -58,36 +62,40 @@ def init(ranks: int | None = None, hosts: int | None = None) -> Transport:
         DisagreementError: on all ranks, if these numbers are others, ranks have different versions of packages, or
             the launcher has started ranks that do not see each other.
     """
-    if started_by_torch():
-        transport = launched()
-    else:
-        transport = _horovod("give DistributedOptimizer transport=InProcess() for a single rank")
+    alone = launcher_rank() is None and not is_installed("horovod")
+    transport = launched() if started_by_torch() or alone else _horovod()()
     check_start(transport, ranks, hosts)
     return transport
 
 
-def _horovod(otherwise: str) -> Transport:
-    """Returns Horovod's ranks; ``otherwise`` says what can be done without Horovod."""
+def _horovod() -> type[Horovod]:
+    """Returns the class of Horovod's ranks.
+
+    Raises:
+        ConfigurationError: Horovod cannot be imported.
+    """
     try:
         from hvd_qgenx.transport.horovod import Horovod
     except ImportError as error:
         raise ConfigurationError(
-            f"Horovod cannot be imported ({error}); run `make install`, which builds it, or {otherwise}"
+            f"Horovod cannot be imported ({error}); run `{WITH_HOROVOD}`, or `make install` in a checkout, or start "
+            "ranks with torchrun and a single one without a launcher"
         ) from error
-    return Horovod()
+    return Horovod
 
 
 def launched_elastic(train: Callable[[Transport, Committed], T]) -> T:
     """Calls ``train(transport, committed)`` on all ranks, and again whenever ranks have come or gone; see ``elastic``.
 
     Raises:
-        ConfigurationError: the launcher is not elastic.
+        ConfigurationError: the launcher is not elastic, or Horovod cannot be imported.
     """
     if not is_elastic():
         raise ConfigurationError(
             "--elastic needs a launcher that restarts ranks: "
             "horovodrun -np 3 --min-np 2 --max-np 3 --host-discovery-script SCRIPT"
         )
+    _horovod()
     from hvd_qgenx.transport.elastic import elastic
 
     return elastic(train)

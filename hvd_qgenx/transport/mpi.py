@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import horovod.torch as hvd
 import mpi4py
 import torch
+from horovod.common.exceptions import HorovodInternalError
 from torch import Tensor
 
 from hvd_qgenx.transport import links
@@ -130,7 +131,7 @@ class Channel:
             missing = [str(peer) for peer, rank in enumerate(self._ranks) if rank in left]
             return f"{name}: waited {waited} for ranks {', '.join(missing)}"
 
-        wait_until(done, left.keys(), POLL_SECONDS, problem)
+        wait_until(done, left.keys(), POLL_SECONDS, problem, HorovodInternalError)
 
 
 _channels: list[Channel] = []

@@ -6,8 +6,6 @@ import time
 import warnings
 from collections.abc import Callable, Collection
 
-from horovod.common.exceptions import HorovodInternalError
-
 from hvd_qgenx.transport.environment import STALL_DISABLED, STALL_SHUTDOWN, STALL_WARNING
 
 GRACE_SECONDS = 2.0
@@ -39,6 +37,7 @@ def wait_until(
     ranks: Collection[int],
     pause: float,
     problem: Callable[[str], str],
+    error: type[Exception],
     own: bool = True,
     yielding: float = 0.0,
 ) -> None:
@@ -49,11 +48,12 @@ def wait_until(
         ranks: those that are waited for, as numbers among all ranks.
         pause: seconds between two looks, which leave the core to others.
         problem: makes a sentence, from the time waited, for a warning or an error.
+        error: what to raise.
         own: whether the collective is ours; one of Horovod's warns by itself, and knows ``hvd.join``.
         yielding: seconds at the beginning in which there are no pauses: the core is only offered to others.
 
     Raises:
-        HorovodInternalError: one of the ranks has left, or HOROVOD_STALL_SHUTDOWN_TIME_SECONDS are over.
+        error: one of the ranks has left, or HOROVOD_STALL_SHUTDOWN_TIME_SECONDS are over.
     """
     if done():
         return
@@ -62,28 +62,27 @@ def wait_until(
     while not done():
         time.sleep(pause if seconds >= yielding else 0)
         seconds = time.monotonic() - began
-        _require(ranks, _ended, began, "has ended, so the others cannot go on")
-        if own:
-            _require(
+        lost = _missing(ranks, _ended, began, "has ended, so the others cannot go on")
+        if own and not lost:
+            lost = _missing(
                 ranks,
                 _joined,
                 began,
                 "has called hvd.join(), which compressed exchanges do not support; give all ranks as many batches, "
                 "or use compression none",
             )
-        if seconds > stop_after:
-            raise HorovodInternalError(problem(f"{seconds:.0f} s"))
+        if lost or seconds > stop_after:
+            raise error(lost or problem(f"{seconds:.0f} s"))
         if own and seconds > warn_after and not warned:
             warnings.warn(problem(f"{seconds:.0f} s"), stacklevel=2)
             warned = True
 
 
-def _require(ranks: Collection[int], left: Left, began: float, problem: str) -> None:
-    """Raises HorovodInternalError if any of the ranks has left, and has been waited for long enough since."""
+def _missing(ranks: Collection[int], left: Left, began: float, problem: str) -> str | None:
+    """Returns a sentence if any of the ranks has left, and has been waited for long enough since; otherwise None."""
     latest = time.monotonic() - GRACE_SECONDS
     names = [name for rank, (name, heard) in sorted(dict(left).items()) if rank in ranks and max(heard, began) < latest]
-    if names:
-        raise HorovodInternalError(f"{', '.join(names)} {problem}")
+    return f"{', '.join(names)} {problem}" if names else None
 
 
 def stall_limits() -> tuple[float, float]:

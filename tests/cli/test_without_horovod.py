@@ -1,10 +1,16 @@
 """What works where Horovod is not installed, and what is said where it does not."""
 
 import os
+import socket
 import subprocess
 import sys
 
 BLOCKED = "import sys; sys.modules.update({'horovod': None, 'mpi4py': None}); "
+ONE_STEP = (
+    "import torch, hvd_qgenx; x = torch.nn.Parameter(torch.ones(())); "
+    "optimizer = hvd_qgenx.DistributedOptimizer(torch.optim.SGD([x], lr=1.5)); x.backward(); optimizer.step(); "
+)
+HOW = 'run `pip install "hvd-qgenx[horovod]"`, or `make install` in a checkout, or start ranks with torchrun'
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -42,13 +48,49 @@ def test_under_a_launcher_it_says_how_to_get_horovod():
     code = "sys.argv = ['hvd-qgenx', 'gan']; from hvd_qgenx.cli import main; main()"
     done = python(code, OMPI_COMM_WORLD_RANK="0")
     assert done.returncode == 2
-    assert "Horovod cannot be imported" in done.stderr
-    assert "make install" in done.stderr
+    assert HOW in done.stderr
 
 
-def test_the_python_interface_says_how_to_get_horovod():
-    code = "import torch; from hvd_qgenx import DistributedOptimizer; x = torch.zeros(1, requires_grad=True); "
-    done = python(code + "DistributedOptimizer(torch.optim.SGD([x], lr=1.0))")
+def test_elastic_ranks_say_how_to_get_horovod():
+    code = "sys.argv = ['hvd-qgenx', 'gan', '--elastic']; from hvd_qgenx.cli import main; main()"
+    done = python(code, HOROVOD_ELASTIC="1", HOROVOD_RANK="0")
+    assert done.returncode == 2
+    assert HOW in done.stderr
+
+
+def test_the_python_interface_has_one_rank_without_a_launcher():
+    done = python(ONE_STEP + "print(x.item(), hvd_qgenx.init().size)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["-0.5", "1"]
+
+
+def test_the_python_interface_under_a_launcher_says_how_to_get_horovod():
+    done = python(ONE_STEP, HOROVOD_RANK="0")
     assert done.returncode == 1
     assert "ConfigurationError: Horovod cannot be imported" in done.stderr
-    assert "make install" in done.stderr
+    assert HOW in done.stderr
+
+
+def test_the_drop_in_says_how_to_get_horovod():
+    done = python("import hvd_qgenx.torch")
+    assert done.returncode == 1
+    assert "ImportError: hvd_qgenx.torch is Horovod's API" in done.stderr
+    assert 'pip install "hvd-qgenx[horovod]"' in done.stderr
+
+
+def test_the_doctor_says_what_works():
+    done = python("sys.argv = ['hvd-qgenx', 'doctor']; from hvd_qgenx.cli import main; main()")
+    assert "not installed: one process and torchrun work, horovodrun and hvd_qgenx.torch do not" in done.stdout
+    assert 'pip install "hvd-qgenx[horovod]"' in done.stdout
+    assert "error" not in "".join(line for line in done.stdout.splitlines() if "Horovod" in line or "mpi4py" in line)
+
+
+def test_the_doctor_does_not_ask_ranks_of_torchrun_for_horovod():
+    code = "sys.argv = ['hvd-qgenx', 'doctor']; from hvd_qgenx.cli import main; main()"
+    world = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    done = python(code, **world, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+    assert "One rank alone exchanges nothing" in done.stdout, done.stderr
+    assert "cannot join the others" not in done.stderr

@@ -1,7 +1,6 @@
 """What checks say of machines that lack something, have it broken, or set it wrongly."""
 
 import importlib
-import importlib.util
 import subprocess
 import sys
 import types
@@ -15,7 +14,7 @@ from hvd_qgenx.doctor import checks, files, machine, mpi, software
 from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding, Place, examine, merged
 
 HERE = Place(Path("data"), Path("runs"))
-RANK = Place(Path("data"), Path("runs"), rank=1, local_ranks=2)
+RANK = Place(Path("data"), Path("runs"), rank=1, local_ranks=2, needs_horovod=True)
 
 
 def absent(monkeypatch, *packages):
@@ -36,7 +35,7 @@ def broken(monkeypatch, module, error):
         return real(name, *rest)
 
     monkeypatch.setattr(importlib, "import_module", fail)
-    monkeypatch.setattr(mpi, "_absent", lambda _: False)
+    monkeypatch.setattr(mpi, "is_installed", lambda _: True)
 
 
 def stand_in(monkeypatch, version="0.28.1", mpi_built=True, nccl=0):
@@ -44,7 +43,7 @@ def stand_in(monkeypatch, version="0.28.1", mpi_built=True, nccl=0):
     module = types.SimpleNamespace(
         mpi_built=lambda: mpi_built, gloo_built=lambda: True, nccl_built=lambda: nccl, __file__=__file__
     )
-    monkeypatch.setattr(mpi, "_absent", lambda _: False)
+    monkeypatch.setattr(mpi, "is_installed", lambda _: True)
     monkeypatch.setattr(importlib, "import_module", lambda _: module)
     monkeypatch.setattr(mpi.metadata, "version", lambda _: version)
 
@@ -61,7 +60,10 @@ def test_nothing_that_a_user_may_lack_stops_the_others(monkeypatch):
     monkeypatch.setenv("PATH", "")
     found = {finding.subject: finding for finding in examine(checks.CHECKS, HERE)}
     assert not [finding for finding in found.values() if "cannot be checked" in finding.text]
-    assert (found["Horovod"].level, found["Horovod"].mend) == (WARNING, "make install")
+    assert (found["Horovod"].level, found["Horovod"].mend) == (
+        WARNING,
+        'pip install "hvd-qgenx[horovod]", or make install in a checkout',
+    )
     assert (found["mpi4py"].level, found["mpi4py"].mend) == (WARNING, "pip install mpi4py")
     assert found["torchvision"].level == ERROR
     assert found["ssh"].level == WARNING
@@ -211,8 +213,10 @@ def test_kernels_that_are_not_compiled(monkeypatch):
 
 def test_python_without_distutils(monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 12, 1))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(software, "is_installed", lambda package: package == "horovod")
     assert software.python(HERE).level == ERROR
+    monkeypatch.setattr(software, "is_installed", lambda _: False)
+    assert software.python(HERE).level == OK
 
 
 def test_more_ranks_than_cores(monkeypatch):

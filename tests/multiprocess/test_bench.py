@@ -9,11 +9,6 @@ from tests import launch
 pytestmark = pytest.mark.horovod
 
 
-@pytest.fixture(autouse=True)
-def _horovod() -> None:
-    launch.require_horovod()
-
-
 def bench(*options: str):
     return launch.run(launch.horovodrun(2, launch.COMMAND, "bench", "exchange", *options))
 

@@ -24,11 +24,6 @@ GOSSIP |= {"quasi_global_momentum": 0.9, "local_images": 100, "average_at_end": 
 pytestmark = pytest.mark.horovod
 
 
-@pytest.fixture(autouse=True)
-def _horovod() -> None:
-    launch.require_horovod()
-
-
 def classify(ranks: int, *arguments: object) -> list[str]:
     return launch.horovodrun(ranks, launch.COMMAND, "classify", *(str(argument) for argument in arguments))
 

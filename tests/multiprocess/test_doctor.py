@@ -9,11 +9,6 @@ from tests import launch
 pytestmark = pytest.mark.horovod
 
 
-@pytest.fixture(autouse=True)
-def _horovod() -> None:
-    launch.require_horovod()
-
-
 def doctor(ranks, *options, **environment):
     return launch.run(launch.horovodrun(ranks, launch.COMMAND, "doctor", *options), **environment)
 

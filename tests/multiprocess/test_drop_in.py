@@ -31,15 +31,9 @@ for step in range({steps}):
 pytestmark = pytest.mark.horovod
 
 
-@pytest.fixture(autouse=True)
-def _horovod() -> None:
-    launch.require_horovod()
-
-
 @pytest.fixture(scope="module", params=[(2, "--mpi"), (3, "--mpi"), (2, "--gloo")], ids=["2", "3", "2-gloo"])
 def found(request) -> dict[tuple[str, str], list[Any]]:
     """What the ranks found, by scenario and compressor."""
-    launch.require_horovod()
     ranks, controller = request.param
     launcher, *command = launch.horovodrun(ranks, sys.executable, str(HERE / "drop_in.py"))
     done = launch.run([launcher, controller, *command], HOROVOD_DYNAMIC_PROCESS_SETS="1")

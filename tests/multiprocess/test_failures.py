@@ -30,7 +30,6 @@ pytestmark = pytest.mark.horovod
     ],
 )
 def test_others_do_not_wait_for_it(error, sentence):
-    launch.require_horovod()
     command = launch.horovodrun(2, sys.executable, "-c", ALONE.format(error=error))
     done = launch.run(command, HOROVOD_STALL_CHECK_DISABLE="1")  # nothing else ends them
     assert done.returncode == 1, done.stderr

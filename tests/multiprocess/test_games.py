@@ -17,11 +17,6 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _horovod() -> None:
-    launch.require_horovod()
-
-
 @pytest.mark.usefixtures("one_thread")
 def test_workers_and_ranks_find_the_same_numbers(tmp_path):
     alone, together = tmp_path / "alone", tmp_path / "together"

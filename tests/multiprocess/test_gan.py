@@ -23,11 +23,6 @@ LEARNING = {"compressor": "alq", "coding": "huffman", "levels_at": "0,20", "upda
 pytestmark = pytest.mark.horovod
 
 
-@pytest.fixture(autouse=True)
-def _horovod() -> None:
-    launch.require_horovod()
-
-
 def words(**settings: object) -> list[str]:
     return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 
@@ -61,7 +56,6 @@ def train(out: Path, *arguments: object) -> dict:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    launch.require_horovod()
     return train(tmp_path_factory.mktemp("gan") / "run", *QUICK, "--updates", UPDATES)
 
 

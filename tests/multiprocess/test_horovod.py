@@ -28,11 +28,6 @@ for changes in json.loads(sys.argv[1]):
 pytestmark = pytest.mark.horovod
 
 
-@pytest.fixture(autouse=True)
-def _horovod() -> None:
-    launch.require_horovod()
-
-
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_without_compression_it_is_stock_horovod(ranks):
     """Bit for bit on two ranks; on three, where the order of a sum depends on fusion, to rounding."""

@@ -15,11 +15,6 @@ FIRST, LAST = 25, 50
 pytestmark = [pytest.mark.horovod, pytest.mark.usefixtures("one_thread")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _horovod() -> None:
-    launch.require_horovod()
-
-
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory):
     """A run of two ranks that was resumed in the middle of an epoch."""

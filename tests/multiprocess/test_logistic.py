@@ -13,7 +13,6 @@ SENT = ["--compressor", "minmax:bits=3", "--compressor", "topk"]
 
 
 def test_processes_and_ranks_find_the_same_numbers(tmp_path):
-    launch.require_horovod()
     alone, together = tmp_path / "alone", tmp_path / "together"
     for command in (
         [launch.COMMAND, "logistic", *OPTIONS, *NAMES, *SENT, "--out", str(alone)],

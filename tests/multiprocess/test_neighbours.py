@@ -17,7 +17,6 @@ pytestmark = pytest.mark.horovod
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_neighbour_exchanges_agree_with_threads(ranks, tmp_path):
-    launch.require_horovod()
     file = tmp_path / "horovod.json"
     done = launch.run(launch.horovodrun(ranks, sys.executable, PROGRAM, str(file)))
     assert done.returncode == 0, done.stderr

@@ -7,11 +7,6 @@ from tests import launch
 pytestmark = pytest.mark.horovod
 
 
-@pytest.fixture(autouse=True)
-def _horovod() -> None:
-    launch.require_horovod()
-
-
 def test_a_process_that_a_launcher_started_but_horovod_leaves_alone_is_refused(tmp_path):
     """As where mpirun belongs to another MPI than Horovod: each would train by itself, and the job complete."""
     world = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "3"}

@@ -114,7 +114,6 @@ def test_a_signal_to_one_of_three_ranks_stops_all_of_them(tmp_path):
     def train(updates: int, whole: Path) -> dict:
         return threads.train(3, GanConfig(**SETTINGS, updates=updates), whole)
 
-    launch.require_horovod()
     out, log = tmp_path / "run", tmp_path / "log"
     command = launch.horovodrun(3, launch.COMMAND, "gan", *QUICK, "--updates", "100000", "--out", str(out))
     assert stop(command, out, log, signal.SIGTERM, rank=1) == 143

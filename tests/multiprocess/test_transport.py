@@ -48,11 +48,6 @@ print("both are here", flush=True)
 LIMITS = {"HOROVOD_STALL_CHECK_TIME_SECONDS": "1", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "2"}
 
 
-@pytest.fixture(autouse=True)
-def _horovod() -> None:
-    launch.require_horovod()
-
-
 def test_all_collectives_on_all_transports_agree_with_threads(tmp_path):
     file = tmp_path / "horovod.json"
     command = launch.horovodrun(4, sys.executable, PROGRAM, str(file))

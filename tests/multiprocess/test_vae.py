@@ -18,11 +18,6 @@ SETTINGS |= {"objective": "beta-tc", "kl_weight": 4.0, "importance_samples": 3}
 pytestmark = pytest.mark.horovod
 
 
-@pytest.fixture(autouse=True)
-def _horovod() -> None:
-    launch.require_horovod()
-
-
 def vae(ranks: int, *arguments: object) -> list[str]:
     return launch.horovodrun(ranks, launch.COMMAND, "vae", *(str(argument) for argument in arguments))
 

@@ -2,9 +2,7 @@
 
 import pytest
 
-pytest.importorskip("horovod.torch", exc_type=ImportError)
-
-from hvd_qgenx.transport.watch import Silence
+from hvd_qgenx.transport.silence import Silence
 
 LIMIT, BEAT = 10.0, 1.0
 
