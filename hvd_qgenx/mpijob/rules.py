@@ -5,15 +5,14 @@ Sources: the operator's ``pkg/apis/kubeflow/validation`` and ``pkg/controller``;
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from compressors.naming import shortened, shown
-from hvd_qgenx.mpijob import launcher, quantity
+from hvd_qgenx.mpijob import launcher, pods
+from hvd_qgenx.mpijob.document import Document, Place, words
 from hvd_qgenx.mpijob.finding import WARNING, Finding
 from hvd_qgenx.mpijob.launcher import Launch
 from hvd_qgenx.mpijob.manifest import API_VERSION, KIND
-
-T = TypeVar("T")
 
 ROLES = ("Launcher", "Worker")
 CHOICES = {
@@ -35,7 +34,7 @@ MAIN = "spec.mpiReplicaSpecs.Launcher.template.spec.containers[0]"
 Rule = Callable[["Spec"], Iterator[Finding]]
 
 
-class Spec:
+class Spec(Document):
     """An MPIJob in which anything may be missing or of a wrong type."""
 
     def __init__(self, document: Mapping[str, Any], launch: Launch | None = None) -> None:
@@ -44,26 +43,15 @@ class Spec:
             document: the manifest.
             launch: the parsed command of its launcher; None if unknown.
         """
-        self.document, self.launch = document, launch
-
-    def at(self, path: str, kind: type[T]) -> T | None:
-        """Returns the value at a dotted path if it is of this type, else None."""
-        found: Any = self.document
-        for name in path.split("."):
-            found = found.get(name) if isinstance(found, Mapping) else None
-        return found if isinstance(found, kind) and not (kind is int and isinstance(found, bool)) else None
+        super().__init__(document)
+        self.launch = launch
 
     def replicas(self, role: str) -> int | None:
         default = 1 if role == "Launcher" else None
         found = self.at(f"spec.mpiReplicaSpecs.{role}.replicas", int)
         return default if found is None else found
 
-    def listed(self, path: str) -> list[tuple[str, Mapping[str, Any]]]:
-        """Returns the mappings in a list at this path, each with its own path."""
-        found = self.at(path, list) or []
-        return [(f"{path}[{at}]", each) for at, each in enumerate(found) if isinstance(each, Mapping)]
-
-    def containers(self, role: str, kind: str = "containers") -> list[tuple[str, Mapping[str, Any]]]:
+    def containers(self, role: str, kind: str = "containers") -> list[Place]:
         """Returns the paths and the containers of a role."""
         return self.listed(f"spec.mpiReplicaSpecs.{role}.template.spec.{kind}")
 
@@ -77,12 +65,6 @@ class Spec:
     def slots(self) -> int:
         found = self.at("spec.slotsPerWorker", int)
         return 1 if found is None else found
-
-
-def words(container: Mapping[str, Any]) -> list[str]:
-    """Returns the command line of a container; empty if the image decides."""
-    parts = [container.get("command"), container.get("args")]
-    return [str(word) for part in parts if isinstance(part, list) for word in part]
 
 
 def launch(document: Mapping[str, Any]) -> Launch | None:
@@ -208,7 +190,7 @@ def _expectation(spec: Spec) -> Iterator[Finding]:
 
 def _open_mpi(spec: Spec) -> Iterator[Finding]:
     for path, container in spec.containers("Launcher")[:1]:
-        names = [str(entry.get("name")) for _, entry in Spec(container).listed("env")]
+        names = [str(entry.get("name")) for _, entry in Document(container).listed("env")]
         five = OPEN_MPI_5.search(str(container.get("image"))) or any(name.startswith("PRTE_MCA_") for name in names)
         if five and OWN_HOSTFILE not in names:
             yield Finding(
@@ -235,31 +217,14 @@ def _user(spec: Spec) -> Iterator[Finding]:
 
 def _resources(spec: Spec) -> Iterator[Finding]:
     for role in ROLES:
-        for path, container in spec.containers(role) + spec.containers(role, "initContainers"):
-            found = Spec(container)
-            amounts: dict[str, dict[str, Any]] = {}
-            for which in ("requests", "limits"):
-                amounts[which] = {}
-                for name, value in (found.at(f"resources.{which}", dict) or {}).items():
-                    try:
-                        amounts[which][name] = quantity.parse(value)
-                    except ValueError as error:
-                        yield Finding(f"{path}.resources.{which}.{name}", str(error))
-            for name, requested in amounts["requests"].items():
-                if name in amounts["limits"] and requested > amounts["limits"][name]:
-                    yield Finding(f"{path}.resources.requests.{name}", "asks for more than the limit")
-                if "/" in str(name) and requested != amounts["limits"].get(name):
-                    yield Finding(f"{path}.resources.requests.{name}", "must be the same as the limit, for devices")
+        yield from pods.resource_findings(spec.containers(role) + spec.containers(role, "initContainers"))
 
 
 def _volumes(spec: Spec) -> Iterator[Finding]:
     for role in ROLES:
-        listed = spec.listed(f"spec.mpiReplicaSpecs.{role}.template.spec.volumes")
-        volumes = [volume.get("name") for _, volume in listed]
-        for path, container in spec.containers(role) + spec.containers(role, "initContainers"):
-            for place, mount in Spec(container).listed("volumeMounts"):
-                if mount.get("name") not in volumes:
-                    yield Finding(f"{path}.{place}.name", f"{role} has no volume {shown(mount.get('name'))}")
+        volumes = spec.listed(f"spec.mpiReplicaSpecs.{role}.template.spec.volumes")
+        containers = spec.containers(role) + spec.containers(role, "initContainers")
+        yield from pods.volume_findings(containers, volumes, role)
 
 
 RULES: tuple[Rule, ...] = (
