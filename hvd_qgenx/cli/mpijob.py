@@ -18,7 +18,7 @@ from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.cli.settings import TaskCommand
 from hvd_qgenx.cli.training import asked
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.mpijob import RUNS, Finding, Job, fields, rules, schema
+from hvd_qgenx.mpijob import RUNS, Finding, Job, rules, schema
 from hvd_qgenx.mpijob.launcher import PROGRAM
 from hvd_qgenx.reading import read_stream
 from hvd_qgenx.training.asked import configure
@@ -242,8 +242,7 @@ def _check_training(inner: click.Context, ranks: int) -> None:
 
 
 def _check(files: Sequence[Any], crd: Any, context: click.Context) -> None:
-    definition = fields.read() if crd is None else schema.read(_documents(crd), _path(crd))
-    strict = schema.strict(definition)
+    strict = None if crd is None else schema.strict(schema.read(_documents(crd), _path(crd))[jobs.KIND])
     errors = 0
     for file in files:
         for number, document in enumerate(_documents(file), start=1):

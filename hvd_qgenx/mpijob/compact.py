@@ -1,11 +1,11 @@
-"""Extracts names and types of fields from the operator's definition: ``python -m hvd_qgenx.mpijob.compact < FILE``."""
+"""Extracts names and types of fields from definitions: ``cat FILE ... | python -m hvd_qgenx.mpijob.compact``."""
 
 import json
 import sys
+from collections.abc import Mapping
 
-from hvd_qgenx.mpijob.fields import REFERENCE, TYPES
+from hvd_qgenx.mpijob.fields import KINDS, REFERENCE, TYPES
 from hvd_qgenx.mpijob.files import load
-from hvd_qgenx.mpijob.manifest import KIND
 from hvd_qgenx.mpijob.nodes import INNER, PRESERVES, Schema, mapped
 from hvd_qgenx.mpijob.schema import read
 from hvd_qgenx.reading import read_stream
@@ -20,8 +20,8 @@ def stripped(schema: Schema, name: str = "") -> Schema:
     return mapped({key: schema[key] for key in KEPT if key in schema}, stripped, name)
 
 
-def compact(schema: Schema) -> str:
-    """Returns the text of ``fields.json``: a stripped schema in which equal types are one.
+def compact(schemas: Mapping[str, Schema]) -> str:
+    """Returns the text of ``fields.json``: stripped schemas, by the kind of resource, in which equal types are one.
 
     A type is called by the first field that has it, with a number if others have taken the name.
     """
@@ -36,11 +36,11 @@ def compact(schema: Schema) -> str:
         names.setdefault(text, f"{name}{taken + 1}" if taken else name)
         return {REFERENCE: f"#/{TYPES}/{names[text]}"}
 
-    root = shared(stripped(schema), KIND)
+    kinds = json.dumps({kind: shared(stripped(schemas[kind]), kind) for kind in sorted(schemas)}, separators=(",", ":"))
     types = ",\n".join(f'"{name}":{text}' for text, name in names.items())
-    return f'{{"{REFERENCE}":"{root[REFERENCE]}","{TYPES}":{{\n{types}\n}}}}\n'
+    return f'{{"{KINDS}":{kinds},"{TYPES}":{{\n{types}\n}}}}\n'
 
 
 if __name__ == "__main__":
-    document = load(read_stream(sys.stdin.buffer, "standard input"), "standard input")
-    print(compact(read(document, "standard input")), end="")
+    documents = load(read_stream(sys.stdin.buffer, "standard input"), "standard input")
+    print(compact(read(documents, "standard input")), end="")

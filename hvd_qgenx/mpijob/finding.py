@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from compressors.naming import shortened
 
-ERROR, WARNING = "error", "warning"
+ERROR = "error"
+"""The severity of a finding with which the operator, or the job, fails."""
+WARNING = "warning"
+"""The severity of a finding that may be intended."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,10 @@ from typing import Any
 from hvd_qgenx.mpijob import launcher
 from hvd_qgenx.mpijob.job import DATA, RUNS, Job
 
-API_VERSION, KIND = "kubeflow.org/v2beta1", "MPIJob"
+API_VERSION = "kubeflow.org/v2beta1"
+"""The version of the operator's interface that manifests are written for."""
+KIND = "MPIJob"
+"""The kind of a job's manifest."""
 USER = 1000
 HOME = "/home/mpiuser"
 SSH_PORT = 2222

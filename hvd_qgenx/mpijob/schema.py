@@ -1,10 +1,10 @@
-"""The operator's own schema of an MPIJob, made strict.
+"""Schemas of custom resources, made strict.
 
 A cluster drops fields that the schema does not know, or kubectl refuses them; JSON schema lets them pass. Source of the
 rules: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from compressors.naming import shortened, shown
@@ -15,33 +15,53 @@ from hvd_qgenx.mpijob.metadata import METADATA, is_open
 from hvd_qgenx.mpijob.nodes import PRESERVES, Schema, mapped
 from hvd_qgenx.mpijob.place import dotted, unknown_field
 
-SOURCE = "https://raw.githubusercontent.com/kubeflow/mpi-operator/master/manifests/base/kubeflow.org_mpijobs.yaml"
-"""Address of the custom resource definition."""
+VERSIONS = {
+    KIND: "v2beta1",
+    "TrainJob": "v1alpha1",
+    "ClusterTrainingRuntime": "v1alpha1",
+    "TrainingRuntime": "v1alpha1",
+}
+"""The version, of each kind of resource, that is checked."""
+SOURCES = (
+    "https://raw.githubusercontent.com/kubeflow/mpi-operator/master/manifests/base/kubeflow.org_mpijobs.yaml",
+    "https://github.com/kubeflow/trainer/tree/v2.3.0/manifests/base/crds",
+)
+"""Addresses of the custom resource definitions."""
 
 
-def read(documents: Sequence[Any], name: str) -> Schema:
-    """Returns the schema in a custom resource definition, unchanged.
+def read(documents: Sequence[Any], name: str) -> dict[str, Schema]:
+    """Returns the schemas in custom resource definitions, unchanged, by the kind of resource.
 
     Args:
-        documents: the parsed YAML documents of the file.
+        documents: the parsed YAML documents of the file, or lists of them as kubectl prints.
         name: the file's name, for messages.
 
     Raises:
-        ConfigurationError: there is no schema of an MPIJob v2beta1 in it.
+        ConfigurationError: it defines none of the kinds that are checked.
     """
     from jsonschema import Draft202012Validator, SchemaError  # takes a while to import
 
-    for document in documents:
+    definitions = {}
+    for document in _separate(documents):
         try:
-            if document["spec"]["names"]["kind"] == KIND:
-                versions = {version["name"]: version for version in document["spec"]["versions"]}
-                found: Schema = versions["v2beta1"]["schema"]["openAPIV3Schema"]
-                Draft202012Validator.check_schema(found)
-                strict(found)
-                return found
+            kind = document["spec"]["names"]["kind"]
+            versions = {version["name"]: version for version in document["spec"]["versions"]}
+            found: Schema = versions[VERSIONS[kind]]["schema"]["openAPIV3Schema"]
+            Draft202012Validator.check_schema(found)
+            strict(found)
+            definitions[kind] = found
         except (KeyError, TypeError, AttributeError, SchemaError):
             continue
-    raise ConfigurationError(f"{name} does not define MPIJob v2beta1; use {SOURCE}")
+    if not definitions:
+        known = ", ".join(f"{kind} {version}" for kind, version in VERSIONS.items())
+        raise ConfigurationError(f"{name} does not define any of {known}; use {' or '.join(SOURCES)}")
+    return definitions
+
+
+def _separate(documents: Iterable[Any]) -> Iterable[Any]:
+    for document in documents:
+        items = document.get("items") if isinstance(document, Mapping) else None
+        yield from items if isinstance(items, list) else (document,)
 
 
 def strict(schema: Schema) -> Schema:

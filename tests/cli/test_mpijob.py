@@ -188,7 +188,7 @@ def test_a_job_of_a_misspelt_kind_is_not_passed_over(kind):
 def test_a_schema_of_something_else_is_refused():
     result = call("--check", ROOT / JOBS[0], "--crd", ROOT / JOBS[1])
     assert result.exit_code == 2
-    assert "does not define MPIJob v2beta1; use https://" in result.stderr
+    assert "does not define any of MPIJob v2beta1, TrainJob v1alpha1" in result.stderr
 
 
 def test_a_job_that_asks_for_help_trains_nothing():

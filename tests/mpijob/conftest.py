@@ -21,7 +21,7 @@ def crd(data_dir: Path) -> Path:
 @pytest.fixture(scope="session")
 def plain(crd: Path) -> Schema:
     """The operator's schema, as it is."""
-    return schema.read(mpijob.load(crd.read_text(), crd.name), crd.name)
+    return schema.read(mpijob.load(crd.read_text(), crd.name), crd.name)[mpijob.KIND]
 
 
 @pytest.fixture(scope="session")
@@ -35,4 +35,4 @@ def either(request: pytest.FixtureRequest) -> Schema:
     if request.param == "given":
         found: Schema = request.getfixturevalue("strict")
         return found
-    return schema.strict(fields.read())
+    return schema.strict(fields.read(mpijob.KIND))

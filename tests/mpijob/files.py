@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hvd_qgenx import mpijob
-from hvd_qgenx.mpijob import Job
+from hvd_qgenx.mpijob import Job, schema
 from hvd_qgenx.mpijob.nodes import Schema
 
 ROOT = Path(__file__).parents[2]
@@ -49,35 +49,41 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return document
 
 
-def example(schema: Schema, name: str = "") -> Any:
+def definition(kind: str, found: Schema) -> dict[str, Any]:
+    """A custom resource definition with a schema."""
+    version = {"name": schema.VERSIONS[kind], "schema": {"openAPIV3Schema": found}}
+    return {"kind": "CustomResourceDefinition", "spec": {"names": {"kind": kind}, "versions": [version]}}
+
+
+def example(found: Schema, name: str = "") -> Any:
     """A value with everything that a schema allows, each list with one item."""
     if name == "mpiReplicaSpecs":
-        return {role: example(schema["additionalProperties"]) for role in ("Launcher", "Worker")}
-    if schema.get("type") == "object":
-        values = schema.get("additionalProperties")
-        named = {field: example(each, field) for field, each in schema.get("properties", {}).items()}
+        return {role: example(found["additionalProperties"]) for role in ("Launcher", "Worker")}
+    if found.get("type") == "object":
+        values = found.get("additionalProperties")
+        named = {field: example(each, field) for field, each in found.get("properties", {}).items()}
         return {**named, "any": example(values)} if isinstance(values, dict) else named
-    if schema.get("type") == "array":
-        return [example(schema["items"])]
+    if found.get("type") == "array":
+        return [example(found["items"])]
     scalars = {"string": "text", "integer": 1, "boolean": True}
-    return schema["enum"][0] if "enum" in schema else scalars.get(schema.get("type", ""), 1)
+    return found["enum"][0] if "enum" in found else scalars.get(found.get("type", ""), 1)
 
 
-def walk(value: Any, schema: Schema, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Schema]]:
+def walk(value: Any, found: Schema, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Schema]]:
     """The fields of objects in a value, with their paths and schemas; keys of maps are none."""
     if isinstance(value, list):
         for at, each in enumerate(value):
-            yield from walk(each, schema["items"], (*path, at))
+            yield from walk(each, found["items"], (*path, at))
     elif isinstance(value, dict):
-        named = schema.get("properties", {})
+        named = found.get("properties", {})
         for key, each in value.items():
-            inner = named.get(key) or schema.get("additionalProperties") or {}
+            inner = named.get(key) or found.get("additionalProperties") or {}
             if key in named:
                 yield (*path, key), inner
             yield from walk(each, inner, (*path, key))
 
 
-def mistyped(schema: Schema) -> Any:
+def mistyped(found: Schema) -> Any:
     """A value of a type that a schema does not allow."""
     wrong = {"string": 7, "integer": "seven", "boolean": "yes", "object": ["text"], "array": {"a": 1}}
-    return wrong.get(schema.get("type", ""), [1])
+    return wrong.get(found.get("type", ""), [1])

@@ -1,6 +1,7 @@
 """Misspelt, misplaced and mistyped fields, with the operator's definition and without."""
 
 import copy
+import json
 import random
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from hvd_qgenx.mpijob import compact, fields, schema
 from hvd_qgenx.mpijob.nodes import PRESERVES, Schema
 from hvd_qgenx.mpijob.place import dotted
 from tests.mpijob.broken import MISPLACED, MISSPELT, MISTYPED
-from tests.mpijob.files import JOBS, ROOT, changed, example, good, mistyped, parts, walk
+from tests.mpijob.files import JOBS, ROOT, changed, definition, example, good, mistyped, parts, walk
 
 
 def errors(document: Any, strict: Schema) -> dict[str, str]:
@@ -21,9 +22,12 @@ def errors(document: Any, strict: Schema) -> dict[str, str]:
 
 
 def test_the_package_has_the_fields_of_the_definition(plain):
-    assert fields.read() == compact.stripped(plain)
+    assert fields.read(mpijob.KIND) == compact.stripped(plain)
+
+
+def test_equal_types_are_written_once():
     text = (ROOT / "hvd_qgenx/mpijob" / fields.FILE).read_text()
-    assert text == compact.compact(plain)
+    assert text == compact.compact({kind: fields.read(kind) for kind in schema.VERSIONS})
     assert len(text) < 60_000
     assert " " not in text, "no sentence of the definition is in it"
 
@@ -34,9 +38,10 @@ def test_types_that_preserve_fields_stay_open():
 
 
 def test_the_file_is_written_from_standard_input(crd):
+    others = [definition(kind, fields.read(kind)) for kind in schema.VERSIONS if kind != mpijob.KIND]
+    text = "\n---\n".join([crd.read_text(), *map(json.dumps, others)])
     command = [sys.executable, "-m", "hvd_qgenx.mpijob.compact"]
-    with crd.open() as definition:
-        done = subprocess.run(command, stdin=definition, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout == (ROOT / "hvd_qgenx/mpijob" / fields.FILE).read_text()
 
 
