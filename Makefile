@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 NP     ?= 3
 ARGS   ?=
+# no: without Horovod, MPI and a compiler; torchrun starts ranks then.
+HOROVOD ?= yes
 RATE   ?= 1gbit
 CRD    ?= $(HVD_QGENX_CRD)
 SWEEP  ?= jobs/sweeps/compression.toml
@@ -20,7 +22,8 @@ BIN   := $(VENV)/bin
 SETUP := jobs/setup
 LOCK  := $(SETUP)/lock
 
-LOCAL   := $(BIN)/horovodrun -np $(NP) -H localhost:$(NP)
+BARE    := $(filter no,$(HOROVOD))
+LOCAL   := $(BIN)/$(if $(BARE),torchrun --nproc-per-node $(NP) --no-python,horovodrun -np $(NP) -H localhost:$(NP))
 CLUSTER := $(BIN)/python -m tests.cluster.bench
 
 # What docs/performance.md is made of.
@@ -30,14 +33,14 @@ WORKERS := --repeats 1 --workers 2 --workers 4 --workers 8 --workers 16
 
 .DEFAULT_GOAL := help
 .PHONY: help install gan sweep bilinear test lint kernels check cluster-test bench cluster-bench cluster-sweep performance \
-	games docs fields lock image image-test clean
+	games pages docs fields lock image image-test clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.project ## Create .venv with everything in it
 
-gan: install ## Train a small GAN on NP (3) ranks; more options in ARGS
+gan: install ## Train a small GAN on NP (3) ranks; more options in ARGS; HOROVOD=no does without Horovod
 	$(LOCAL) $(BIN)/hvd-qgenx gan $(ARGS)
 
 sweep: install ## Train four modes of compression with three seeds, and compare; another file of jobs/sweeps in SWEEP
@@ -100,10 +103,13 @@ performance: install ## Measure all that docs/performance.md shows, and write it
 games: install ## Play what docs/games.md shows, and write its tables and picture (25 minutes of processor time)
 	$(BIN)/python -m hvd_qgenx.games.page
 
-docs: install ## Write the pages of the documentation that come from the code
+pages: install ## Write the page of settings, docs/settings.md, from their declarations
 	$(BIN)/python -m hvd_qgenx.tasks.reference > docs/settings.md
 
-fields: install ## Write the fields that mpijob --check knows from the operator's definition in CRD
+docs: pages ## Build the documentation's site into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+fields: install ## Write the fields that --check of mpijob and trainjob knows from all definitions in CRD, as kubectl get crd prints them
 	$(BIN)/python -m hvd_qgenx.mpijob.compact < "$(CRD)" > hvd_qgenx/mpijob/fields.json
 
 lock: $(VENV)/.system ## Find versions and hashes of all packages again; newer ones with ARGS=--upgrade
@@ -124,7 +130,7 @@ clean: ## Remove the environment
 # One stamp for every layer: a layer is laid again only when what it depends on has changed.
 
 $(VENV)/.system: $(SETUP)/system.sh
-	$(SETUP)/system.sh
+	PYTHON=$(PYTHON) $(SETUP)/system.sh python
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
@@ -133,10 +139,11 @@ $(VENV)/.torch: $(VENV)/.system $(SETUP)/python.sh $(LOCK)/torch.lock $(LOCK)/cp
 	@touch $@
 
 $(VENV)/.horovod: $(VENV)/.torch $(SETUP)/horovod.sh $(LOCK)/build.lock $(LOCK)/horovod.lock
+	PYTHON=$(PYTHON) $(SETUP)/system.sh build
 	$(SETUP)/horovod.sh $(BIN)/python
 	@touch $@
 
-$(VENV)/.project: $(VENV)/.horovod $(LOCK)/run.lock $(LOCK)/dev.lock setup.cfg setup.py pyproject.toml
+$(VENV)/.project: $(VENV)/$(if $(BARE),.torch,.horovod) $(LOCK)/run.lock $(LOCK)/dev.lock setup.cfg setup.py pyproject.toml
 	$(SETUP)/python.sh $(BIN)/python run dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(BIN)/pip check || { echo "The lock lacks what setup.cfg asks for: run make lock" >&2; exit 1; }

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 TORCH = "torch==2.13.0", "torchvision==0.28.0"
-HOROVOD = *TORCH, "horovod[pytorch]==0.28.1"
+HOROVOD = *TORCH, "horovod[pytorch]==0.28.1", "mpi4py>=4"
 BUILD = "cmake>=3.31", "packaging", "setuptools<81", "wheel"  # what Horovod's build asks for
 CUDA = re.compile("torch$|triton$|cuda-|nvidia-")  # torch as PyPI has it, and what it needs beside torch for CPU
 
@@ -33,11 +33,12 @@ def main(*options: str) -> None:
     packages = resolve(TORCH, ["horovod", "scores", "dev"], "".join(map(read, layers)), *options)
     pins = "".join(packages.values())
     torch, horovod = resolve(TORCH, [], pins).keys(), resolve(HOROVOD, [], pins).keys()
-    run = resolve(TORCH, ["horovod", "scores"], pins).keys()
-    dev = packages.keys() - run | {"triton"}  # tests run Triton's interpreter with any torch
+    run = resolve(TORCH, ["scores"], pins).keys()
+    base = torch | (horovod & run)  # Horovod can be left out, and nothing else with it
+    dev = packages.keys() - run - horovod | {"triton"}  # tests run Triton's interpreter with any torch
     cuda = {name for name in torch if CUDA.match(name)}
 
-    for layer, names in zip(layers, (torch - cuda, cuda, horovod - torch, run - horovod, dev), strict=True):
+    for layer, names in zip(layers, (base - cuda, cuda, horovod - base, run - base, dev), strict=True):
         write(layer, [packages[name] for name in sorted(names)])
     write("build", resolve(BUILD, [], read("build"), *options).values())
 

@@ -3,8 +3,9 @@
 #
 #   jobs/setup/python.sh PYTHON LAYER...
 #
-# A layer is a file of jobs/setup/lock: torch, run or dev. (horovod.sh installs the layers build and horovod.) With
-# torch comes the layer cpu if pip's settings name a place that has torch for CPU alone, otherwise the layer cuda.
+# A layer is a file of jobs/setup/lock: torch, run or dev. (horovod.sh installs the layers build and horovod, without which
+# the others are whole.) With torch comes the layer cpu if pip's settings name a place that has torch for CPU alone,
+# otherwise the layer cuda.
 set -euo pipefail
 
 python=$1

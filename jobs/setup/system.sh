@@ -3,37 +3,41 @@
 #
 #   jobs/setup/system.sh [PART...]
 #
-# Parts: `build` (if none is given) is what installing takes, `run` what jobs take of it, `server` what a host takes that
-# others send jobs to and stop them on, `cluster` what the three-host test takes.
+# Parts: `build` (if none is given) is what installing takes, `python` what it takes without Horovod, `run` what jobs take
+# of it, `server` what a host takes that others send jobs to and stop them on, `cluster` what the three-host test takes.
+# PYTHON is the interpreter, python3 unless given.
 set -euo pipefail
 
+python=${PYTHON:-python3}
 packages=()
 need() { "${@:2}" >/dev/null 2>&1 || packages+=("$1"); }
-python_headers() { python3 -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")'; }
+python_headers() { "$python" -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")'; }
 
 for part in "${@:-build}"; do
     case $part in
+        python | build) need "${python##*/}-venv" "$python" -c 'import ensurepip, venv' ;;&
         build)
             need libopenmpi-dev command -v mpicxx
             need g++ command -v g++
             need gcc command -v cc
             need make command -v make
-            need python3-venv python3 -c 'import ensurepip, venv'
-            need python3-dev python_headers
-            ;;
+            need "${python##*/}-dev" python_headers
+            ;;&
         cluster) need iproute2 command -v ip ;;&
         cluster | server) need openssh-server test -x /usr/sbin/sshd ;;&
         server) need procps command -v pkill ;;&
-        run | cluster | server) ;;
+        build | run | cluster | server)
+            need openmpi-bin command -v mpirun
+            need openssh-client command -v ssh
+            ;;
+        python) ;;
         *) echo "Unknown: $part" >&2 && exit 2 ;;
     esac
 done
-need openmpi-bin command -v mpirun
-need python3 command -v python3
-need openssh-client command -v ssh
+need "${python##*/}" command -v "$python"
 if command -v nvcc >/dev/null; then # Triton compiles on the spot
     need gcc command -v cc
-    need python3-dev python_headers
+    need "${python##*/}-dev" python_headers
 fi
 [ ${#packages[@]} -gt 0 ] || exit 0
 
