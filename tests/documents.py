@@ -19,16 +19,22 @@ from typing import NamedTuple
 import click
 
 from hvd_qgenx.cli import main
+from hvd_qgenx.cli.reference import PROGRAM, helps
 from hvd_qgenx.cli.settings import TaskCommand
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(
+    r"(?P<marked>^<!-- compiled only: [^>]+ -->\n)?^```python\n(?P<shown>.*?)^```$|^<!-- python\n(?P<hidden>.*?)^-->$",
+    re.MULTILINE | re.DOTALL,
+)
+"""Blocks that a reader sees, those that cannot run alone under a comment that says why, and code in a comment."""
 INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n|\n(?= {4}))+")
 INLINE = re.compile(r"`((?:hvd-qgenx|horovodrun|make|python -m)\s[^`]*\s(?:-|[A-Z])[^`]*)`")
 """With an option or an argument: others are names of commands."""
-PROGRAM = "hvd-qgenx"
 TRIED = ("horovodrun", "docker", "make", "python", ".venv/bin/python", "sbatch")
 """What lines of commands begin with, besides the program and scripts."""
 VARIABLE = re.compile(r"^N$|\$\w+")
@@ -44,9 +50,16 @@ class Block(NamedTuple):
     line: int
     language: str
     text: str
+    runs: bool = True
+    """Can it run after the blocks above it?"""
 
     def __str__(self) -> str:
-        return f"{self.page.name}:{self.line}"
+        return f"{name(self.page)}:{self.line}"
+
+    @property
+    def padded(self) -> str:
+        """The text in the lines that it has in the page."""
+        return "\n" * (self.line - 1) + self.text
 
 
 class Command(NamedTuple):
@@ -88,38 +101,39 @@ def blocks(page: Path, language: str) -> Iterator[Block]:
             yield Block(page, text.count("\n", 0, found.start()) + 2, language, found[2])
 
 
+def python(page: Path) -> Iterator[Block]:
+    """Yields the Python of a page: fenced blocks, and what ``<!-- python ... -->`` prepares for them."""
+    text = page.read_text()
+    for found in PYTHON.finditer(text):
+        group = "hidden" if found["shown"] is None else "shown"
+        line = text.count("\n", 0, found.start(group)) + 1
+        yield Block(page, line, "python", found[group], runs=found["marked"] is None)
+
+
+def name(page: Path) -> str:
+    """Returns how a page is called: by its path in ``docs/``."""
+    return str(page.relative_to(DOCS)) if page.is_relative_to(DOCS) else page.name
+
+
 def commands() -> Iterator[Command]:
     """Yields the commands in all pages, in blocks and within sentences, and those in all helps."""
     for page in PAGES:
         for block in blocks(page, ""):
-            yield from _lines(block.text, page.name, block.line)
+            yield from _lines(block.text, name(page), block.line)
         text = FENCED.sub(lambda found: "\n" * found[0].count("\n"), page.read_text())
         for found in INDENTED.finditer(text):
-            yield from _lines(found[0], page.name, text.count("\n", 0, found.start()) + 1)
+            yield from _lines(found[0], name(page), text.count("\n", 0, found.start()) + 1)
         for found in INLINE.finditer(text):
-            yield from _lines(" ".join(found[1].split()), page.name, text.count("\n", 0, found.start()) + 1)
+            yield from _lines(" ".join(found[1].split()), name(page), text.count("\n", 0, found.start()) + 1)
     for command, context in helps():
         yield from _lines(command.help or "", f"{context.command_path} --help", 1)
 
 
-def helps(
-    command: click.Command = main, context: click.Context | None = None
-) -> Iterator[tuple[click.Command, click.Context]]:
-    """Yields all commands of ``hvd-qgenx``, groups among them, with their contexts."""
-    context = context or click.Context(command, info_name=PROGRAM)
-    yield command, context
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            found = command.get_command(context, name)
-            assert found is not None
-            yield from helps(found, click.Context(found, parent=context, info_name=name))
-
-
-def _lines(text: str, name: str, first: int) -> Iterator[Command]:
+def _lines(text: str, where: str, first: int) -> Iterator[Command]:
     """Yields the commands of a text, of which some take several lines, and some lines hold several."""
     number = first
     for line in re.split(r"(?<!\\)\n", text):
-        place = f"{name}:{number}"
+        place = f"{where}:{number}"
         number += line.count("\n") + 1
         start = line.split()[:1]
         if start and (start[0] in (PROGRAM, *TRIED) or start[0].startswith("jobs/")):

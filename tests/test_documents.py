@@ -1,11 +1,10 @@
 """What the pages and the helps say can be done."""
 
-import builtins
 import importlib.util
 import re
 import subprocess
-import symtable
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -24,8 +23,15 @@ from tests.documents import PAGES, ROOT, Block, Command
 
 FOUND = list(documents.commands())
 OWN = [command for command in FOUND if command.own is not None]
-PYTHON = [block for page in PAGES for block in documents.blocks(page, "python")]
+PYTHON = [block for page in PAGES for block in documents.python(page)]
 TOML = {str(block): block.text for page in PAGES for block in documents.blocks(page, "toml")}
+READER = """
+import torch
+import horovod.torch as hvd
+hvd.init()
+model = torch.nn.Linear(2, 2)
+"""
+"""What a reader of the README has before its first block."""
 
 
 @pytest.fixture
@@ -127,27 +133,43 @@ def test_python_compiles(block: Block):
     compile(block.text, str(block), "exec")
 
 
-def needs(block: Block) -> set[str]:
-    """Returns the names that a block uses and does not make."""
-    table = symtable.symtable(block.text, str(block), "exec")
-    used = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()}
-    made = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
-    return used - made - set(dir(builtins))
-
-
-def test_python_that_needs_nothing_runs():
-    complete = [block for block in PYTHON if not needs(block)]
-    assert {block.page.name for block in complete} >= {
+def test_python_of_every_kind_is_found():
+    assert {documents.name(block.page) for block in PYTHON if block.runs} >= {
         "README.md",
         "CONTRIBUTING.md",
         "compressors.md",
         "optimizers.md",
+        "tutorials/own-script.md",
     }
-    program = "".join(
-        f"exec(compile({block.text!r}, {str(block)!r}, 'exec'), {{'__name__': 'x'}})\n" for block in complete
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
+    assert not all(block.runs for block in PYTHON)
+
+
+def run_pages(pages: Iterable[Path], folder: Path) -> None:
+    """Runs the blocks of each page in one namespace, in the order of the page."""
+    program = ["namespace = {}"]
+    for page in pages:
+        program.append("namespace = {'__name__': 'page'}")
+        if page.name == "README.md":
+            program.append(f"exec({READER!r}, namespace)")
+        for block in documents.python(page):
+            if block.runs:
+                program.append(f"exec(compile({block.padded!r}, {str(page)!r}, 'exec'), namespace)")
+    command = [sys.executable, "-c", "\n".join(program)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def uses_horovod(page: Path) -> bool:
+    return any("hvd_qgenx.torch" in block.text for block in documents.python(page) if block.runs)
+
+
+def test_python_runs(tmp_path):
+    run_pages((page for page in PAGES if not uses_horovod(page)), tmp_path)
+
+
+@pytest.mark.horovod
+def test_python_that_uses_horovod_runs(tmp_path):
+    run_pages(filter(uses_horovod, PAGES), tmp_path)
 
 
 def test_presets_are_read(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from hvd_qgenx.exports import lazy
 
-PACKAGES = ("hvd_qgenx", "hvd_qgenx.exchange", "hvd_qgenx.optim")
+PACKAGES = ("hvd_qgenx", "hvd_qgenx.exchange", "hvd_qgenx.games", "hvd_qgenx.gossip", "hvd_qgenx.optim")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -82,7 +82,8 @@ def from_spectrum(size: int, low: float, high: float, seed: int, mu: float = 0.0
 
     Args:
         size: coordinates of each player.
-        low, high: ends of the evenly spaced singular values s.
+        low: the least of the evenly spaced singular values s.
+        high: the largest of them.
         seed: decides U, V and the solution.
         mu: curvature.
     """

@@ -1,0 +1,46 @@
+"""Pages of the site that come from other files: commands, example scripts, contributing, changes.
+
+MkDocs calls ``on_files`` (``hooks`` in mkdocs.yml).
+"""
+
+import ast
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from hvd_qgenx.cli import reference
+
+ROOT = Path(__file__).parents[1]
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the pages to those in ``docs/``."""
+    pages = {
+        "commands.md": reference.page(),
+        "examples.md": examples(),
+        "contributing.md": moved("CONTRIBUTING.md"),
+        "changes.md": moved("CHANGELOG.md"),
+    }
+    for name, text in pages.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def examples() -> str:
+    """Returns a page with the scripts in ``examples/``, each under its docstring."""
+    parts = ["# Example scripts", "Short, complete scripts to start from; the tests run each of them."]
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        text = path.read_text()
+        parts += [f"## {path.name}", ast.get_docstring(ast.parse(text)) or "", f"```python\n{code_of(text)}```"]
+    return "\n\n".join(parts)
+
+
+def code_of(script: str) -> str:
+    """Returns a script without its docstring."""
+    return script.partition('"""\n\n')[2]
+
+
+def moved(name: str) -> str:
+    """Returns a page of the project's folder, with links as they are from ``docs/``."""
+    return (ROOT / name).read_text().replace("](docs/", "](")
