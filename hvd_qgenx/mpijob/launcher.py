@@ -28,14 +28,20 @@ def words(job: Job) -> list[str]:
     ten attempts of ssh while names are not resolved yet. horovodrun would check ssh and interfaces on its own, and
     build a shell command; only elastic jobs need it.
     """
-    start = _horovodrun(job, *job.elastic) if job.elastic else _mpirun(job)
+    start = _horovodrun(job, *job.elastic) if job.elastic else mpirun(job)
     return [*start, PROGRAM, *job.command]
 
 
-def _mpirun(job: Job) -> list[str]:
+def mpirun(job: Job, *options: str) -> list[str]:
+    """Returns mpirun's words, without those that it starts.
+
+    Args:
+        job: the job.
+        options: further options of mpirun.
+    """
     exported = ["PATH", *(["LD_LIBRARY_PATH"] if job.gpus else []), *job.variables]  # ssh passes no variables on
     return [
-        *("mpirun", "-np", str(job.ranks)),
+        *("mpirun", *options, "-np", str(job.ranks)),
         *("--bind-to", "none", "--map-by", "slot"),
         *("--mca", "pml", "ob1", "--mca", "btl", "^openib"),
         *("--mca", "odls_base_sigkill_timeout", "1"),  # a long one delays every end; a hook stops the ranks
@@ -73,6 +79,8 @@ class Launch:
     """Words after ``hvd-qgenx``; None: another program is started."""
     expected: int | None
     """The value of ``--expect-ranks``."""
+    own: tuple[str, ...] = ()
+    """Words between the launcher and the program that it starts."""
 
     @property
     def elastic(self) -> bool:
@@ -85,26 +93,27 @@ def read(line: Sequence[str]) -> Launch | None:
     Raises:
         ValueError: a number of ranks is not a number.
     """
-    found = _unwrapped(list(line))
+    found = unwrapped(list(line))
     start = next((at for at, word in enumerate(found) if PurePosixPath(word).name in LAUNCHERS), None)
     if start is None:
         return None
-    rest = [_unescaped(word) for word in found[start + 1 :]]
+    rest = [unescaped(word) for word in found[start + 1 :]]
     end = next((at for at, word in enumerate(rest) if PurePosixPath(word).name == PROGRAM), None)
     own = rest[:end]
     return Launch(
         PurePosixPath(found[start]).name,
-        _number(own, RANKS),
-        _number(own, LEAST),
-        _number(own, MOST),
+        number(own, RANKS),
+        number(own, LEAST),
+        number(own, MOST),
         any(word.partition("=")[0] == "--host-discovery-script" for word in own),
-        _number(own, SLOTS),
+        number(own, SLOTS),
         None if end is None else tuple(rest[end + 1 :]),
-        None if end is None else _number(rest[end + 1 :], EXPECTED),
+        None if end is None else number(rest[end + 1 :], EXPECTED),
+        tuple(own),
     )
 
 
-def _unwrapped(line: list[str]) -> list[str]:
+def unwrapped(line: list[str]) -> list[str]:
     """Returns the words of a shell's command, if the line starts a shell."""
     if line and PurePosixPath(line[0]).name in SHELLS and "-c" in line[:-1]:
         try:
@@ -114,7 +123,12 @@ def _unwrapped(line: list[str]) -> list[str]:
     return line
 
 
-def _number(line: Sequence[str], names: Sequence[str]) -> int | None:
+def number(line: Sequence[str], names: Sequence[str]) -> int | None:
+    """Returns the number after the last of some options; None if there is none.
+
+    Raises:
+        ValueError: something else follows.
+    """
     for at, word in reversed(list(enumerate(line))):  # the last one counts
         name, equals, value = word.partition("=")
         if name in names:
@@ -130,5 +144,6 @@ def escaped(word: str) -> str:
     return word.replace("$(", "$$(")
 
 
-def _unescaped(word: str) -> str:
+def unescaped(word: str) -> str:
+    """Returns the word that a container gets."""
     return word.replace("$$(", "$(")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hvd_qgenx import mpijob
-from hvd_qgenx.mpijob.manifest import STOP
+from hvd_qgenx.mpijob.templates import STOP
 from tests.cluster.hosts import FOLDERS, NAMES, Hosts, missing, three_hosts
 from tests.launch import until
 from tests.mpijob.files import DEMO, ELASTIC, ROOT, container
