@@ -10,15 +10,20 @@ from tests import launch
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 REACHES = {
+    "accelerate_hook": (r"accuracy on rank 0's images (.*); ", 0.9, 1.0),
     "ddp_hook": (r"accuracy on rank 0's images (.*); ", 0.9, 1.0),
     "extragradient": (r"distance to the solution: 4.472 -> (.*), in 600 exchanges", 0.0, 0.3),
     "gossip_ring": (r"of the mean of all (.*); ", 0.9, 1.0),
     "horovod_optimizer": (r"accuracy on rank 0's images (.*); ", 0.9, 1.0),
     "intsgd": (r"(.*) of 569 wrong", 0.0, 15.0),
+    "lightning_hook": (r"accuracy on rank 0's images (.*); ", 0.9, 1.0),
     "own_compressor": (r"relative squared error (.*)", 0.0, 1e-3),
     "own_game": (r"distance to the solution: 1.155 -> (.*); ", 0.0, 0.01),
 }
 """What every script prints, and between what its number must lie."""
+FRAMEWORKS = "ddp_hook", "lightning_hook", "accelerate_hook"
+"""Scripts of the same training."""
+DIGESTED = str(Path(__file__).parent / "multiprocess" / "example.py")
 
 
 def commands(name: str) -> list[list[str]]:
@@ -28,13 +33,13 @@ def commands(name: str) -> list[list[str]]:
     return [command.split() for command in found]
 
 
-def started(name: str) -> list[str]:
-    """The first of them that can run here."""
+def started(name: str, *through: str) -> list[str]:
+    """The first of them that can run here, with the script run ``through`` another."""
     possible = [words[0] for words in commands(name) if words[0] != "horovodrun" or not launch.without_horovod()]
-    script = str(EXAMPLES / f"{name}.py")
+    program = sys.executable, *through, str(EXAMPLES / f"{name}.py")
     if possible[0] == "python":
-        return [sys.executable, script]
-    return {"torchrun": launch.torchrun, "horovodrun": launch.horovodrun}[possible[0]](3, sys.executable, script)
+        return [*program]
+    return {"torchrun": launch.torchrun, "horovodrun": launch.horovodrun}[possible[0]](3, *program)
 
 
 def parameter(name: str) -> object:
@@ -48,11 +53,28 @@ def test_there_are_no_others():
     assert all(len(path.read_text().splitlines()) <= 60 for path in EXAMPLES.glob("*.py"))
 
 
-@pytest.mark.parametrize("name", [parameter(name) for name in REACHES])
-def test_an_example_gets_where_it_says(name):
-    done = launch.run(started(name))
+def printed(name: str, *through: str) -> list[str]:
+    """Runs a script, checks what it reaches, and returns the lines that all ranks printed."""
+    done = launch.run(started(name, *through))
     assert done.returncode == 0, done.stderr
     pattern, low, high = REACHES[name]
-    found = re.findall(pattern, launch.untagged(done.stdout))
+    text = launch.untagged(done.stdout)
+    found = re.findall(pattern, text)
     assert len(found) == 1, done.stdout
     assert low <= float(found[0]) <= high
+    return text.splitlines()
+
+
+@pytest.mark.parametrize("name", [parameter(name) for name in REACHES if name not in FRAMEWORKS])
+def test_an_example_gets_where_it_says(name):
+    printed(name)
+
+
+def test_frameworks_have_the_bits_of_ddp():
+    """Replicas are the same on all ranks and in all frameworks; so are accuracy and bytes, which rank 0 prints."""
+    found = [sorted(printed(name, DIGESTED)) for name in FRAMEWORKS]
+    assert found[0] == found[1] == found[2]
+    told, *digests = found[0]
+    assert told.endswith("kB an update on each of 3 rank(s)")
+    assert digests == [digests[0]] * 3
+    assert digests[0].startswith("parameters ")
