@@ -99,6 +99,16 @@ class Compressor(ABC):
 
         Raises:
             TypeError: the tensor is not floating-point, or of less than 16 bits.
+
+        Examples:
+            >>> import compressors
+            >>> q = compressors.make("uniform", bits=4, norm="linf", bucket_size=4)
+            >>> payload, context = q.compress(torch.tensor([[0.0, 7.0], [-7.0, 3.0]]))
+            >>> payload.numel(), payload.dtype
+            (8, torch.uint8)
+            >>> q.decompress(payload, context)
+            tensor([[ 0.,  7.],
+                    [-7.,  3.]])
         """
         require_float(tensor.dtype)
         vector = tensor.detach().reshape(-1).contiguous()
@@ -137,6 +147,16 @@ class Compressor(ABC):
         Raises:
             TypeError: vector or payload is of another dtype.
             ValueError: they are not so, or the payload is too short. Nothing is written then.
+
+        Examples:
+            >>> import compressors
+            >>> q, vector = compressors.make("fp16"), torch.tensor([0.5, -2.0])
+            >>> payload, decoded = torch.empty(4, dtype=torch.uint8), torch.ones(2)
+            >>> q.encode(vector, payload, key=1)
+            4
+            >>> q.decode(payload, decoded, add=True)
+            >>> decoded
+            tensor([ 1.5000, -1.0000])
         """
         vector, payload = checked(vector, payload)
         size, given = vector.numel(), payload.numel()

@@ -111,6 +111,14 @@ def with_coding(inner: Compressor, code: str) -> Compressor:
 
     Raises:
         ValueError: it has no symbols.
+
+    Examples:
+        >>> import compressors, torch
+        >>> vector = torch.zeros(1024)
+        >>> plain = compressors.make("uniform", bits=4)
+        >>> coded = with_coding(plain, "elias")
+        >>> len(plain.compress(vector)[0]) > 3 * len(coded.compress(vector)[0])
+        True
     """
     if isinstance(inner, IntegerCompressor):
         return CodedIntegers(inner, code)

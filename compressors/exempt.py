@@ -26,6 +26,12 @@ class Exempt(Compressor):
     Tensors with fewer than two dimensions, or fewer than ``min_numel`` elements, go to ``rest``;
     the others to ``inner``. Such tensors are a negligible part of the bytes and often the most
     sensitive to noise.
+
+    Examples:
+        >>> import compressors
+        >>> q = Exempt(compressors.make("minmax", bits=4))
+        >>> q.route((64, 64)).name, q.route((64,)).name
+        ('minmax', 'none')
     """
 
     inner: Compressor

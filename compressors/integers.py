@@ -49,6 +49,7 @@ class IntegerCounts:
     """Largest magnitude of a sum over ranks, among those that this rank added."""
 
     def add(self, other: IntegerCounts) -> None:
+        """Adds the counts of another vector, in place."""
         self.coordinates += other.coordinates
         self.clipped += other.clipped
         self.largest = max(self.largest, other.largest)

@@ -30,10 +30,12 @@ class LevelUpdate(NamedTuple):
     new_variance: float
 
     def to_bytes(self) -> bytes:
+        """Returns the update as ranks send it: float64 numbers."""
         return np.array([self.version, self.old_variance, self.new_variance, *self.levels], np.float64).tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> LevelUpdate:
+        """Reads what ``to_bytes`` has written."""
         version, old_variance, new_variance, *levels = np.frombuffer(data, np.float64).tolist()
         return cls(int(version), tuple(levels), old_variance, new_variance)
 

@@ -53,11 +53,19 @@ def make(name: str, *, seed: int = 0, rank: int = 0, **values: Any) -> Compresso
 
     Args:
         name: one of ``names()``.
-        seed, rank: select the random stream; see ``Compressor``.
+        seed: of the random stream, with the rank; see ``Compressor``.
+        rank: of the process that encodes.
         values: the compressor's own parameters.
 
     Raises:
         ValueError: unknown name, unknown parameter, or a value outside its limits.
+
+    Examples:
+        >>> make("minmax", bits=2, bucket_size=512).payload_bytes(1024)  # 2 bits a coordinate, 8 bytes a bucket
+        272
+        >>> make("minmax", bits=9)
+        Traceback (most recent call last):
+        ValueError: minmax: bits must be from 1 to 8, not 9
     """
     cls = get(name)
     known = parameters.names(cls)

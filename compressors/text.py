@@ -34,8 +34,9 @@ def read(text: str) -> Written:
 def parse(text: str) -> Compressor:
     """Makes the compressor that a text asks for.
 
-    >>> parse("minmax:bits=2").bits
-    2
+    Examples:
+        >>> parse("minmax:bits=2").bits
+        2
 
     Raises:
         ValueError: as ``read`` and ``make`` do.

@@ -15,11 +15,12 @@ except ImportError as error:
         f"`{WITH_HOROVOD}`, or import hvd_qgenx, whose optimizers run under torchrun too"
     ) from error
 
-from hvd_qgenx.optim.decentralized import DecentralizedOptimizer as DecentralizedOptimizer
-from hvd_qgenx.optim.decentralized import Gossip as Gossip
-from hvd_qgenx.optim.distributed import DistributedOptimizer as DistributedOptimizer
+from hvd_qgenx.optim.decentralized import DecentralizedOptimizer, Gossip
+from hvd_qgenx.optim.distributed import DistributedOptimizer
 from hvd_qgenx.transport import launch
 from hvd_qgenx.transport.horovod import prepare
+
+__all__ = ["DecentralizedOptimizer", "DistributedOptimizer", "Gossip", "init"]
 
 
 def init(*arguments: Any, **keywords: Any) -> None:

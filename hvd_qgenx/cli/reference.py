@@ -7,7 +7,7 @@ import click
 from hvd_qgenx.cli import main
 
 PROGRAM = "hvd-qgenx"
-WIDTH = 90
+WIDTH = 84
 """Characters of a line of help that a page has room for."""
 
 

@@ -22,6 +22,7 @@ DATASETS: "Registry[Source]" = Registry(
         "folder": "hvd_qgenx.data.sources:FOLDER",
     },
 )
+"""Sources of images by name."""
 
 SAMPLES: "Registry[SampleSource]" = Registry(
     "data set",

@@ -38,7 +38,13 @@ def get(name: str) -> type[Exchange]:
 
 
 def make(name: str, transport: Transport, slice_bytes: int = SLICE_BYTES) -> Exchange:
-    """Makes the exchange called ``name`` over a transport; raises as ``get`` does, and as the exchange's class."""
+    """Makes the exchange called ``name`` over a transport; raises as ``get`` does, and as the exchange's class.
+
+    Examples:
+        >>> from hvd_qgenx.transport.inprocess import InProcess
+        >>> make("two-phase", InProcess()).transport.size
+        1
+    """
     return get(name)(transport, slice_bytes)
 
 

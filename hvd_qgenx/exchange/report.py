@@ -29,6 +29,7 @@ class Report:
     """||x||^2, where the error was measured."""
 
     def add(self, other: "Report") -> None:
+        """Adds the cost of other exchanges, in place."""
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 

@@ -86,6 +86,11 @@ def from_spectrum(size: int, low: float, high: float, seed: int, mu: float = 0.0
         high: the largest of them.
         seed: decides U, V and the solution.
         mu: curvature.
+
+    Examples:
+        >>> game = from_spectrum(size=10, low=0.5, high=1.0, seed=0)
+        >>> game.dimension, round(game.distance(game.start), 6), game.gap(game.solution)
+        (20, 1.0, 0.0)
     """
     random = generator(seed, size)
     left, right = (torch.linalg.qr(torch.randn(size, size, generator=random, dtype=torch.float64)).Q for _ in range(2))

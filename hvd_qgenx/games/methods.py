@@ -52,6 +52,7 @@ class Players:
             parameter.grad = answer
 
     def project(self) -> None:
+        """Moves the stacked point, in place, to the nearest allowed one."""
         self.game.project(self.point)
 
 

@@ -29,6 +29,7 @@ METHODS: Registry[Method] = Registry(
         "qgenx-optda": "hvd_qgenx.games.methods:QGENX_OPTDA",
     },
 )
+"""Ways to play a game, by name."""
 NOISES: Registry[type[Noise]] = Registry(
     "noise",
     {

@@ -35,6 +35,7 @@ TOPOLOGIES: Registry[Family] = Registry(
         "random-matching": "hvd_qgenx.gossip.schedules:RANDOM_MATCHING",
     },
 )
+"""Families of topologies by name."""
 RULES: Registry[Rule] = Registry(
     "rule of mixing weights",
     {
@@ -51,10 +52,11 @@ WEIGHTS = (DEFAULT_WEIGHTS, *RULES)
 def make(text: str, ranks: int, *, weights: str = DEFAULT_WEIGHTS, peers: int = 1, seed: int = 0) -> Topology:
     """Makes a topology.
 
-    >>> make("ring", 4).matrix(0)[0].round(3).tolist()
-    [0.333, 0.333, 0.0, 0.333]
-    >>> make("base-k:peers=2", 9).period
-    2
+    Examples:
+        >>> make("ring", 4).matrix(0)[0].round(3).tolist()
+        [0.333, 0.333, 0.0, 0.333]
+        >>> make("base-k:peers=2", 9).period
+        2
 
     Args:
         text: a name of ``TOPOLOGIES``, also as ``base-k:peers=2``, or the path of a file (``hvd_qgenx.gossip.files``).

@@ -96,6 +96,21 @@ def DistributedOptimizer(  # noqa: N802 (Horovod's name)
         ConfigurationError: names do not fit, ranks disagree on parameters or compression, the optimizer is
             distributed already, an argument of Horovod's is not supported, or ``local_momentum`` with another optimizer
             than SGD.
+
+    Examples:
+        One rank alone runs the compressor too, and sends nothing:
+
+        >>> import compressors
+        >>> model = torch.nn.Linear(100, 10)
+        >>> optimizer = DistributedOptimizer(
+        ...     torch.optim.SGD(model.parameters(), lr=0.1),
+        ...     model.named_parameters(),
+        ...     compressors.Exempt(compressors.make("minmax", bits=4)),
+        ... )
+        >>> model(torch.ones(1, 100)).square().sum().backward()
+        >>> optimizer.step()
+        >>> optimizer.exchange_count, optimizer.report.bytes_sent
+        (1, 0)
     """
     check_groups(num_groups, groups)
     total, passes = is_sum(op, gradient_predivide_factor), check_passes(backward_passes_per_step)

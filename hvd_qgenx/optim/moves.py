@@ -15,10 +15,17 @@ class Moving(Optimizer):
     def moves(self) -> tuple[Callable[[], Any], ...]:
         """Returns the moves of an iteration, each to be called with new gradients.
 
-        >>> for move in optimizer.moves():  # doctest: +SKIP
-        ...     optimizer.zero_grad()
-        ...     loss(model(inputs), labels).backward()
-        ...     move()
+        Examples:
+            >>> import torch
+            >>> from hvd_qgenx import ExtraSGD
+            >>> x = torch.ones(1, requires_grad=True)
+            >>> optimizer = ExtraSGD([x], lr=0.5)
+            >>> for move in optimizer.moves():
+            ...     optimizer.zero_grad()
+            ...     (x**2 / 2).sum().backward()
+            ...     move()
+            >>> x.item()  # 1 - 0.5 (1 - 0.5)
+            0.75
         """
         if self.moves_per_step == 1:
             return (self.step,)

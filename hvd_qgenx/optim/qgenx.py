@@ -60,6 +60,16 @@ class QGenX(WorkerAware):
     Raises:
         ConfigurationError: there is no such variant.
         ValueError: a value outside its limits.
+
+    Examples:
+        >>> x, y = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True)
+        >>> optimizer = QGenX([{"params": [x], "player": "x"}, {"params": [y], "player": "y"}])
+        >>> for _ in range(100):  # min over x, max over y of x y
+        ...     for move in optimizer.moves():
+        ...         x.grad, y.grad = y.detach().clone(), -x.detach().clone()
+        ...         move()
+        >>> bool(x.abs() + y.abs() < 0.01)
+        True
     """
 
     worker_state = frozenset({"previous"})

@@ -59,6 +59,7 @@ class Row:
     replicas_agree: bool | None
 
     def as_dict(self) -> dict[str, Any]:
+        """Returns all fields by name, as report.json has them."""
         return asdict(self)
 
 

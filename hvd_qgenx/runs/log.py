@@ -35,6 +35,7 @@ class MetricsLog:
         self._events = SummaryWriter(str(events), purge_step=int(start) + 1 if start else None)
 
     def write(self, update: int, values: Mapping[str, float]) -> None:
+        """Appends the values after an update, to both files; a CSV row is on disk when this returns."""
         with naming(self._path):
             self._csv.writerow({"update": update, **values})
             self._file.flush()
@@ -48,6 +49,7 @@ class MetricsLog:
             self._events.flush()
 
     def close(self) -> None:
+        """Closes both files."""
         with naming(self._path):
             self._file.close()
         with naming(self._events_folder):

@@ -221,6 +221,13 @@ def run(size: int, function: Callable[[InProcess], T], hosts: int = 1, *, seed: 
     Ranks are threads, which share torch's global generator: instead of seeding it, draw from
     ``transport.generator``, which ``seed`` and the rank decide, or inside ``transport.drawing()``.
     A warning says if a rank has seeded it all the same.
+
+    Examples:
+        >>> def mean_of_ranks(transport: InProcess) -> float:
+        ...     own = torch.tensor([float(transport.rank)])
+        ...     return transport.all_reduce_mean(own, "ranks").wait().item()
+        >>> run(4, mean_of_ranks)
+        [1.5, 1.5, 1.5, 1.5]
     """
     rendezvous = Rendezvous()
     places = [rank * hosts // size for rank in range(size)]

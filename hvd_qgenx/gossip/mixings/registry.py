@@ -23,4 +23,5 @@ MIXINGS: Registry[type[Mixing]] = Registry(
         "relay": "hvd_qgenx.gossip.mixings.relay:Relay",
     },
 )
+"""Classes of mixings by name."""
 NAMES = tuple(MIXINGS)
