@@ -24,6 +24,7 @@ COMMANDS = {
     "bench": Entry("hvd_qgenx.cli.bench:bench", "Time compressors and exchanges."),
     "doctor": Entry("hvd_qgenx.cli.doctor:doctor", "Check software, ranks and links, and advise."),
     "mpijob": Entry("hvd_qgenx.cli.mpijob:mpijob", "Write or check a manifest for Kubeflow's MPI operator."),
+    "trainjob": Entry("hvd_qgenx.cli.trainjob:trainjob", "Write or check manifests for Kubeflow Trainer."),
 }
 
 

@@ -22,6 +22,10 @@ class Document:
             found = found.get(name) if isinstance(found, Mapping) else None
         return found if isinstance(found, kind) and not (kind is int and isinstance(found, bool)) else None
 
+    def sub(self, path: str) -> "Document":
+        """Returns the mapping at a dotted path; an empty one if there is none."""
+        return Document(self.at(path, dict) or {})
+
     def listed(self, path: str) -> list[Place]:
         """Returns the mappings in a list at this path, each with its own path."""
         found = self.at(path, list) or []

@@ -15,8 +15,8 @@ SCALAR, SHOWN = 1000, 50
 """The most characters of a value that is no string, and the most that an error repeats."""
 
 
-def dump(document: dict[str, Any], command: Sequence[str]) -> str:
-    """Returns one document as YAML, with the command in a comment on its first line.
+def dump(documents: Sequence[dict[str, Any]], command: Sequence[str]) -> str:
+    """Returns documents as YAML, with the command in a comment on its first line.
 
     Raises:
         ConfigurationError: a word of the command holds a line break or another control character, which would end
@@ -25,7 +25,7 @@ def dump(document: dict[str, Any], command: Sequence[str]) -> str:
     for word in command:
         if not word.isprintable():
             raise ConfigurationError(f"{word!r} holds characters that cannot be printed; remove them")
-    return f"# {shlex.join(command)}\n" + yaml.safe_dump(document, sort_keys=False, width=1000)
+    return f"# {shlex.join(command)}\n" + yaml.safe_dump_all(documents, sort_keys=False, width=1000)
 
 
 def load(text: str, name: str) -> list[Any]:

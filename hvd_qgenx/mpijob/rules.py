@@ -13,6 +13,7 @@ from hvd_qgenx.mpijob.document import Document, Place, words
 from hvd_qgenx.mpijob.finding import WARNING, Finding
 from hvd_qgenx.mpijob.launcher import Launch
 from hvd_qgenx.mpijob.manifest import API_VERSION, KIND
+from hvd_qgenx.mpijob.names import name_findings
 
 ROLES = ("Launcher", "Worker")
 CHOICES = {
@@ -22,9 +23,6 @@ CHOICES = {
     "mpiReplicaSpecs.Worker.restartPolicy": ("Never", "OnFailure"),
 }
 SECONDS = ("backoffLimit", "ttlSecondsAfterFinished", "activeDeadlineSeconds")
-LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-"""A DNS label by RFC 1035."""
-LONGEST = 63
 OPEN_MPI_5 = re.compile(r"(open-?mpi|ompi)[-_:]?v?5", re.IGNORECASE)
 OWN_HOSTFILE = "PRTE_MCA_prte_default_hostfile"
 
@@ -135,22 +133,8 @@ def _roles(spec: Spec) -> Iterator[Finding]:
 
 
 def _name(spec: Spec) -> Iterator[Finding]:
-    name, path = spec.at("metadata.name", str), "metadata.name"
-    if name is None:
-        if spec.at("metadata.generateName", str) is None:
-            yield Finding(path, "must be there")
-        return
-    if not LABEL.fullmatch(name):
-        yield Finding(
-            path,
-            f"{shown(name)} must consist of lower-case letters, digits and hyphens, from a letter to a letter or digit",
-        )
-    longest = f"{name}-worker-{max(_or(spec.replicas('Worker'), 1), 1) - 1}"
-    if len(longest) > LONGEST:
-        text = (
-            f"the last worker would be called {shortened(longest)}, of {len(longest)} characters; {LONGEST} are allowed"
-        )
-        yield Finding(path, f"{text}, so shorten the name by {len(longest) - LONGEST}")
+    last = max(_or(spec.replicas("Worker"), 1), 1) - 1
+    yield from name_findings(spec, {"the last worker": f"-worker-{last}"})
 
 
 def _ranks(spec: Spec) -> Iterator[Finding]:

@@ -11,14 +11,14 @@ from hvd_qgenx.mpijob.quantity import parse
 
 def test_what_is_written_is_read():
     document = {"a": ["$(x)", "yes", "1", "# no comment", "two\nlines", "é"], "b": {"c": 1}}
-    text = mpijob.dump(document, ["hvd-qgenx", "mpijob", "--name", "it's"])
+    text = mpijob.dump([document], ["hvd-qgenx", "mpijob", "--name", "it's"])
     assert text.startswith("# hvd-qgenx mpijob --name 'it'\"'\"'s'\n")
     assert mpijob.load(text, "text") == [document]
 
 
 def test_a_word_cannot_leave_the_comment():
     with pytest.raises(ConfigurationError, match=r"'x\\nkind: Pod' holds characters that cannot be printed"):
-        mpijob.dump({}, ["x\nkind: Pod"])
+        mpijob.dump([{}], ["x\nkind: Pod"])
 
 
 @pytest.mark.parametrize(
