@@ -1,14 +1,21 @@
 """Compressors by name, and the parameters that they have."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from compressors import parameters
 from compressors.base import Compressor
-from compressors.naming import shown, unknown
+from compressors.named import Named
+from compressors.naming import shown
 
-_registry: dict[str, type[Compressor]] = {}
+
+class _Sorted(Named[type[Compressor]]):
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(super().__iter__()))
+
+
+COMPRESSORS = _Sorted("compressor", group="hvd_qgenx.compressors")
 
 C = TypeVar("C", bound=type[Compressor])
 
@@ -23,29 +30,30 @@ def register(name: str) -> Callable[[C], C]:
     """
 
     def add(cls: C) -> C:
-        if name in _registry:
-            raise ValueError(f"two compressors are called {name!r}")
+        COMPRESSORS.register(name)(cls)
         cls.name = name
-        _registry[name] = cls
         return cls
 
     return add
 
 
 def names() -> list[str]:
-    """Returns the names of all registered compressors, sorted."""
-    return sorted(_registry)
+    """Returns the names of all compressors, sorted: those that are registered, and those of installed plugins."""
+    return list(COMPRESSORS)
 
 
 def get(name: str) -> type[Compressor]:
     """Returns the compressor class called ``name``.
 
     Raises:
-        ValueError: no such compressor; the sentence gives the nearest name.
+        ValueError: no such compressor, and the sentence gives the nearest name; or a plugin's is none.
     """
-    if name not in _registry:
-        raise ValueError(unknown("compressor", name, names()))
-    return _registry[name]
+    found = COMPRESSORS[name]
+    if not (isinstance(found, type) and issubclass(found, Compressor)):
+        raise ValueError(f"the compressor {name!r} of a plugin must be a class derived from compressors.Compressor")
+    if "name" not in vars(found):  # an entry point alone names it
+        found.name = name
+    return found
 
 
 def make(name: str, *, seed: int = 0, rank: int = 0, **values: Any) -> Compressor:

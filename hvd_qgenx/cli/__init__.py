@@ -2,8 +2,9 @@
 
 import click
 
-from hvd_qgenx.cli.lazy import Entry, LazyGroup
+from hvd_qgenx.cli.lazy import Entry
 from hvd_qgenx.cli.log import print_logs
+from hvd_qgenx.cli.plugins import PluginGroup, plugin_options
 
 COMMANDS = {
     "gan": Entry("hvd_qgenx.cli.gan:gan", "Train a GAN on any number of ranks."),
@@ -29,10 +30,11 @@ COMMANDS = {
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=PluginGroup,
     entries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+@plugin_options
 @click.version_option(package_name="hvd-qgenx")
 def main() -> None:
     """Distributed training of min-max problems and of ordinary models with compressed communication.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from compressors.naming import unknown
 from hvd_qgenx.cli.comparison import comparison_options, run_comparison
 from hvd_qgenx.cli.options import F, Finite
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.games.registry import LOSSES
+from hvd_qgenx.games.registry import GAMES, LOSSES
 
 if TYPE_CHECKING:
     from hvd_qgenx.games.base import Game
@@ -23,14 +24,57 @@ COMPARED = ("sgda", "extra-gradient", "qgenx-da", "qgenx-de", "qgenx-optda")
 
 
 class _Games(click.Group):
-    """Games as commands; the error for an unknown one suggests the nearest."""
+    """Games as commands, those of plugins among them; the error for an unknown one suggests the nearest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(GAMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        return _command(cmd_name) if found is None and cmd_name in GAMES else found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands:
-            raise click.UsageError(unknown("game", args[0], self.commands))
+        if args[0] not in GAMES:
+            raise click.UsageError(unknown("game", args[0], GAMES))
         return super().resolve_command(ctx, args)
+
+
+def _command(name: str) -> click.Command:
+    """Makes the command of a plugin's game, whose options are the arguments of what makes it.
+
+    Raises:
+        ConfigurationError: an argument has no default that can be an option, or the name of another option.
+    """
+    make = GAMES[name]
+    given = [each for each in inspect.signature(make).parameters.values() if each.name != "seed"]
+
+    def play(**values: Any) -> None:
+        from hvd_qgenx.games.compare import with_arguments
+
+        run_comparison(name, lambda: with_arguments(make, {each.name: values[each.name] for each in given}), values)
+
+    play.__doc__ = inspect.getdoc(make)
+    command = comparison_options(1000, COMPARED)(play)
+    for each in reversed(given):
+        command = click.option(*_option(name, each), default=each.default, show_default=True)(command)
+    made = click.command(name)(command)
+    names = [parameter.name for parameter in made.params]
+    if twice := next((each.name for each in given if names.count(each.name) > 1), None):
+        raise ConfigurationError(f"the game {name!r} of a plugin has an argument {twice!r}, as all games do; rename it")
+    return made
+
+
+def _option(game: str, argument: inspect.Parameter) -> tuple[str, str]:
+    """Returns the flags and the name of the option of an argument."""
+    if not isinstance(argument.default, int | float | str):
+        raise ConfigurationError(
+            f"the game {game!r} of a plugin has an argument {argument.name!r} that cannot be an option; "
+            "give it a number, a text, or True or False by default"
+        )
+    flag = argument.name.replace("_", "-")
+    return f"--{flag}/--no-{flag}" if isinstance(argument.default, bool) else f"--{flag}", argument.name
 
 
 @click.group(cls=_Games)

@@ -60,4 +60,8 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
+            formatter.write_dl(list(self.summaries().items()))
+
+    def summaries(self) -> dict[str, str]:
+        """Returns a line for the group's help on every command."""
+        return {name: entry.summary for name, entry in self.entries.items()}

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 import compressors
+from hvd_qgenx.errors import configuration_errors
 from hvd_qgenx.gossip.registry import TOPOLOGIES
 from hvd_qgenx.transport import launcher_rank
 from hvd_qgenx.transport.environment import STALL_SHUTDOWN
@@ -15,7 +16,8 @@ from hvd_qgenx.transport.launcher import STALL_SECONDS, limit_stall
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-COMPRESSORS = f"{', '.join(compressors.names())}, or NAME:PARAMETER=VALUE,..."
+with configuration_errors():
+    COMPRESSORS = f"{', '.join(compressors.names())}, or NAME:PARAMETER=VALUE,..."
 """Values of an option that takes compressors, as its help lists them after "one of"."""
 
 

@@ -1,9 +1,10 @@
 """Runs many plays: in processes on all cores, or one after the other over the ranks of a launcher."""
 
+import inspect
 import multiprocessing
 import os
 import pickle
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from typing import Any
 import torch
 
 from compressors import Compressor
-from hvd_qgenx import children, exchange
+from compressors.plugins import named
+from hvd_qgenx import children, exchange, plugins
 from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.games.base import Game
 from hvd_qgenx.games.noise import Noise
@@ -66,6 +68,11 @@ def always(game: Game) -> Callable[[int], Game]:
     return partial(_same, game)
 
 
+def with_arguments(make: Callable[..., Game], values: Mapping[str, Any]) -> Callable[[int], Game]:
+    """Returns a function that makes the game of these arguments for a seed, if it takes one; can be pickled."""
+    return partial(_made, make, "seed" in inspect.signature(make).parameters, dict(values))
+
+
 def compare(plays: Sequence[Play], jobs: int | None = None) -> Generator[Record, None, None]:
     """Yields the records of all plays, in order, each as soon as it and the plays before it are done.
 
@@ -86,7 +93,7 @@ def compare(plays: Sequence[Play], jobs: int | None = None) -> Generator[Record,
     cores = context.SimpleQueue()
     for job in range(jobs):
         cores.put(_cores()[job % len(_cores())])
-    with ProcessPoolExecutor(jobs, context, _settle, (cores,)) as pool, children.killed():
+    with ProcessPoolExecutor(jobs, context, _settle, (cores, _modules())) as pool, children.killed():
         with children.undisturbed():
             started = [pool.submit(_unpickled, pickle.dumps(play)) for play in plays]
         try:
@@ -108,15 +115,25 @@ def _same(game: Game, seed: int) -> Game:  # noqa: ARG001 (called as every maker
     return game
 
 
+def _made(make: Callable[..., Game], takes_seed: bool, values: dict[str, Any], seed: int) -> Game:
+    return make(**values, seed=seed) if takes_seed else make(**values)
+
+
+def _modules() -> list[str]:
+    """Returns the plugins that the user has named."""
+    return [plugin.name for plugin in named()]
+
+
 def _unpickled(play: bytes) -> Record:
     """Plays with all workers in this process; a play that torch had pickled would need the sender to live."""
     found: Play = pickle.loads(play)
     return found.alone()
 
 
-def _settle(cores: Any) -> None:
+def _settle(cores: Any, modules: Sequence[str]) -> None:
     """Prepares a process of the pool: one thread, on a core of its own; it ends with the process that has the pool."""
     children.end_with_parent()
+    plugins.prepare(modules)
     torch.set_num_threads(1)
     _stay_on({cores.get()})
 

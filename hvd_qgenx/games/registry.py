@@ -10,9 +10,28 @@ from hvd_qgenx.errors import ConfigurationError, configuration_errors
 from hvd_qgenx.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hvd_qgenx.games.base import Game
     from hvd_qgenx.games.methods import Method
     from hvd_qgenx.games.noise import Noise
 
+GAMES: Registry[Callable[..., Game]] = Registry(
+    "game",
+    {
+        "bilinear": "hvd_qgenx.games.bilinear:from_spectrum",
+        "quadratic": "hvd_qgenx.games.bilinear:from_spectrum",
+        "matrix": "hvd_qgenx.games.matrix:MatrixGame",
+        "stochastic-bilinear": "hvd_qgenx.games.stochastic:StochasticBilinear",
+        "dirac-gan": "hvd_qgenx.games.dirac:DiracGAN",
+    },
+    group="hvd_qgenx.games",
+)
+"""Games by name: classes, or functions that make one.
+
+Those of plugins get a command made of their arguments: each has a default and becomes an option, but for ``seed``,
+which is the seed of a play.
+"""
 METHODS: Registry[Method] = Registry(
     "method",
     {
@@ -27,6 +46,8 @@ METHODS: Registry[Method] = Registry(
         "qgenx-da": "hvd_qgenx.games.methods:QGENX_DA",
         "qgenx-de": "hvd_qgenx.games.methods:QGENX_DE",
         "qgenx-optda": "hvd_qgenx.games.methods:QGENX_OPTDA",
+        "qoda": "hvd_qgenx.games.methods:QODA_JOINT",
+        "qoda-separated": "hvd_qgenx.games.methods:QODA_SEPARATED",
     },
 )
 """Ways to play a game, by name."""
@@ -41,6 +62,7 @@ NOISES: Registry[type[Noise]] = Registry(
         "gaussian": "hvd_qgenx.games.noise:Gaussian",
     },
 )
+"""Classes of noise by name."""
 LOSSES = ("gan", "ns-gan", "wgan")
 """Losses of the Dirac-GAN."""
 

@@ -34,6 +34,7 @@ TOPOLOGIES: Registry[Family] = Registry(
         "base-k": "hvd_qgenx.gossip.schedules:BASE_K",
         "random-matching": "hvd_qgenx.gossip.schedules:RANDOM_MATCHING",
     },
+    group="hvd_qgenx.topologies",
 )
 """Families of topologies by name."""
 RULES: Registry[Rule] = Registry(

@@ -18,7 +18,7 @@ FEW, MOST_VALUES, VALUE = 2, 3, 40
 Settings = dict[str, Any]
 """A configuration without nesting, by dotted name."""
 
-NOTES = {"preset", "command", "hosts", "link", "extractor", "class_counts", "versions"}
+NOTES = {"preset", "command", "hosts", "link", "extractor", "class_counts", "versions", "plugins"}
 """Keys of config.json that are not settings and change no update and no score."""
 
 

@@ -75,7 +75,7 @@ def _tasks(runs: Sequence[Path]) -> dict[Path, str]:
 
 
 def _config(run: Path) -> type[Config]:
-    return config_of(RunFolder(run).read_config())
+    return config_of(run, RunFolder(run).read_config())
 
 
 def _append(path: Path, rows: Sequence[Row]) -> None:

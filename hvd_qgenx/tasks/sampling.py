@@ -19,7 +19,7 @@ def sample(run: Path, asked: Mapping[str, Any]) -> str:
     Raises:
         ConfigurationError: there is no run, its task has nothing to sample, or it has no such option.
     """
-    task = config_of(RunFolder(run).read_config())
+    task = config_of(run, RunFolder(run).read_config())
     if task.sampling is None:
         able = ", ".join(name for name, each in TASKS.items() if each.sampling)
         raise ConfigurationError(f"{run} is a run of {task.task}, which has nothing to sample; choose one of {able}")

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args, get_origin, get
 import compressors
 from compressors import parameters
 from compressors.coding import CODES
+from compressors.named import Named
 from compressors.naming import shown, unknown
+from compressors.plugins import Plugin
 from compressors.random import derive
+from compressors.registry import COMPRESSORS
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.optim.registry import METHODS, Method
+from hvd_qgenx.registry import Registry
 from hvd_qgenx.training.schedule import Schedule, milestones
 from hvd_qgenx.training.settings import Role, declared, known, setting
 
@@ -48,7 +52,7 @@ class Config:
     """Function that draws samples from a saved run: ``module:function``, see ``hvd_qgenx.tasks.sampling``."""
     sections: ClassVar[tuple[str, ...]]
     """Headings of the command's help, in order."""
-    tasks: "ClassVar[Mapping[str, type[Config]]]" = {}  # noqa: RUF008 (a class variable)
+    tasks: "ClassVar[Registry[type[Config]]]" = Registry("task")  # noqa: RUF009 (a class variable)
     """The configurations of all tasks by name, to say which one has a setting."""
 
     batch_size: int = setting(96, "Samples in a batch, over all ranks together.", TRAINING)
@@ -83,9 +87,7 @@ class Config:
         limits="(0, inf)",
         role=STUDIED,
     )
-    compressor: str = setting(
-        "minmax", "Compressor of the gradients.", COMPRESSION, choices=compressors.names, role=STUDIED
-    )
+    compressor: str = setting("minmax", "Compressor of the gradients.", COMPRESSION, choices=COMPRESSORS, role=STUDIED)
     compressor_parameters: dict[str, Any] = field(default_factory=dict)
     coding: str = setting(
         "none", "Entropy code of the compressor's symbols.", COMPRESSION, choices=CODINGS, role=STUDIED
@@ -296,6 +298,14 @@ class Config:
             ConfigurationError: the run could not go on so.
         """
         return replace(self, **changes)
+
+    def origins(self) -> list[Plugin | None]:
+        """Returns the plugins that the task, and the parts that settings name, come from; None: from none."""
+        named: list[tuple[Named[Any], str | None]] = [(self.tasks, self.task)]
+        for name, each in declared(type(self)).items():
+            if each.declaration.registry is not None:
+                named.append((each.declaration.registry, getattr(self, name)))
+        return [registry.origin(value) for registry, value in named if value is not None]
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the configuration as config.json holds it."""

@@ -35,6 +35,7 @@ class GossipConfig(Config):
         f"Who hears from whom: {', '.join(TOPOLOGIES)}, base-k:peers=2 or the like, or a file.",
         GOSSIP,
         role=STUDIED,
+        registry=TOPOLOGIES,
     )
     topology_weights: str = setting("default", "Mixing weights of the topology.", GOSSIP, choices=WEIGHTS, role=STUDIED)
     consensus_step_size: float | None = setting(

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, TypeVar
 from torch import nn
 
 from compressors.naming import shortened, shown
+from hvd_qgenx import plugins
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.reading import naming
 from hvd_qgenx.runs import RunFolder, checkpoint
@@ -191,6 +192,7 @@ def restored(folder: RunFolder, stored: dict[str, Any], task: type[C]) -> C:
         ConfigurationError: it is one of another task or version, or damaged; names the file.
     """
     require_task(folder.path, stored, task.task)
+    plugins.require(stored, folder.path)
     with naming(folder.config):
         config = task.restored(stored)
         config.check_values()
@@ -236,6 +238,7 @@ def _record(transport: Transport, plan: Plan, notes: dict[str, Any]) -> dict[str
         "ranks": transport.size,
         "hosts": len(transport.hosts()),
         "versions": transport.versions(),
+        "plugins": plugins.record(plan.config.origins()),
         "command": sys.argv,
         **{name: stored.get(name) if note is None else note for name, note in notes.items()},
     }

@@ -15,8 +15,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from compressors import parameters, registry
+from compressors.named import Named
 from compressors.naming import shown, unknown
-from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.errors import ConfigurationError, configuration_errors
 
 IN_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
@@ -84,6 +85,8 @@ class Declaration:
     """Text in place of a default that the program computes."""
     replaces: tuple[str, ...] = ()
     """Settings that it takes the place of, where a preset or the like gives them."""
+    registry: Named[Any] | None = None
+    """Where its names are looked up, some of which plugins may have added."""
 
     @property
     def choices(self) -> Collection[str] | None:
@@ -107,6 +110,7 @@ def setting(
     environment: str | None = None,
     otherwise: str | None = None,
     replaces: tuple[str, ...] = (),
+    registry: Named[Any] | None = None,
 ) -> Any:
     """Makes a dataclass field with its declaration; see ``Declaration``.
 
@@ -122,6 +126,7 @@ def setting(
         environment: a variable that sets it.
         otherwise: words for a default that the program works out.
         replaces: settings that it takes the place of.
+        registry: where its names are looked up, unless that is ``choices``.
     """
     declaration = Declaration(
         help,
@@ -134,6 +139,7 @@ def setting(
         environment,
         otherwise,
         replaces,
+        registry or (choices if isinstance(choices, Named) else None),
     )
     return dataclasses.field(default=default, metadata={KEY: declaration})
 
@@ -206,9 +212,19 @@ def _declared(config: Any) -> dict[str, Declared]:
     }
 
 
-@cache
 def compressor_parameters() -> dict[str, Declared]:
-    """Returns the parameters of all compressors by name, as their fields declare them."""
+    """Returns the parameters of all compressors by name, as their fields declare them.
+
+    Raises:
+        ConfigurationError: a compressor of a plugin cannot be imported.
+    """
+    with configuration_errors():
+        return _compressor_parameters(tuple(registry.COMPRESSORS))
+
+
+@cache
+def _compressor_parameters(_: tuple[str, ...]) -> dict[str, Declared]:
+    """Returns the parameters of the compressors that there are by now."""
     found = {}
     for name, owners in registry.compressor_parameters().items():
         summary = owners[0][1].metadata["help"]

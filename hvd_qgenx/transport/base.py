@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from compressors import kernels
 from compressors.deferred import Deferred
+from hvd_qgenx import plugins
 
 if TYPE_CHECKING:
     import torch
@@ -197,6 +198,7 @@ class Transport(ABC):
             "python": platform.python_version(),
             **{name: _version(name) for name in ("hvd-qgenx", "torch", "numpy", "numba")},
             "kernels": kernels.implementation(torch.device("cpu")),
+            **plugins.versions(),
         }
 
     def _two_levels(self) -> tuple[Transport | None, Transport | None]:

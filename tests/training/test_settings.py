@@ -104,11 +104,11 @@ def test_the_defaults_can_be_trained(task):
     config = configure(TASKS[task], read(TASKS[task], {"device": "cpu"}, "test"))
     config.check(ranks=3)
     assert type(config).restored(config.as_dict()) == config
-    assert config_of({"task": task}) is TASKS[task]
+    assert config_of(Path("run"), {"task": task}) is TASKS[task]
 
 
 def test_runs_older_than_tasks_are_of_a_gan():
-    assert config_of({"model": "dcgan"}) is TASKS["gan"]
+    assert config_of(Path("run"), {"model": "dcgan"}) is TASKS["gan"]
 
 
 def test_reports_read_the_roles():

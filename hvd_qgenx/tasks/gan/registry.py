@@ -17,6 +17,7 @@ LOSSES: "Registry[Loss]" = Registry(
         "ns-gan": "hvd_qgenx.tasks.gan.losses:NON_SATURATING",
         "gan": "hvd_qgenx.tasks.gan.losses:MINIMAX",
     },
+    group="hvd_qgenx.losses",
 )
 MODELS: Registry[ModuleType] = Registry(
     "model",
@@ -24,6 +25,8 @@ MODELS: Registry[ModuleType] = Registry(
         "dcgan": "hvd_qgenx.tasks.gan.models.dcgan",
         "resnet": "hvd_qgenx.tasks.gan.models.resnet",
     },
+    group="hvd_qgenx.models",
+    prefix="gan.",
 )
 """Modules with a ``Generator`` and a ``Discriminator``, for the sides of images in ``models.sides``."""
 NORMS = ("batch", "layer", "none")

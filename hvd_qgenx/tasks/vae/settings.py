@@ -20,7 +20,7 @@ LEAST_SAMPLES = 10
 RATES = {
     **dict.fromkeys(("adam", "adamw", "extra-adam", "past-extra-adam", "optimistic-adam"), 1e-3),
     **dict.fromkeys(("sgd", "extra-sgd", "past-extra-sgd", "optimistic-sgd"), 1e-3),
-    **dict.fromkeys(("qgenx-de", "qgenx-da", "qgenx-optda"), 10.0),
+    **dict.fromkeys(("qgenx-de", "qgenx-da", "qgenx-optda", "qoda", "qoda-separated"), 10.0),
 }
 """Optimizers that an autoencoder can be trained with, and their default step sizes."""
 
@@ -108,4 +108,6 @@ class VaeConfig(SingleModelConfig, FeatureConfig):
     def completed(self) -> Self:
         found = super().completed()
         declared(type(self))["model"].check(self.model)
-        return replace(found, width=WIDTHS[self.model] if self.width is None else self.width)
+        if self.width is not None:
+            return found
+        return replace(found, width=WIDTHS[self.model] if self.model in WIDTHS else MODELS[self.model].width)

@@ -34,4 +34,6 @@ MODELS: "Registry[Architecture]" = Registry(
         "vgg16": f"{_MODELS}.vgg:vgg16",
         "vgg19": f"{_MODELS}.vgg:vgg19",
     },
+    group="hvd_qgenx.models",
+    prefix="classify.",
 )

@@ -13,4 +13,6 @@ MODELS: "Registry[type[LanguageModel]]" = Registry(
         "lstm": "hvd_qgenx.tasks.language.models.lstm:LSTM",
         "transformer": "hvd_qgenx.tasks.language.models.transformer:Transformer",
     },
+    group="hvd_qgenx.models",
+    prefix="language.",
 )

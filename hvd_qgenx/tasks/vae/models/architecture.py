@@ -28,3 +28,5 @@ class Architecture:
     """The least side of images."""
     multiple: int = 1
     """A divisor that the side must have."""
+    width: int = 400
+    """The default width of a plugin's layers; those of this project have theirs in ``registry.WIDTHS``."""

@@ -9,7 +9,12 @@ if TYPE_CHECKING:
 
 _MODELS = "hvd_qgenx.tasks.vae.models"
 
-MODELS: "Registry[Architecture]" = Registry("model", {"mlp": f"{_MODELS}.mlp:mlp", "conv": f"{_MODELS}.conv:conv"})
+MODELS: "Registry[Architecture]" = Registry(
+    "model",
+    {"mlp": f"{_MODELS}.mlp:mlp", "conv": f"{_MODELS}.conv:conv"},
+    group="hvd_qgenx.models",
+    prefix="vae.",
+)
 
 WIDTHS = {"mlp": 400, "conv": 32}
 """Default widths: of the MLP's hidden layers, and of the outermost feature maps."""
