@@ -9,7 +9,7 @@ import click
 
 from hvd_qgenx import mpijob as jobs
 from hvd_qgenx.cli import manifests
-from hvd_qgenx.cli.manifests import FAILURES, SECTIONS, RANKS, Recording, setting
+from hvd_qgenx.cli.manifests import FAILURES, RANKS, SECTIONS, Recording, setting
 from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.mpijob import Job

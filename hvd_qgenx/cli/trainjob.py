@@ -9,7 +9,7 @@ import click
 
 from hvd_qgenx import trainjob as jobs
 from hvd_qgenx.cli import manifests
-from hvd_qgenx.cli.manifests import JOB, SECTIONS, RANKS, Recording, setting
+from hvd_qgenx.cli.manifests import JOB, RANKS, SECTIONS, Recording, setting
 from hvd_qgenx.cli.sections import option
 from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.errors import ConfigurationError

@@ -99,6 +99,7 @@ CASES = {
     "bench report": (busy("hvd_qgenx.bench.files:read", "bench", "report", "."), at_work),
     "doctor": (busy("hvd_qgenx.doctor.finding:examine", "doctor"), at_work),
     "mpijob": (busy("hvd_qgenx.mpijob:load", "mpijob", "--check", "sweep.toml"), at_work),
+    "trainjob": (busy("hvd_qgenx.mpijob:load", "trainjob", "--check", "sweep.toml"), at_work),
     "import": (busy("hvd_qgenx.cli.lazy:load", "gan"), at_work),
 }
 """Commands, and how to see that each is at work. Those that would be done at once wait in one of their functions."""
