@@ -26,6 +26,7 @@ from hvd_qgenx.exchange.registry import NAMES
 from hvd_qgenx.reading import unusable
 from hvd_qgenx.transport import Transport, launcher_rank
 from hvd_qgenx.transport.agreement import require_same, require_size
+from hvd_qgenx.transport.launcher import started_by_torch
 
 if TYPE_CHECKING:
     from hvd_qgenx.bench.codec import Case, Place
@@ -203,7 +204,7 @@ def exchange_command(**values: Any) -> None:
             exchange_bench.fuse_as_stock()
             transport = session.initialize(values["expect_ranks"], values["expect_hosts"])
             require_same(transport, {key: value for key, value in values.items() if key != "json_file"})
-        plans = _plans(values, session.transport is not None)
+        plans = _plans(values, stock=session.transport is not None and not started_by_torch())
         if session.transport is not None:
             share_cores(session.transport)
             rows = _exchange(plans, session.transport)
