@@ -59,13 +59,13 @@ def named() -> list[Plugin]:
 
 def packages() -> list[Plugin]:
     """Returns the installed packages with parts, whether these are used or not, by name."""
-    found = {plugin_of(entry) for entries in _entry_points().values() for entry in entries}
-    return sorted(found)
+    return sorted({plugin_of(entry) for entry in entries()})
 
 
-def entries(group: str) -> list[EntryPoint]:
-    """Returns the entry points of a group; none of them is imported."""
-    return _entry_points().get(group, [])
+def entries(group: str | None = None) -> list[EntryPoint]:
+    """Returns the entry points of a group, or of all; none of them is imported."""
+    found = _entry_points()
+    return [entry for each in found.values() for entry in each] if group is None else found.get(group, [])
 
 
 def plugin_of(entry: EntryPoint) -> Plugin:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hvd_qgenx import plugins
 from hvd_qgenx.cli.report import report_command
 from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.errors import ConfigurationError, TrainingError
@@ -60,7 +61,8 @@ def _sweep_runs(wanted: Sweep, file: Path, dry_run: bool) -> None:
 
     with naming(file):
         jobs = sweeps.plan(wanted)
-    failures = _drive(jobs, [*_launcher(wanted.launch), program("hvd-qgenx"), wanted.task.task], wanted.out, dry_run)
+    command = [*_launcher(wanted.launch), program("hvd-qgenx"), *plugins.words(), wanted.task.task]
+    failures = _drive(jobs, command, wanted.out, dry_run)
     if failures is None:
         return
     _report(jobs, wanted, file)
@@ -77,7 +79,8 @@ def _sweep_commands(wanted: Commands, file: Path, dry_run: bool) -> None:
         commands = sweeps.plan_commands(wanted)
     for command in commands:
         _require_parsed(command, file)
-    failures = _drive(commands, [*_launcher(wanted.launch), program("hvd-qgenx")], wanted.out, dry_run)
+    command_line = [*_launcher(wanted.launch), program("hvd-qgenx"), *plugins.words()]
+    failures = _drive(commands, command_line, wanted.out, dry_run)
     if failures is None:
         return
     _show_outputs(commands, wanted.out)

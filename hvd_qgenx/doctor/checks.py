@@ -6,6 +6,7 @@ from hvd_qgenx.doctor.finding import Check
 CHECKS: tuple[Check, ...] = (
     software.python,
     software.packages,
+    software.plugins,
     software.torch_build,
     software.torchvision,
     software.cpu_kernels,
@@ -25,7 +26,10 @@ CHECKS: tuple[Check, ...] = (
 )
 """The order matters: ``mpi_library`` and ``mpirun`` inspect the libraries that earlier checks have loaded."""
 
-ALIKE = ("Python", "packages", "torch", "CPU kernels", "GPU kernels", "Horovod", "mpi4py", "MPI library", "mpirun")
+ALIKE = (
+    *("Python", "packages", "plugins", "torch", "CPU kernels", "GPU kernels"),
+    *("Horovod", "mpi4py", "MPI library", "mpirun"),
+)
 """Subjects that must be the same on all ranks."""
 NEEDED = ("Horovod", "mpi4py", "MPI library")
 """Subjects without which a rank cannot join the others."""

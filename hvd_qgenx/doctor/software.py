@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from compressors import kernels
+from compressors.plugins import PREFIX, entries, imported, plugin_of
 from hvd_qgenx.data.vision import torchvision as import_torchvision
 from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding, Place, first_line
 from hvd_qgenx.installed import is_installed
@@ -32,6 +33,21 @@ def packages(_: Place) -> Finding:
     """Lists the versions of this project and of numpy, which decide the bits of payloads."""
     installed = {name: metadata.version(name) for name in ("hvd-qgenx", "numpy")}
     return Finding("packages", OK, ", ".join(f"{name} {version}" for name, version in installed.items()))
+
+
+def plugins(_: Place) -> Finding:
+    """Lists the parts of installed plugins, and checks that each can be imported."""
+    parts: dict[str, list[str]] = {}
+    for entry in entries():
+        plugin = plugin_of(entry)
+        try:
+            imported(plugin, entry.load)
+        except ValueError as error:
+            text = f"{entry.name} of {entry.group}: {str(error).splitlines()[0]}"
+            return Finding("plugins", ERROR, text, f"pip uninstall {plugin.name}")
+        kind = entry.group.removeprefix(PREFIX)
+        parts.setdefault(f"{plugin.name} {plugin.version}", []).append(f"{kind} {entry.name}")
+    return Finding("plugins", OK, "; ".join(f"{name} ({', '.join(own)})" for name, own in parts.items()) or "none")
 
 
 def torch_build(_: Place) -> Finding:

@@ -44,8 +44,9 @@ class Preset:
 
 
 def names(task: type[Config]) -> tuple[str, ...]:
-    """Returns the names of the task's presets in this package."""
-    files = (file.name for file in _own(task).iterdir())
+    """Returns the names of the task's presets in this package; a plugin's task has none."""
+    folder = _own(task)
+    files = [file.name for file in folder.iterdir()] if folder.is_dir() else []
     return tuple(sorted(name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX)))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from hvd_qgenx import plugins
 from hvd_qgenx.errors import DivergenceError
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.runs import Divergence, MetricsLog, RunFolder, checkpoint
@@ -124,7 +125,7 @@ class Run:
         """Returns the command that goes on with this run, with its ranks where they were."""
         ranks = self.trainer.transport
         threads = ["--local-ranks", str(ranks.size)] if ranks.shares_memory and ranks.size > 1 else []
-        command = ["hvd-qgenx", self.config.task, "--resume", str(self.folder.path), *threads]
+        command = ["hvd-qgenx", self.config.task, "--resume", str(self.folder.path), *threads, *plugins.words()]
         return shlex.join([*starting(ranks.named_hosts()), *command])
 
     def _record_divergence(self, error: DivergenceError) -> None:
