@@ -52,7 +52,9 @@ def _cells(setting: Declared) -> tuple[str, ...]:
 
 
 def _default(setting: Declared) -> str:
-    return "the compressor's" if setting.name in compressor_parameters() else f"`{setting.default}`"
+    if setting.name in compressor_parameters():
+        return "the compressor's"
+    return "none" if setting.default == "" else f"`{setting.default}`"
 
 
 if __name__ == "__main__":
