@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -40,6 +41,13 @@ def torchrun(ranks: int, *command: str) -> list[str]:
     """The command line that starts ``command`` on so many local ranks of torch.distributed, at a port of its own."""
     launcher = str(Path(sys.executable).with_name("torchrun"))
     return [launcher, "--standalone", "--nproc-per-node", str(ranks), "--no-python", *command]
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def command_lines() -> Iterator[tuple[int, list[str]]]:

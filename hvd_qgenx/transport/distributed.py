@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.transport import objects
@@ -23,6 +24,7 @@ from hvd_qgenx.transport.failures import PeerLostError
 from hvd_qgenx.transport.inprocess import sum_in_order
 from hvd_qgenx.transport.launcher import stall_limit
 from hvd_qgenx.transport.links import Waiting, start_all
+from hvd_qgenx.transport.reachable import check_hosts
 
 FOREVER = timedelta(days=365)
 EAGER_BYTES = 1 << 18
@@ -211,10 +213,15 @@ def world() -> World:
     timeout = timedelta(seconds=stall_limit()) if stall_limit() < math.inf else FOREVER
     try:
         if not dist.is_initialized():
-            dist.init_process_group("gloo", timeout=timeout)
+            store, rank, size = next(rendezvous("env://", timeout=timeout))
+            store.set_timeout(timeout)
+            check_hosts(store, rank, size)
+            dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timeout)
         group = dist.new_group(backend="gloo", timeout=timeout)
         hosts: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(hosts, socket.gethostname(), group)
+    except ConfigurationError:
+        raise
     except (RuntimeError, ValueError) as error:
         raise ConfigurationError(
             f"the ranks cannot reach each other through torch.distributed ({str(error).splitlines()[0]}); if hosts "

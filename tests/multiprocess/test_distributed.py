@@ -1,6 +1,7 @@
 """Ranks of torch.distributed, under the real torchrun; in-process ranks say what is right."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -62,6 +63,41 @@ def test_a_lost_rank_is_named_in_bounded_time(end):
     assert "the others wait" in done.stdout
     assert "Error: rank 1 on host " in done.stderr
     assert "did not join the others in 2 s" in done.stderr
+
+
+HOST = 'hostname "$0"; mount --bind "$1" /etc/hosts; shift; exec "$@"'
+"""Runs a command on a host of its own name, with its own file of hosts."""
+
+
+@pytest.mark.parametrize(
+    ("interface", "sentence"),
+    [
+        ("", "the name of host a has the address 127.0.1.1 there, to which other hosts cannot connect; set"),
+        ("lo", "GLOO_SOCKET_IFNAME names lo, by which other hosts cannot connect to host a; set"),
+        ("eth,lo", "host a has no network interface called eth, as GLOO_SOCKET_IFNAME has it; set"),
+    ],
+)
+def test_hosts_that_cannot_be_connected_to_are_told_at_once(tmp_path, interface, sentence):
+    if subprocess.run(["unshare", "--uts", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("making hosts takes root's rights")
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost\n127.0.1.1 a b\n")
+    master = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(launch.free_port()), "GLOO_SOCKET_IFNAME": interface}
+    program = "from hvd_qgenx.cli.session import exit_codes\nwith exit_codes() as session: session.initialize(2, 2)"
+    ranks = []
+    for rank, name in enumerate("ab"):
+        numbers = {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+        host = ["unshare", "--uts", "--mount", "sh", "-c", HOST, name, str(tmp_path / "hosts")]
+        ranks.append(
+            subprocess.Popen(
+                [*host, sys.executable, "-c", program],
+                env=launch.environment(**master, **numbers),
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    told = [rank.communicate(timeout=120)[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [2, 2], told
+    assert told[0].startswith(f"Error: {sentence} GLOO_SOCKET_IFNAME to the network interface that joins the hosts")
 
 
 def test_two_launchers_are_refused(tmp_path):
