@@ -18,7 +18,7 @@ images, labels = (torch.from_numpy(each[rank::size]) for each in load_digits(ret
 images, labels = (images / 16).float(), labels.long()
 net = torch.nn.Sequential(torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10))
 model, optimizer = accelerator.prepare(net, torch.optim.SGD(net.parameters(), lr=0.5, momentum=0.9))
-state = hvd_qgenx.ddp.State(model, compressors.make("powersgd", rank=4), feedback="error")
+state = hvd_qgenx.ddp.State(model, compressors.make("powersgd", matrix_rank=4), feedback="error")
 model.register_comm_hook(state, hvd_qgenx.ddp.hook)  # DistributedDataParallelKwargs knows torch's own hooks only
 
 for _ in range(60):

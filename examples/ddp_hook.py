@@ -19,7 +19,7 @@ images, labels = (torch.from_numpy(each[rank::size]) for each in load_digits(ret
 images, labels = (images / 16).float(), labels.long()
 net = torch.nn.Sequential(torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10))
 model = DistributedDataParallel(net)
-state = hvd_qgenx.ddp.State(net, compressors.make("powersgd", rank=4), feedback="error")
+state = hvd_qgenx.ddp.State(net, compressors.make("powersgd", matrix_rank=4), feedback="error")
 model.register_comm_hook(state, hvd_qgenx.ddp.hook)  # was: PowerSGDState(...), powerSGD_hook
 optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
 

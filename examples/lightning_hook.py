@@ -20,7 +20,7 @@ class Compressed(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         model = trainer.strategy.model
-        self.state = hvd_qgenx.ddp.State(model, compressors.make("powersgd", rank=4), feedback="error")
+        self.state = hvd_qgenx.ddp.State(model, compressors.make("powersgd", matrix_rank=4), feedback="error")
         model.register_comm_hook(self.state, hvd_qgenx.ddp.hook)
 
 
