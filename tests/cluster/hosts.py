@@ -135,6 +135,14 @@ class Hosts:
         with log.open("wb") as output:
             return self.start(*launcher, *command, stdout=output, stderr=subprocess.STDOUT)
 
+    def torchrun(self, *command: str, log: Path) -> "list[subprocess.Popen[bytes]]":
+        """Starts torchrun on all three, with one rank each; what all print goes to ``log``."""
+        meeting = ("--nnodes", "3", "--rdzv-backend", "c10d", "--rdzv-endpoint", "a:29500")
+        launcher = ("torchrun", *meeting, "--nproc-per-node", "1", "--no-python")
+        with log.open("ab") as output:
+            settings = {"env": self.environment, "stdout": output, "stderr": subprocess.STDOUT}
+            return [_start(name, *launcher, *command, **settings) for name in NAMES]
+
 
 @contextmanager
 def three_hosts(rate: str, folder: Path) -> Iterator[Hosts]:
