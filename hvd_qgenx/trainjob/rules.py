@@ -76,7 +76,7 @@ def _unknown_runtime(job: Document, runtimes: Sequence[Mapping[str, Any]]) -> It
     if kind not in RUNTIMES or name is None:
         return  # which is told of already
     if runtimes and not known:
-        text = f"there is a {runtimes[0].get('kind')} here, and no {kind}, which is the default; name its kind"
+        text = f"there is a {runtimes[0].get('kind')} here, and no {kind}; name its kind"
         yield Finding(f"{REFERENCE}.kind", text)
     elif runtimes:
         yield Finding(f"{REFERENCE}.name", unknown(kind, name, known))

@@ -11,7 +11,7 @@ from compressors.naming import shortened, shown, unknown
 from hvd_qgenx.mpijob.document import Document, words
 from hvd_qgenx.mpijob.finding import WARNING, Finding
 from hvd_qgenx.mpijob.pods import resource_findings, volume_findings
-from hvd_qgenx.trainjob.manifest import ANCESTOR, API_VERSION, LAUNCHER, MPI, NODE, RUNTIMES, TRAINER
+from hvd_qgenx.trainjob.manifest import ANCESTOR, API_VERSION, LAUNCHER, MPI, NODE, RUNTIMES, TORCH, TRAINER
 from hvd_qgenx.trainjob.replicated import JOBS, Replicated
 from hvd_qgenx.trainjob.training import Runtime
 
@@ -95,6 +95,9 @@ def _jobs(runtime: Runtime) -> Iterator[Finding]:
 
 def _torch(runtime: Runtime) -> Iterator[Finding]:
     trainer = runtime.trainer
+    if runtime.at(f"{POLICY}.{TORCH}.numProcPerNode", object) is not None:
+        text = "was removed in v2.2 of the operator; give numProcPerNode in spec.trainer of a TrainJob"
+        yield Finding(f"{POLICY}.{TORCH}.numProcPerNode", text)
     if not runtime.is_torch or trainer is None:
         return
     if trainer.name != NODE:
