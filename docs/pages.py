@@ -1,10 +1,12 @@
 """Pages of the site that come from other files: commands, example scripts, contributing, changes.
 
-MkDocs calls ``on_files`` (``hooks`` in mkdocs.yml).
+MkDocs calls the functions ``on_...`` (``hooks`` in mkdocs.yml).
 """
 
 import ast
+import re
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -25,6 +27,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Leads links to example scripts to the page that has them."""
+    return re.sub(r"\]\(\.\./examples/(\w+)\.py\)", r"](examples.md#\1py)", markdown)
 
 
 def examples() -> str:
