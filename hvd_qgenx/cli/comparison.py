@@ -13,13 +13,15 @@ import click
 
 import compressors
 from compressors import text
+from compressors.registry import COMPRESSORS
+from hvd_qgenx import plugins
 from hvd_qgenx.cli import options
 from hvd_qgenx.cli.options import F, Finite
 from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.cli.settings import compressor_options, take_compressor_parameters
 from hvd_qgenx.errors import ConfigurationError, configuration_errors
 from hvd_qgenx.exchange.registry import NAMES
-from hvd_qgenx.games.registry import METHODS, NOISES, make_noise
+from hvd_qgenx.games.registry import GAMES, METHODS, NOISES, make_noise
 from hvd_qgenx.transport import launcher_rank
 from hvd_qgenx.transport.agreement import on_all_ranks, require_same, require_size
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from hvd_qgenx.runs import RunFolder
 
 
-OUTSIDE = ("out", "as_json", "expect_ranks", "expect_hosts", "workers", "jobs")
+OUTSIDE = ("out", "as_json", "against", "expect_ranks", "expect_hosts", "workers", "jobs")
 """Values that do not change the results for a number of workers."""
 
 
@@ -73,6 +75,11 @@ def comparison_options(iterations: int, methods: Iterable[str]) -> Callable[[F],
         click.option("--seed", type=int, default=0, show_default=True, help="First seed."),
         click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Number of seeds."),
         click.option("--iterations", type=click.IntRange(1), default=iterations, show_default=True),
+        click.option(
+            "--against",
+            metavar="METHOD",
+            help="Also show what part of this method's bytes the others need for the gap that it ends with.",
+        ),
         click.option("--lr", type=Finite(0, min_open=True), help="Step size.  [default: each method's own]"),
         click.option(
             "--exchange", "exchange_name", default="allgather", show_default=True, help=f"One of {', '.join(NAMES)}."
@@ -118,6 +125,8 @@ def run_comparison(
             transport = session.initialize(values["expect_ranks"], values["expect_hosts"])
         plays = _plays(make(), values, steps or {}, transport.size if transport else None)
         settings = {key: value for key, value in values.items() if key not in OUTSIDE}
+        origins = [GAMES.origin(name), *map(COMPRESSORS.origin, values["compressor_texts"])]
+        settings["plugins"] = plugins.record(origins)
         folder = RunFolder(values["out"] or Path(f"runs/{name}-{datetime.now():%Y%m%d-%H%M%S}"))
         if transport is None:
             folder.create(settings)
@@ -130,7 +139,7 @@ def run_comparison(
         with closing(records):  # ends its processes
             found = list(tqdm(records, "plays", len(plays), leave=False, delay=1, disable=None if leads else True))
         if leads:
-            _publish(name, plays, found, folder, values["as_json"])
+            _publish(name, plays, found, folder, values)
 
 
 def _plays(
@@ -143,6 +152,8 @@ def _plays(
     make_game(values["seed"])  # a game that cannot be made raises here
     for method in values["methods"]:
         METHODS[method]
+    if values["against"] not in (None, *values["methods"]):
+        raise ConfigurationError(f"--against {values['against']} is not played; add --method {values['against']}")
     workers = tuple(dict.fromkeys(values["workers"])) or (ranks or 1,)
     for size in workers:
         require_size(ranks or size, size)
@@ -186,16 +197,18 @@ def _compressors(values: dict[str, Any]) -> dict[str, Compressor]:
     return made
 
 
-def _publish(name: str, plays: list[Play], records: list[Record], folder: RunFolder, as_json: bool) -> None:
+def _publish(name: str, plays: list[Play], records: list[Record], folder: RunFolder, values: Mapping[str, Any]) -> None:
     from hvd_qgenx.games import figure
     from hvd_qgenx.games.results import Results
     from hvd_qgenx.runs.folder import write_json
 
     game = plays[0].game(plays[0].seed)
-    results = Results(name, game.gap_name, plays, records)
+    results = Results(name, game.gap_name, plays, records, values["against"])
     results.write_csv(folder.path / f"{name}.csv")
     write_json(folder.summary, results.summary())
     figure.draw(results, game, folder.path / f"{name}.png")
     click.echo(
-        json.dumps(results.rows()) if as_json else f"{results.table()}table, summary and picture in {folder.path}"
+        json.dumps(results.rows())
+        if values["as_json"]
+        else f"{results.table()}table, summary and picture in {folder.path}"
     )

@@ -11,7 +11,7 @@ from compressors import Compressor
 from hvd_qgenx.exchange import Exchange
 from hvd_qgenx.games.base import Game
 from hvd_qgenx.games.noise import Noise
-from hvd_qgenx.optim import DistributedOptimizer, ExtraAdam, ExtraSGD, OptimisticAdam, OptimisticSGD, QGenX
+from hvd_qgenx.optim import QODA, DistributedOptimizer, ExtraAdam, ExtraSGD, OptimisticAdam, OptimisticSGD, QGenX
 
 
 class Players:
@@ -137,3 +137,5 @@ OPTIMISTIC_ADAM = _method(OptimisticAdam, 0.01, betas=BETAS)
 QGENX_DA = _method(QGenX, 1.0, variant="da")
 QGENX_DE = _method(QGenX, 1.0, variant="de")
 QGENX_OPTDA = _method(QGenX, 1.0, variant="optda")
+QODA_JOINT = _method(QODA, 1.0)
+QODA_SEPARATED = _method(QODA, 1.0, exponent=0.25)

@@ -75,10 +75,13 @@ class Results:
         game: its name.
         gap_name: the name of the gap that is measured.
         plays, records: in the same order.
+        against: a method among those played: how many of its exchanges do other methods need for its gap?
     """
 
-    def __init__(self, game: str, gap_name: str, plays: Sequence[Play], records: Sequence[Record]) -> None:
-        self.game, self.gap_name = game, gap_name
+    def __init__(
+        self, game: str, gap_name: str, plays: Sequence[Play], records: Sequence[Record], against: str | None = None
+    ) -> None:
+        self.game, self.gap_name, self.against = game, gap_name, against
         self.plays, self.records = plays, records
         self.iterations = plays[0].iterations
         by_case: dict[Case, list[Record]] = {}
@@ -99,6 +102,22 @@ class Results:
         if curves.diverged_at or inside.sum() < 2 or not (gap[inside] > 0).all():
             return None
         return float(np.polyfit(np.log(curves.t[inside]), np.log(gap[inside]), 1)[0])
+
+    def share(self, curves: Curves) -> float | None:
+        """Returns the part of the exchanges of ``against`` after which the mean gap is at most its last one.
+
+        Exchanges of one game have the same bytes, so it is the part of the bytes too. None if that gap is not reached,
+        if a play diverged, or if there is nothing to compare with.
+        """
+        sought = curves.case._replace(method=self.against or "")
+        reference = next((other for other in self.curves if other.case == sought), None)
+        if reference is None or reference.diverged_at or curves.diverged_at:
+            return None
+        reached = np.flatnonzero(curves.gaps.mean(0) <= reference.gaps[:, -1].mean())
+        if not len(reached):
+            return None
+        exchanges = curves.last["exchanges"] * curves.t[reached[0]] / curves.t[-1]
+        return float(exchanges / reference.last["exchanges"])
 
     def rows(self) -> list[dict[str, Any]]:
         """Returns a row for every play and time, with ``COLUMNS`` as keys; None stands for an unknown value."""
@@ -135,9 +154,11 @@ class Results:
             "iterations": self.iterations,
             "seeds": len({play.seed for play in self.plays}),
             "slope": f"least squares of log(mean gap over seeds) on log(t), t from {self.fit[0]} to {self.fit[1]}",
+            "against": self.against,
             "cases": [
                 {
                     **curves.case._asdict(),
+                    "share_of_exchanges": self.share(curves),
                     "slope": self.slope(curves),
                     "diverged_at": curves.diverged_at,
                     "gap": self._at_marks(curves, curves.gaps),
@@ -156,7 +177,10 @@ class Results:
         table = Table(title="; ".join([f"{self.game}: {self.gap_name} of the average", *constant]))
         for name in varied:
             table.add_column(name, justify="right" if name == "workers" else "left", no_wrap=True)
-        for heading in (*(f"t = {t}" for t in self._marks()), "slope", f"distance at {self.iterations}", "MB sent"):
+        headings = [*(f"t = {t}" for t in self._marks()), "slope", f"distance at {self.iterations}", "MB sent"]
+        if self.against:
+            headings.append(f"MB for the gap of {self.against}")
+        for heading in headings:
             table.add_column(heading, justify="right")
         for curves in self.curves:
             slope = self.slope(curves)
@@ -167,8 +191,13 @@ class Results:
                 "" if slope is None else f"{slope:.2f}",
                 _fate(curves) or _cell(*_statistics(curves.distances[:, -1])),
                 f"{curves.megabytes[-1]:.4g}",
+                *([self._share_cell(curves)] if self.against else []),
             )
         return drawn(table, width)
+
+    def _share_cell(self, curves: Curves) -> str:
+        share = self.share(curves)
+        return "not reached" if share is None else f"{share:.0%}"
 
     def _marks(self) -> list[int]:
         """Returns the end, and the last two powers of ten before it."""

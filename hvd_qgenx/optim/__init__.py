@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from hvd_qgenx.exports import lazy
 
 __all__ = [
+    "QODA",
     "DecentralizedOptimizer",
     "DistributedOptimizer",
     "ExtraAdam",
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hvd_qgenx.optim.optimistic import Optimistic, OptimisticAdam, OptimisticSGD
     from hvd_qgenx.optim.past import PastExtraAdam, PastExtragradient, PastExtraSGD
     from hvd_qgenx.optim.qgenx import QGenX
+    from hvd_qgenx.optim.qoda import QODA
 else:
     __getattr__ = lazy(
         __name__,
@@ -44,5 +46,6 @@ else:
             "PastExtraSGD": "hvd_qgenx.optim.past",
             "PastExtragradient": "hvd_qgenx.optim.past",
             "QGenX": "hvd_qgenx.optim.qgenx",
+            "QODA": "hvd_qgenx.optim.qoda",
         },
     )

@@ -93,6 +93,11 @@ class QGenX(WorkerAware):
         return self.workers / math.sqrt(self.delta + self._squares)
 
     @property
+    def eta(self) -> float:
+        """The factor of Y_t, before ``lr``; in Q-GenX it is gamma_t."""
+        return self.gamma
+
+    @property
     def iterations(self) -> int:
         """Number of complete iterations so far."""
         return self.calls // self.moves_per_step
@@ -108,8 +113,8 @@ class QGenX(WorkerAware):
             raise RuntimeError(f"Q-GenX {self.variant} takes one gradient per iteration; call step() only")
         if self._extrapolated:
             raise RuntimeError("call step() before the next extrapolation()")
-        for parameter, state, rate in self._moving():
-            self._extrapolate(parameter, state, rate)
+        for parameter, state, lr in self._moving():
+            self._extrapolate(parameter, state, lr)
         self.calls += 1
 
     @torch.no_grad()
@@ -122,16 +127,16 @@ class QGenX(WorkerAware):
         loss = evaluate(closure)
         if self.moves_per_step == 2 and not self._extrapolated:
             raise RuntimeError("call extrapolation() before step()")
-        self._squares += self.sum_over_workers()
+        self._accumulate(self.sum_over_workers())
         self.calls += 1
-        for parameter, state, rate in self._moving():
+        for parameter, state, lr in self._moving():
             state["average"].lerp_(parameter, 1 / self.iterations)
             if parameter.grad is not None:
                 state["dual"].sub_(parameter.grad)
-            torch.add(state["start"], state["dual"], alpha=rate, out=parameter)
+            torch.add(state["start"], state["dual"], alpha=lr * self.eta, out=parameter)
             state.pop("previous", None)
             if self.variant == "optda":
-                self._extrapolate(parameter, state, rate)
+                self._extrapolate(parameter, state, lr)
         return loss
 
     @contextmanager
@@ -166,6 +171,10 @@ class QGenX(WorkerAware):
             for parameter in group["params"]
         )
 
+    def _accumulate(self, terms: float) -> None:
+        """Adds the sum of all workers' terms of a complete iteration to the sum in the step size."""
+        self._squares += terms
+
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "squares": self._squares, "calls": self.calls}
 
@@ -179,24 +188,22 @@ class QGenX(WorkerAware):
         return self.calls % self.moves_per_step == 1
 
     def _moving(self) -> Iterator[tuple[Tensor, dict[str, Any], float]]:
-        """Yields the parameters that have or had a gradient, with their state and their step size."""
-        gamma = self.gamma
+        """Yields the parameters that have or had a gradient, with their state and the factor of their step size."""
         for group in self.param_groups:
-            rate = group["lr"] * gamma
             for parameter in group["params"]:
                 if parameter.grad is not None or parameter in self.state:
                     state = self.state[parameter]
                     if not state:
                         state["start"], state["average"] = parameter.clone(), parameter.clone()
                         state["dual"] = torch.zeros_like(parameter)
-                    yield parameter, state, rate
+                    yield parameter, state, group["lr"]
 
-    def _extrapolate(self, parameter: Tensor, state: dict[str, Any], rate: float) -> None:
+    def _extrapolate(self, parameter: Tensor, state: dict[str, Any], lr: float) -> None:
         own = self.worker_gradient(parameter)
         if own is not None:
             state["previous"] = own.clone()
         if parameter.grad is not None:
-            parameter.sub_(parameter.grad, alpha=rate)
+            parameter.sub_(parameter.grad, alpha=lr * self.gamma)
 
 
 def squared_distance(one: Tensor | None, other: Tensor | None) -> float:

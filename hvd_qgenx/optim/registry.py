@@ -49,6 +49,14 @@ def _qgenx(variant: str, moves: int = 1) -> Method:
     return Method(make, ("delta",), moves)
 
 
+def _qoda(exponent: float | None) -> Method:
+    def make(groups: Groups, delta: float) -> "Optimizer":
+        optimizer: Optimizer = load("hvd_qgenx.optim.qoda:QODA")(groups, delta=delta, exponent=exponent)
+        return optimizer
+
+    return Method(make, ("delta",))
+
+
 METHODS = {
     "extra-adam": _adam("hvd_qgenx.optim.extragradient:ExtraAdam", moves=2),
     "past-extra-adam": _adam("hvd_qgenx.optim.past:PastExtraAdam"),
@@ -62,5 +70,7 @@ METHODS = {
     "qgenx-de": _qgenx("de", moves=2),
     "qgenx-da": _qgenx("da"),
     "qgenx-optda": _qgenx("optda"),
+    "qoda": _qoda(None),
+    "qoda-separated": _qoda(0.25),
 }
 """With a quantizing compressor ``sgd`` is QSGDA."""

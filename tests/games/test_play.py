@@ -92,6 +92,7 @@ def test_the_average_is_of_the_points_where_operators_were_taken():
     ("method", "calls", "exchanges"),
     [
         *((name, 7, 7) for name in ("sgda", "optimistic", "adam", "optimistic-adam", "qgenx-da", "qgenx-optda")),
+        *((name, 7, 7) for name in ("qoda", "qoda-separated")),
         *((name, 14, 14) for name in ("extra-gradient", "extra-adam", "qgenx-de", "alternating")),
         ("past", 8, 8),  # one before the first iteration
     ],
@@ -102,18 +103,19 @@ def test_oracle_calls_exchanges_and_bytes(method, calls, exchanges):
     end = record.moments[-1]
     assert (end.oracle_calls, end.exchanges) == (calls, exchanges)
     sent = exchanges * 6 * 8 // (2 if method == "alternating" else 1)  # each of its exchanges carries one player
-    adaptive = 7 * 8 if method.startswith("qgenx") else 0  # one float64 an iteration
+    adaptive = 7 * 8 if method.startswith(("qgenx", "qoda")) else 0  # one float64 an iteration
     assert end.megabytes == pytest.approx((sent + adaptive) / 1e6)
 
 
 def test_every_method_is_played_here():
-    assert len(METHODS) == 11
+    assert len(METHODS) == 13
 
 
 def test_rates_without_noise():
-    found = results("qgenx-de qgenx-optda extra-gradient qgenx-da")
+    expected = {"qgenx-de": -1, "qgenx-optda": -1, "extra-gradient": -1, "qgenx-da": -0.5, "qoda-separated": -1}
+    found = results(" ".join(expected))
     slopes = {curves.case.method: found.slope(curves) for curves in found.curves}
-    assert slopes == pytest.approx({"qgenx-de": -1, "qgenx-optda": -1, "extra-gradient": -1, "qgenx-da": -0.5}, abs=0.1)
+    assert slopes == pytest.approx(expected, abs=0.1)
 
 
 def test_rates_of_quantized_workers():
@@ -122,7 +124,7 @@ def test_rates_of_quantized_workers():
         assert found.slope(curves) == pytest.approx(-1, abs=0.1)
 
 
-@pytest.mark.parametrize("method", ["qgenx-de", "qgenx-optda"])
+@pytest.mark.parametrize("method", ["qgenx-de", "qgenx-optda", "qoda-separated"])
 @pytest.mark.parametrize(("noise", "slope"), [("absolute", -0.5), ("relative", -1)])
 def test_rates_under_noise(method, noise, slope):
     found = results(method, noise, seeds=4)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hvd_qgenx import ExtraAdam, ExtraSGD, OptimisticAdam, OptimisticSGD, PastExtraAdam, PastExtraSGD, QGenX
+from hvd_qgenx.optim import QODA
 
 OPTIMIZERS = {
     "extra-sgd": lambda p: ExtraSGD(p, lr=0.1, momentum=0.9),
@@ -16,6 +17,8 @@ OPTIMIZERS = {
     "qgenx-de": lambda p: QGenX(p, "de", lr=0.1),
     "qgenx-da": lambda p: QGenX(p, "da", lr=0.1),
     "qgenx-optda": lambda p: QGenX(p, "optda", lr=0.1),
+    "qoda": lambda p: QODA(p, lr=0.1),
+    "qoda-separated": lambda p: QODA(p, lr=0.1, exponent=0.25),
 }
 each = pytest.mark.parametrize("name", OPTIMIZERS)
 
@@ -108,7 +111,7 @@ def test_groups_have_options_of_their_own(name):
                 parameter.grad = torch.tensor([1.0, 2.0, -1.0])
         optimizer.moves()[0]()
     assert not torch.equal(both[0], both[1])
-    if not name.startswith("qgenx") or name == "qgenx-de":  # there gamma is made of all groups
+    if name not in ("qgenx-da", "qgenx-optda", "qoda"):  # there gamma is made of all groups
         assert torch.equal(x, both[0])
         assert torch.equal(y, both[1])
 

@@ -19,7 +19,7 @@ MODEL = "Model"
 RATES = {
     **dict.fromkeys(("sgd", "extra-sgd", "past-extra-sgd", "optimistic-sgd"), 0.1),
     **dict.fromkeys(("adam", "adamw", "extra-adam", "past-extra-adam", "optimistic-adam"), 1e-3),
-    **dict.fromkeys(("qgenx-de", "qgenx-da", "qgenx-optda"), 1.0),
+    **dict.fromkeys(("qgenx-de", "qgenx-da", "qgenx-optda", "qoda", "qoda-separated"), 1.0),
 }
 """Optimizers that a classifier can be trained with, and their default step sizes."""
 

@@ -17,7 +17,7 @@ OWN = "the optimizer's own"
 RATES = {
     **dict.fromkeys(("extra-adam", "past-extra-adam", "optimistic-adam", "adam"), (2e-4, 1e-3)),
     **dict.fromkeys(("extra-sgd", "past-extra-sgd", "optimistic-sgd", "sgd"), (1e-2, 5e-2)),
-    **dict.fromkeys(("qgenx-de", "qgenx-da", "qgenx-optda"), (3.0, 0.1)),
+    **dict.fromkeys(("qgenx-de", "qgenx-da", "qgenx-optda", "qoda", "qoda-separated"), (3.0, 0.1)),
 }
 """Optimizers that a GAN can be trained with, and their default step sizes of generator and discriminator."""
 

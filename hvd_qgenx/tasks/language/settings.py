@@ -21,7 +21,7 @@ TRANSFORMER = "transformer"
 RATES = {
     **dict.fromkeys(("sgd", "extra-sgd", "past-extra-sgd", "optimistic-sgd"), 5.0),
     **dict.fromkeys(("adam", "adamw", "extra-adam", "past-extra-adam", "optimistic-adam"), 2e-3),
-    **dict.fromkeys(("qgenx-de", "qgenx-da", "qgenx-optda"), 10.0),
+    **dict.fromkeys(("qgenx-de", "qgenx-da", "qgenx-optda", "qoda", "qoda-separated"), 10.0),
 }
 """Optimizers that a language model can be trained with, and their default step sizes."""
 
