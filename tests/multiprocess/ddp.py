@@ -8,10 +8,12 @@ import copy
 import json
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -26,7 +28,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "minmax, views": ({"name": "minmax", "bits": 4}, {"gradient_as_bucket_view": True}),
     "minmax, static graph": ({"name": "minmax", "bits": 4}, {"static_graph": True}),
     "topk, error": ({"name": "topk", "ratio": 0.05, "feedback": "error"}, {}),
-    "powersgd, error": ({"name": "powersgd", "rank": 2, "feedback": "error"}, {}),
+    "powersgd, error": ({"name": "powersgd", "matrix_rank": 2, "feedback": "error"}, {}),
     "intsgd": ({"name": "intsgd", "bits": 8, "scale_from": "gradient"}, {}),
     "levels": ({"name": "alq", "bits": 3}, {}),
 }
@@ -134,17 +136,61 @@ def refused(transport: Transport) -> dict[str, str]:
     model = net()
     state = pickle.loads(pickle.dumps(ddp.State(model, compressors.make("minmax"))))
     for what, given in {"unbound": state, "model": ddp.State(model, compressors.make("minmax"))}.items():
-        wrapped = DistributedDataParallel(net())
-        wrapped.register_comm_hook(given, ddp.hook)
-        try:
-            loss(wrapped, transport.rank, 0).backward()
-        except Exception as error:
-            found[what] = str(error)
-    try:
-        ddp.State(model, compressors.make("intsgd", scale_from="update"))
-    except Exception as error:
-        found["updates"] = str(error)
+        wrapped = hooked(net(), given)
+        found[what] = error_of(lambda: loss(wrapped, transport.rank, 0).backward())  # noqa: B023
+    one, two = hooked(model, state := ddp.State(model)), hooked(model, state)
+    found["registered twice"] = error_of(lambda: one.register_comm_hook(state, ddp.hook))
+    found["two models"] = error_of(lambda: (loss(one, transport.rank, 0) + loss(two, transport.rank, 1)).backward())
+    pair = nn.ModuleList([net(), net()])
+    half = hooked(pair[0], ddp.State(pair))
+    found["half a model"] = error_of(lambda: loss(half, transport.rank, 0).backward())
+    group = dist.new_group([0])
+    alone = [dist.new_group([rank]) for rank in range(transport.size)][transport.rank]
+    wrapped = DistributedDataParallel(net(), process_group=alone)
+    found["another group"] = error_of(lambda: ddp.State(wrapped, process_group=dist.group.WORLD))
+    found["no member"] = error_of(lambda: ddp.State(model, process_group=group)) if transport.rank else ""
+    embedding = nn.Sequential(nn.Embedding(5, 2, sparse=True), nn.Linear(2, 2))
+    found["sparse"] = error_of(lambda: ddp.State(embedding))
+    integers = compressors.make("minmax"), "integer-sum"
+    found["exchange"] = error_of(lambda: ddp.State(model, integers[0], exchange=integers[1]))
+    found["updates"] = error_of(lambda: ddp.State(model, compressors.make("intsgd", scale_from="update")))
     return found
+
+
+def hooked(model: nn.Module, state: ddp.State) -> DistributedDataParallel:
+    wrapped = DistributedDataParallel(model)
+    wrapped.register_comm_hook(state, ddp.hook)
+    return wrapped
+
+
+def error_of(call: Callable[[], Any]) -> str:
+    """The sentence with which a call fails; empty if it does not."""
+    try:
+        call()
+    except (ValueError, RuntimeError) as error:
+        return str(error)
+    return ""
+
+
+def own_group(transport: Transport) -> bool:
+    """Whether a state exchanges gradients in the group of the DDP that it is made from: here each rank's own."""
+    alone = [dist.new_group([rank]) for rank in range(transport.size)][transport.rank]
+    wrapped, plain = DistributedDataParallel(net(), process_group=alone), net()
+    wrapped.register_comm_hook(ddp.State(wrapped), ddp.hook)
+    for model in (wrapped, plain):
+        loss(model, transport.rank, 0).backward()
+    return all(torch.equal(a.grad, b.grad) for a, b in zip(wrapped.parameters(), plain.parameters(), strict=True))
+
+
+def registered_late(transport: Transport) -> bool:
+    """Whether a hook that is registered after a backward pass gives the bits of one that was there from the start."""
+    late, early = DistributedDataParallel(net(), bucket_cap_mb=0.05), DistributedDataParallel(net(), bucket_cap_mb=0.05)
+    loss(late, transport.rank, 0).backward()
+    for model in (late, early):
+        model.zero_grad()
+        model.register_comm_hook(ddp.State(model, compressors.make("minmax", bits=4, seed=1)), ddp.hook)
+        loss(model, transport.rank, 1).backward()
+    return all(torch.equal(a.grad, b.grad) for a, b in zip(late.parameters(), early.parameters(), strict=True))
 
 
 def work(transport: Transport) -> dict[str, Any]:
@@ -158,8 +204,11 @@ def work(transport: Transport) -> dict[str, Any]:
             "bytes": state.report.bytes_sent == made.report.bytes_sent > 0,
             "after restart": same(again, expected),
         }
+    found["rank"] = transport.rank
     found["accumulated"] = accumulated(transport)
     found["uneven"] = uneven(transport)
+    found["own group"] = own_group(transport)
+    found["registered late"] = registered_late(transport)
     found["refused"] = refused(transport)
     return found
 
