@@ -180,6 +180,7 @@ QUICK = {
     "logistic": ["--iterations", "5", "--seeds", "1"],
     "measure": ["--draws", "1"],
     "mpijob": [],
+    "trainjob": [],
     "sweep": ["--dry-run"],
     "topology": [],
 }

@@ -21,6 +21,7 @@ from hvd_qgenx.mpijob.launcher import PROGRAM, Launch
 from hvd_qgenx.mpijob.nodes import Schema
 from hvd_qgenx.reading import read_stream
 from hvd_qgenx.training.asked import configure
+from hvd_qgenx.trainjob.rules import COMMAND, folder_findings
 from hvd_qgenx.trainjob.torchrun import TorchLaunch
 from hvd_qgenx.transport.environment import CRD
 
@@ -305,8 +306,8 @@ def _command_findings(
         if training is None or not isinstance(inner.command, TaskCommand):
             return []
         folder = inner.params["resume"] or inner.params["out"]
-        return trainjob.folder_findings(training, None if folder is None else str(folder))
-    place = trainjob.COMMAND if training else rules.MAIN
+        return folder_findings(training, None if folder is None else str(folder))
+    place = COMMAND if training else rules.MAIN
     return [Finding(place, f"`{shlex.join([PROGRAM, *launch.command])}`: {text}")]
 
 

@@ -14,6 +14,7 @@ from hvd_qgenx.cli.sections import option
 from hvd_qgenx.cli.session import exit_codes
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.mpijob import Job
+from hvd_qgenx.trainjob.manifest import TORCH
 
 
 @click.command(cls=Recording, sections=SECTIONS, context_settings={"allow_interspersed_args": False})
@@ -22,7 +23,7 @@ from hvd_qgenx.mpijob import Job
     "What starts ranks: torchrun on every node, or mpirun on a pod of its own.",
     JOB,
     type=click.Choice(jobs.LAUNCHERS),
-    default=jobs.TORCH,
+    default=TORCH,
     show_default=True,
 )
 @manifests.job_options
@@ -58,7 +59,7 @@ def trainjob(
 
     \b
     Examples:
-      hvd-qgenx trainjob --launcher torch --nodes 3 -- gan --updates 500 | kubectl apply --server-side -f -
+      hvd-qgenx trainjob --launcher torch --nodes 3 -- gan --updates 500 | kubectl apply -f -
       hvd-qgenx trainjob --launcher mpi --name uq4 --gpus 1 --out uq4.yaml -- gan --preset uq4
       hvd-qgenx trainjob --check uq4.yaml
 

@@ -24,7 +24,7 @@ STOP_FIRST_NODE = ("sh", "-c", f'read -r node slots <{HOSTFILE}; exec ssh "$node
 
 MPI, TORCH = "mpi", "torch"
 LAUNCHERS = (TORCH, MPI)
-"""What starts ranks: mpirun on a launcher, or torchrun on every node."""
+"""What starts ranks: torchrun on every node, or mpirun on a launcher."""
 
 
 def manifests(job: Job, launched_by: str, namespaced: bool = False) -> list[dict[str, Any]]:

@@ -28,10 +28,10 @@ from hvd_qgenx.trainjob.manifest import (
 from hvd_qgenx.trainjob.replicated import PASSING
 from hvd_qgenx.trainjob.runtime_rules import shared_memory
 from hvd_qgenx.trainjob.torchrun import TorchLaunch
-from hvd_qgenx.trainjob.training import Training
+from hvd_qgenx.trainjob.training import REFERENCE, Training, joined
 from hvd_qgenx.transport.environment import KERNEL_THREADS, OMP_THREADS
 
-REFERENCE, TRAINED = "spec.runtimeRef", "spec.trainer"
+TRAINED = "spec.trainer"
 COMMAND = f"{TRAINED}.command"
 SUFFIX = "-abcde"
 """What Kubernetes appends to the name of a pod."""
@@ -60,14 +60,6 @@ def findings(document: Mapping[str, Any], runtimes: Iterable[Mapping[str, Any]])
     if training is None:
         return [*problems, *_unknown_runtime(job, found)]
     return [*problems, *(finding for rule in RULES for finding in rule(training))]
-
-
-def joined(document: Mapping[str, Any], runtimes: Iterable[Mapping[str, Any]]) -> Training | None:
-    """Returns a TrainJob with the runtime that it names; None if that is not among these."""
-    job = Document(document)
-    kind, name = job.at(f"{REFERENCE}.kind", str) or CLUSTER_RUNTIME, job.at(f"{REFERENCE}.name", str)
-    alike = (each for each in runtimes if Document(each).at("metadata.name", str) == name and name)
-    return next((Training(document, each) for each in alike if each.get("kind") == kind), None)
 
 
 def _unknown_runtime(job: Document, runtimes: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:

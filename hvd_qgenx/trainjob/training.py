@@ -4,7 +4,7 @@ Sources: ``pkg/runtime/core`` and ``pkg/runtime/framework/plugins`` of Kubeflow 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -12,10 +12,11 @@ from hvd_qgenx.mpijob import launcher
 from hvd_qgenx.mpijob.document import Document, Place, words
 from hvd_qgenx.mpijob.launcher import Launch
 from hvd_qgenx.trainjob import torchrun
-from hvd_qgenx.trainjob.manifest import LAUNCHER, MPI, NODE, TORCH
+from hvd_qgenx.trainjob.manifest import CLUSTER_RUNTIME, LAUNCHER, MPI, NODE, TORCH
 from hvd_qgenx.trainjob.replicated import JOBS, Amounts, Replicated, amounts
 from hvd_qgenx.trainjob.torchrun import TorchLaunch
 
+REFERENCE = "spec.runtimeRef"
 POLICIES = (TORCH, MPI, "jax", "xgboost", "flux")
 """The fields of a runtime's ``mlPolicy`` of which one is given."""
 
@@ -149,6 +150,14 @@ class Training:
             ValueError: torchrun would refuse it, or a number of ranks is not a number.
         """
         return torchrun.read(self.words)
+
+
+def joined(document: Mapping[str, Any], runtimes: Iterable[Mapping[str, Any]]) -> Training | None:
+    """Returns a TrainJob with the runtime that it names; None if that is not among these."""
+    job = Document(document)
+    kind, name = job.at(f"{REFERENCE}.kind", str) or CLUSTER_RUNTIME, job.at(f"{REFERENCE}.name", str)
+    alike = (each for each in runtimes if Document(each).at("metadata.name", str) == name and name)
+    return next((Training(document, each) for each in alike if each.get("kind") == kind), None)
 
 
 def _list(value: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from hvd_qgenx import trainjob
 from hvd_qgenx.mpijob import ERROR, fields, schema
 from hvd_qgenx.mpijob.nodes import Schema
 from hvd_qgenx.mpijob.place import dotted
+from hvd_qgenx.trainjob.rules import folder_findings
 from tests.mpijob.files import definition, example, mistyped, parts, walk
 from tests.mpijob.test_check import paths
 from tests.trainjob.files import BOX, GONE, JOB, JOBS, LAUNCHER, NODE, POD, RUNTIME, changed, good, put
@@ -506,7 +507,7 @@ def test_a_run_is_on_a_volume_that_outlives_its_pod(folder, sentence):
     documents = good("mpi")
     training = trainjob.joined(documents[JOB], documents[:1])
     assert training is not None
-    assert [each.text for each in trainjob.folder_findings(training, folder)] == ([sentence] if sentence else [])
+    assert [each.text for each in folder_findings(training, folder)] == ([sentence] if sentence else [])
 
 
 @pytest.mark.parametrize("kind", KINDS)
