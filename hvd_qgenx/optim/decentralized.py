@@ -91,7 +91,7 @@ def DecentralizedOptimizer(  # noqa: N802 (as DistributedOptimizer)
         named_parameters: names for error messages, as from ``model.named_parameters()``.
         compression: compressor, of which a copy gets the random stream of this rank; unbiased ones are scaled where
             the mixing needs contractions.
-        topology: who hears from whom, or its name, as ``hvd_qgenx.gossip.registry.make`` takes it.
+        topology: who hears from whom, or its name, as ``hvd_qgenx.gossip.make`` takes it.
         gossip: how parameters are mixed, or the name of a mixing.
         transport: default: Horovod, which is initialized if need be.
 
