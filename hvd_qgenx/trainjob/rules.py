@@ -58,8 +58,8 @@ def findings(document: Mapping[str, Any], runtimes: Iterable[Mapping[str, Any]])
     found = list(runtimes)
     training = joined(document, found)
     if training is None:
-        return [*problems, *_unknown_runtime(job, found)]
-    return [*problems, *(finding for rule in RULES for finding in rule(training))]
+        return [*problems, *_name(job, {NODE: job.at(f"{TRAINED}.numNodes", int) or 1}), *_unknown_runtime(job, found)]
+    return [*problems, *_name(job, training.pods), *(finding for rule in RULES for finding in rule(training))]
 
 
 def _unknown_runtime(job: Document, runtimes: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
@@ -85,9 +85,10 @@ def _kind(job: Document) -> Iterator[Finding]:
             yield Finding(name, f"must be {wanted}, not {shown(job.document.get(name))}")
 
 
-def _name(job: Document) -> Iterator[Finding]:
-    last = max(job.at(f"{TRAINED}.numNodes", int) or 1, 1) - 1
-    yield from names.name_findings(job, {"the last node": f"-{NODE}-0-{last}{SUFFIX}"})
+def _name(job: Document, pods: Mapping[str, int]) -> Iterator[Finding]:
+    """Requires room for the names of pods, of which each replicated job has so many."""
+    endings = {f"a pod of {name}": f"-{name}-0-{max(count, 1) - 1}{SUFFIX}" for name, count in pods.items()}
+    yield from names.name_findings(job, dict(sorted(endings.items(), key=lambda item: -len(item[1]))))
 
 
 def _reference(job: Document) -> Iterator[Finding]:
@@ -281,5 +282,5 @@ def folder_findings(training: Training, out: str | None) -> list[Finding]:
     return []
 
 
-JOB_RULES: tuple[JobRule, ...] = (_kind, _name, _reference, _numbers, _patches)
+JOB_RULES: tuple[JobRule, ...] = (_kind, _reference, _numbers, _patches)
 RULES: tuple[Rule, ...] = (_patched, _trainer, _mpirun, _torchrun, _cores, _memory)

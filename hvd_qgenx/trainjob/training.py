@@ -80,6 +80,15 @@ class Training:
         return found
 
     @property
+    def pods(self) -> dict[str, int]:
+        """The number of pods of every replicated job."""
+        found = {str(job.name): job.pods for job in self.runtime.jobs}
+        if self.runtime.is_mpi:
+            return {**found, NODE: self.hosts - self.runtime.launcher_is_node}
+        trainer = self.runtime.trainer
+        return {**found, str(trainer.name): self.hosts} if trainer else found
+
+    @property
     def amounts(self) -> Amounts:
         """What one node may use."""
         nodes = self.runtime.ranked

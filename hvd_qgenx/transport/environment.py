@@ -37,7 +37,7 @@ __all__ = [
 DATA = "HVD_QGENX_DATA"
 """Folder of data sets."""
 CRD = "HVD_QGENX_CRD"
-"""File with the MPI operator's definition of an MPIJob."""
+"""Files with custom resource definitions of MPIJobs, TrainJobs or their runtimes, with colons between."""
 CACHE = "XDG_CACHE_HOME"
 """Folder of caches."""
 OMP_THREADS = "OMP_NUM_THREADS"

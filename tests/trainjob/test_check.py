@@ -76,13 +76,6 @@ BOTH = [
     ),
     (
         JOB,
-        "metadata.name",
-        "a" * 50,
-        f"error: metadata.name: the last node would be called {'a' * 50}-node-0-2-abcde, of 65 characters; "
-        "63 are allowed, so shorten the name by 2",
-    ),
-    (
-        JOB,
         "spec.runtimeRef.name",
         "jbo",
         "error: spec.runtimeRef.name: unknown ClusterTrainingRuntime 'jbo'; did you mean 'job'?",
@@ -164,6 +157,13 @@ BOTH = [
     ),
 ]
 TORCH = [
+    (
+        JOB,
+        "metadata.name",
+        "a" * 50,
+        f"error: metadata.name: a pod of node would be called {'a' * 50}-node-0-2-abcde, of 65 characters; "
+        "63 are allowed, so shorten the name by 2",
+    ),
     (
         JOB,
         "spec.trainer",
@@ -259,6 +259,13 @@ TORCH = [
     ),
 ]
 MPI = [
+    (
+        JOB,
+        "metadata.name",
+        "a" * 50,
+        f"error: metadata.name: a pod of launcher would be called {'a' * 50}-launcher-0-0-abcde, of 69 characters; "
+        "63 are allowed, so shorten the name by 6",
+    ),
     (JOB, "spec.trainer.args.3", "4", f"{COMMAND}-np 4, but 3 nodes with 1 ranks each are 3 ranks"),
     (JOB, "spec.trainer.args.3", "2", f"{COMMAND}-np 2, but 3 nodes with 1 ranks each are 3 ranks"),
     (JOB, "spec.trainer.numNodes", 2, f"{COMMAND}-np 3, but 2 nodes with 1 ranks each are 2 ranks"),
