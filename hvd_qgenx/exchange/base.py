@@ -116,6 +116,8 @@ class ConcreteExchange(Exchange):
                 f"{name} compresses means again, so that feedback could not know what it has lost; "
                 "use allgather or, for integers, integer-sum"
             )
+        for segment in codec.segments:
+            self.check(segment.compressor)
         return self
 
     def slices(self, codec: Codec) -> list[int]:
@@ -128,10 +130,8 @@ class ConcreteExchange(Exchange):
         """Returns the transfer of a vector, whose mean is to be put into ``out``, by default into itself.
 
         Raises:
-            ConfigurationError: this exchange cannot carry the compressors' payloads, or keep what ``options`` ask for.
+            ConfigurationError: the exchange cannot keep what ``options`` ask for.
         """
-        for segment in codec.segments:
-            self.check(segment.compressor)
         return Transfer(vector, codec, name, options, out)
 
     @abstractmethod

@@ -30,20 +30,25 @@ from hvd_qgenx.optim.scales import ScaleFeed
 from hvd_qgenx.optim.stock import as_compressor
 from hvd_qgenx.transport.distributed import Distributed
 
+OUTSIDE = -1
+"""In place of the number of a backward pass: none is under way, as when a rank that has joined takes part."""
+SHARED = "a state belongs to one model; make one for each that DDP wraps, from that model"
+
 
 class State:
     """What the hook of one model needs: compressor, exchange, memories, and a report of bytes and seconds.
 
     Args:
-        model: the module, before or after DDP has wrapped it; None: ``bind`` gives it later.
+        model: the module that DDP wraps, or DDP's of it; None: ``bind`` gives it later.
         compression: compressor, of which a copy gets the random stream of this rank; default: none.
         exchange: name of the exchange, as of ``DistributedOptimizer``.
         feedback: ``error`` for error feedback, ``shift`` for DIANA's shifts, or ``none``.
         shift_rate: rate at which shifts follow.
-        process_group: DDP's; default: all ranks.
+        process_group: DDP's; default: that of ``model`` if DDP has wrapped it, otherwise all ranks.
 
     Raises:
-        ConfigurationError: ranks disagree on parameters or compression, or the exchange cannot carry it. Collective.
+        ConfigurationError: ranks disagree on parameters or compression, the exchange cannot carry it, gradients are
+            sparse, or the group is not DDP's, or not this rank's. Collective.
     """
 
     def __init__(
@@ -74,8 +79,7 @@ class State:
         Collective. Raises as the class does.
         """
         compressor, exchange, feedback, shift_rate = self._asked
-        ranks = None if process_group is None else dist.get_process_group_ranks(process_group)
-        self._transport = transport = Distributed(ranks)
+        self._transport = transport = Distributed(_ranks(model, process_group))
         self.compression = compressor.for_rank(transport.rank, ranks=transport.size)
         self._names = _trained(model)
         self._buffers = flatten(self._names, self.compression, FlatBuffer)
@@ -94,6 +98,10 @@ class State:
         self._scales = ScaleFeed(self._buffers, [{"params": list(self._names)}], extrapolates=False)
         self._background = ThreadPoolExecutor(1, "exchange")
         self._pipeline: Pipeline | None = None
+        self._missing = set(self._names)
+        """Parameters whose gradients the exchange under way still waits for."""
+        self._backward = OUTSIDE
+        """The backward pass that has had its exchange."""
         self._waiting: list[tuple[dict[Tensor, Tensor], Tensor, Future[Tensor]]] = []
         """Of every bucket the gradients by parameter, the vector that they are views of, and the future."""
         self._bound = True
@@ -101,9 +109,16 @@ class State:
             self.load_state_dict(self._stored)
 
     def take(self, bucket: GradBucket) -> Future[Tensor]:
-        """Takes the gradients of a bucket; returns a future of their means, in the bucket's own memory."""
+        """Takes the gradients of a bucket; returns a future of their means, in the bucket's own memory.
+
+        Raises:
+            ConfigurationError: the state has no model, or the gradients are not those of its model, each once.
+        """
         if not self._bound:
             raise ConfigurationError("the hook's state has no model yet; call state.bind(model), on all ranks")
+        backward = torch._C._current_graph_task_id()
+        if backward == self._backward != OUTSIDE:
+            raise ConfigurationError(f"a second exchange begins in one backward pass: {SHARED}")
         if self._pipeline is None and not self.update_levels_next:
             self._pipeline = self._begin()
         gradients = dict(zip(bucket.parameters(), bucket.gradients(), strict=True))
@@ -112,6 +127,8 @@ class State:
         future: Future[Tensor] = Future()
         self._waiting.append((gradients, bucket.buffer(), future))
         if bucket.is_last():
+            self._backward = backward
+            self._require_all()
             threading.Thread(target=self._finish, name="ddp", daemon=True).start()
         return future
 
@@ -122,9 +139,22 @@ class State:
                 f"DDP exchanges a parameter of shape {tuple(parameter.shape)} that the hook's state does not know; "
                 "make the state from the model that DDP wraps, after its parameters are final"
             )
+        if parameter not in self._missing:
+            raise ConfigurationError(f"DDP exchanges the gradient of {self._names[parameter]} twice at once: {SHARED}")
+        self._missing.remove(parameter)
         buffer.part(buffer.vector, parameter).copy_(gradient)
         if self._pipeline is not None:
             self._pipeline.ready(parameter)
+
+    def _require_all(self) -> None:
+        """Raises ConfigurationError if the exchange lacks gradients; prepares for the next one."""
+        missing = [name for parameter, name in self._names.items() if parameter in self._missing]
+        self._missing = set(self._names)
+        if missing:
+            raise ConfigurationError(
+                f"DDP exchanges no gradient of {missing[0]}, one of {len(missing)} parameters that the hook's state "
+                f"expects: {SHARED}"
+            )
 
     def _begin(self) -> Pipeline:
         """Prepares the exchange of all flat buffers; none is sent yet."""
@@ -208,11 +238,36 @@ def _trained(model: nn.Module) -> dict[Tensor, str]:
     """Returns the parameters that DDP exchanges, in the order in which backward makes their gradients, with names.
 
     Raises:
-        ConfigurationError: there are none.
+        ConfigurationError: there are none, or their gradients are sparse.
     """
     module = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
     ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
     found = [(name, p) for name, p in module.named_parameters() if p.requires_grad and name not in ignored]
     if not found:
         raise ConfigurationError("the model has no parameters to train")
+    embeddings = [part for part in module.modules() if isinstance(part, nn.Embedding | nn.EmbeddingBag)]
+    sparse = {part.weight for part in embeddings if part.sparse}
+    if names := [name for name, parameter in found if parameter in sparse]:
+        raise ConfigurationError(
+            f"gradients of {names[0]} are sparse, which the hook cannot exchange; make the embedding without "
+            "sparse=True, or use DistributedOptimizer, which sends the rows alone"
+        )
     return {parameter: name for name, parameter in reversed(found)}
+
+
+def _ranks(model: nn.Module, process_group: dist.ProcessGroup | None) -> list[int] | None:
+    """Returns the ranks that DDP exchanges gradients among, as numbers among all; None for all.
+
+    Raises:
+        ConfigurationError: the group is not DDP's, or this rank is not in it.
+    """
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        theirs = dist.get_process_group_ranks(model.process_group)
+        if process_group is not None and dist.get_process_group_ranks(process_group) != theirs:
+            raise ConfigurationError(f"DDP exchanges gradients among ranks {theirs}, not in the state's process group")
+        return theirs
+    if process_group is None:
+        return None
+    if dist.get_rank(process_group) < 0:
+        raise ConfigurationError("this rank is not in the process group of the hook's state")
+    return dist.get_process_group_ranks(process_group)

@@ -118,6 +118,14 @@ def test_the_hook_of_ddp_has_the_bits_of_the_optimizer(tmp_path):
         assert refused["unbound"] == "the hook's state has no model yet; call state.bind(model), on all ranks"
         assert "DDP exchanges a parameter of shape (300, 20) that the hook's state does not know" in refused["model"]
         assert "scales cannot follow updates" in refused["updates"]
+        assert "can only be called once" in refused["registered twice"]
+        assert "a second exchange begins in one backward pass: a state belongs to one model" in refused["two models"]
+        assert "DDP exchanges no gradient of 1.4.bias, one of 6 parameters that" in refused["half a model"]
+        assert f"DDP exchanges gradients among ranks [{found.pop('rank')}]" in refused["another group"]
+        assert refused["no member"] in ("", "this rank is not in the process group of the hook's state")
+        assert "gradients of 0.weight are sparse" in refused["sparse"]
+        assert "payloads of minmax are no integers; use allgather or two-phase" in refused["exchange"]
+        assert found.pop("own group") is found.pop("registered late") is True
         assert found.pop("accumulated") is True
         assert found.pop("uneven") == [4, 4, 4]
         assert found == {name: {"same": True, "bytes": True, "after restart": True} for name in CASES}
