@@ -107,7 +107,7 @@ pages: install ## Write the page of settings, docs/settings.md, from their decla
 	$(BIN)/python -m hvd_qgenx.tasks.reference > docs/settings.md
 
 docs: pages ## Build the documentation's site into build/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 fields: install ## Write the fields that --check of mpijob and trainjob knows from all definitions in CRD, as kubectl get crd prints them
 	$(BIN)/python -m hvd_qgenx.mpijob.compact < "$(CRD)" > hvd_qgenx/mpijob/fields.json
