@@ -1,5 +1,6 @@
 """Checks of a user's own parts, to be called from tests: each raises AssertionError with a sentence.
 
+>>> import compressors
 >>> from hvd_qgenx.testing import check_compressor
 >>> check_compressor(lambda: compressors.make("minmax", bits=4))
 """
