@@ -26,7 +26,6 @@ from hvd_qgenx.trainjob.manifest import (
     RUNTIMES,
 )
 from hvd_qgenx.trainjob.replicated import PASSING
-from hvd_qgenx.trainjob.runtime_rules import shared_memory
 from hvd_qgenx.trainjob.torchrun import TorchLaunch
 from hvd_qgenx.trainjob.training import REFERENCE, Training, joined
 from hvd_qgenx.transport.environment import KERNEL_THREADS, OMP_THREADS
@@ -130,6 +129,12 @@ def _patched(training: Training) -> Iterator[Finding]:
                     yield Finding(f"{where}.{inner}.name", text)
                 elif container.get("env") and container.get("name") == NODE:
                     yield Finding(f"{where}.{inner}.env", f"must not be there; give the variables in {TRAINED}.env")
+
+
+def _policy(training: Training) -> Iterator[Finding]:
+    if not (training.runtime.is_mpi or training.runtime.is_torch) and _names(training.words, PROGRAM):
+        text = "the runtime has neither mlPolicy.torch nor mlPolicy.mpi, so every pod trains alone"
+        yield Finding(REFERENCE, text)
 
 
 def _trainer(training: Training) -> Iterator[Finding]:
@@ -256,8 +261,11 @@ def _cores(training: Training) -> Iterator[Finding]:
 
 
 def _memory(training: Training) -> Iterator[Finding]:
-    for nodes in training.runtime.ranked:
-        yield from shared_memory(nodes, training.per_node)
+    for nodes in training.runtime.ranked if training.per_node > 1 else ():
+        mounts = Document(nodes.node[1] if nodes.node else {}).listed("volumeMounts")
+        if "/dev/shm" not in [each.get("mountPath") for _, each in mounts]:
+            text = f"{shown(training.per_node)} ranks share a /dev/shm of 64 MB in {nodes.name} of the runtime"
+            yield Finding(f"{TRAINED}.numProcPerNode", f"{text}; mount an emptyDir with medium: Memory there", WARNING)
 
 
 def folder_findings(training: Training, out: str | None) -> list[Finding]:
@@ -283,4 +291,4 @@ def folder_findings(training: Training, out: str | None) -> list[Finding]:
 
 
 JOB_RULES: tuple[JobRule, ...] = (_kind, _reference, _numbers, _patches)
-RULES: tuple[Rule, ...] = (_patched, _trainer, _mpirun, _torchrun, _cores, _memory)
+RULES: tuple[Rule, ...] = (_policy, _patched, _trainer, _mpirun, _torchrun, _cores, _memory)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from compressors.naming import shortened, shown, unknown
-from hvd_qgenx.mpijob.document import Document, words
+from hvd_qgenx.mpijob.document import words
 from hvd_qgenx.mpijob.finding import WARNING, Finding
 from hvd_qgenx.mpijob.pods import resource_findings, volume_findings
 from hvd_qgenx.trainjob.manifest import ANCESTOR, API_VERSION, LAUNCHER, MPI, NODE, RUNTIMES, TORCH, TRAINER
-from hvd_qgenx.trainjob.replicated import JOBS, Replicated
+from hvd_qgenx.trainjob.replicated import JOBS
 from hvd_qgenx.trainjob.training import Runtime
 
 SPEC = "spec.template.spec"
@@ -46,8 +46,6 @@ def _policy(runtime: Runtime) -> Iterator[Finding]:
     found = runtime.policies
     if len(found) > 1:
         yield Finding(POLICY, f"only one of {', '.join(found)} may be given")
-    if not (runtime.is_mpi or runtime.is_torch):
-        yield Finding(POLICY, "add torch or mpi, or every pod is told of no other and trains alone")
     for path in (f"{POLICY}.numNodes", f"{POLICY}.{MPI}.numProcPerNode"):
         number = runtime.at(path, int)
         if number is not None and number < 1:
@@ -186,16 +184,6 @@ def _containers(runtime: Runtime) -> Iterator[Finding]:
         own = [] if not runtime.is_mpi else [("", {"name": name}) for name in ("mpi-ssh-auth", "mpi-hostfile")]
         yield from resource_findings(containers)
         yield from volume_findings(containers, [*job.listed("volumes"), *own], str(job.name))
-
-
-def shared_memory(job: Replicated, ranks: int) -> Iterator[Finding]:
-    """Yields a warning if several ranks of a pod have little shared memory."""
-    if job.node is None or ranks < 2:
-        return
-    mounts = [each.get("mountPath") for _, each in Document(job.node[1]).listed("volumeMounts")]
-    if "/dev/shm" not in mounts:
-        text = f"{ranks} ranks share a /dev/shm of 64 MB; mount a volume emptyDir with medium: Memory there"
-        yield Finding(f"{job.node[0]}.volumeMounts", text, WARNING)
 
 
 RULES: tuple[Rule, ...] = (*(_kind, _policy, _trainer, _jobs, _torch, _mpi, _ssh, _keys, _network, _containers),)

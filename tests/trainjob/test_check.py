@@ -125,7 +125,7 @@ BOTH = [
         RUNTIME,
         "spec.mlPolicy",
         {"numNodes": 1},
-        "error: spec.mlPolicy: add torch or mpi, or every pod is told of no other and trains alone",
+        "error: spec.runtimeRef: the runtime has neither mlPolicy.torch nor mlPolicy.mpi, so every pod trains alone",
     ),
     (RUNTIME, f"{NODE}.{POD}.volumes.1.name", "run", "error: {node}.volumeMounts[1].name: node has no volume 'runs'"),
     (
@@ -409,7 +409,10 @@ def test_a_change_is_told_of_once(launcher, which, path, value, sentence):
 def test_several_ranks_need_shared_memory():
     documents = changed("torch", RUNTIME, f"{NODE}.{BOX}.volumeMounts.0.mountPath", "/tmp", slots=2, cpus=8)
     (found,) = [each for each in told(documents) if "/dev/shm" in each]
-    assert "2 ranks share a /dev/shm of 64 MB; mount a volume emptyDir with medium: Memory there" in found
+    assert found == (
+        "warning: spec.trainer.numProcPerNode: 2 ranks share a /dev/shm of 64 MB in node of the runtime; "
+        "mount an emptyDir with medium: Memory there"
+    )
 
 
 def test_open_mpi_5_needs_the_hostfile():
