@@ -80,6 +80,11 @@ class Command(NamedTuple):
         return tuple(VARIABLE.sub("1000", word) for word in self.words[last:]) or None
 
     @property
+    def plugged(self) -> bool:
+        """Does it need the plugins of its page? ``tests/test_plugins.py`` tries those."""
+        return self.place.startswith("plugins.md")
+
+    @property
     def varies(self) -> bool:
         """Does it stand for several, by a loop or an ellipsis?"""
         return any("$" in word or word == "..." for word in self.words)
@@ -202,6 +207,7 @@ def quick(command: Command) -> list[str] | None:
         name in INPUTS | SLOW
         or {"--resume", "--tune", "--check", "--help", "FILE"} & set(command.own)
         or command.varies
+        or command.plugged
     ):
         return None
     with contextlib.redirect_stdout(None):
