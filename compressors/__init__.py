@@ -16,6 +16,7 @@ from compressors.coded_integers import CodedIntegers, with_coding
 from compressors.coding import CorruptPayloadError
 from compressors.dgc import DGC
 from compressors.dither import Dither
+from compressors.dynamiq import DynamiQ
 from compressors.exempt import Exempt
 from compressors.fingerprint import fingerprint
 from compressors.half import Half
@@ -25,6 +26,7 @@ from compressors.integers import IntegerCompressor, IntegerCounts, SummedCompres
 from compressors.intsgd import IntSGD
 from compressors.learning import Learner, LevelUpdate
 from compressors.leveled import Exponential, LevelQuantizer, Levels, Ternary
+from compressors.microscaled import MXFP4, MXFP8
 from compressors.minmax import MinMax
 from compressors.natural import Natural
 from compressors.powersgd import PowerSGD
@@ -43,6 +45,8 @@ from compressors.vote import Vote
 
 __all__ = [
     "DGC",
+    "MXFP4",
+    "MXFP8",
     "AdaptiveLevels",
     "BucketQuantizer",
     "Coded",
@@ -52,6 +56,7 @@ __all__ = [
     "CoordinateDescent",
     "CorruptPayloadError",
     "Dither",
+    "DynamiQ",
     "Exempt",
     "Exponential",
     "GradientDescent",

@@ -31,6 +31,8 @@ With ``strata`` the random numbers of ranks are correlated.
     integers that are summed exactly; ``integers`` defines them.
 ``encode_natural`` and ``decode_natural``
     signed powers of two; ``natural`` defines them.
+``encode_grouped`` and ``decode_grouped``
+    tables of values with a scale for every few coordinates; ``grouped`` defines them.
 ``largest(rows, count)``
     the largest coordinates of rows; ``selection`` defines it.
 ``shuffle(swaps, length)``
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from compressors.kernels.grouped import Grouped
     from compressors.kernels.integers import Rounded
     from compressors.kernels.strata import Strata
 else:
@@ -136,6 +139,12 @@ class Kernel(Protocol):
     ) -> None: ...
 
     def decode_natural(self, packed: Tensor, bits: int, vector: Tensor, add: bool = False) -> None: ...
+
+    def encode_grouped(
+        self, vector: Tensor, groups: Grouped, key: int | None, symbols: Tensor, strata: Strata | None = None
+    ) -> None: ...
+
+    def decode_grouped(self, symbols: Tensor, groups: Grouped, vector: Tensor) -> None: ...
 
     def largest(self, rows: Tensor, count: int) -> Tensor: ...
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from compressors.kernels.blocks import block_rows, padded
 from compressors.kernels.common import chances, deliver, pack_rows, uniform, unpack_rows
+from compressors.kernels.grouped import decode_grouped as decode_grouped
+from compressors.kernels.grouped import encode_grouped as encode_grouped
 from compressors.kernels.integers import add_integers as add_integers
 from compressors.kernels.integers import decode_integers as decode_integers
 from compressors.kernels.integers import encode_integers as encode_integers

@@ -35,6 +35,13 @@ DEFAULT = (
     help="A .pt or .npy file, as `gan --gradients-at` saves; repeatable.  [default: --distribution gaussian]",
 )
 @click.option("--mean", "as_ranks", is_flag=True, help="The files are gradients of ranks: measure their mean's error.")
+@click.option(
+    "--exchange",
+    type=click.Choice(["allgather", "two-phase"]),
+    default="allgather",
+    show_default=True,
+    help="With --mean: how the mean is made; two-phase compresses it once more.",
+)
 @click.option("--distribution", "names", multiple=True, help=f"One of {', '.join(DISTRIBUTIONS)}; repeatable.")
 @click.option(
     "--compressor",
@@ -74,6 +81,8 @@ def measure_command(**values: Any) -> None:
 
     with exit_codes():
         require_alone()
+        if values["exchange"] != "allgather" and not values["as_ranks"]:
+            raise click.UsageError("--exchange is for the mean of ranks; give --mean and the gradients of every rank")
         with configuration_errors():
             made = _compressors(values["specs"], values["bits"], values["seed"])
         vectors = _sources(values)
@@ -82,7 +91,9 @@ def measure_command(**values: Any) -> None:
         folder.create({**values, "specs": specs, "files": files, "out": str(folder.path)})
         todo = [(source, *one) for source in vectors for one in made]
         found = {
-            (source, name, setting): measure_mean(compressor.for_rank(0), vectors[source], values["draws"])
+            (source, name, setting): measure_mean(
+                compressor.for_rank(0), vectors[source], values["draws"], values["exchange"]
+            )
             for source, name, setting, compressor in tqdm(todo, "measuring", leave=False, delay=1)
         }
         costs.write_csv(found, folder.path / "measure.csv")

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from compressors import BucketQuantizer, Coded, Compressor, IntegerCompressor
 from compressors.coding import expected
+from hvd_qgenx.exchange.registry import make
+from hvd_qgenx.transport import inprocess
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,19 @@ def measure(compressor: Compressor, tensors: Sequence[Tensor], draws: int = 3) -
     return measure_mean(compressor, [tensors], draws)
 
 
-def measure_mean(compressor: Compressor, ranks: Sequence[Sequence[Tensor]], draws: int = 3) -> Cost:
-    """Measures the mean over ranks of vectors that are compressed as in a run, each by its rank, once.
+def measure_mean(
+    compressor: Compressor, ranks: Sequence[Sequence[Tensor]], draws: int = 3, exchange: str = "allgather"
+) -> Cost:
+    """Measures the mean over ranks of vectors that are compressed and exchanged as in a run.
 
     Args:
         compressor: copies of it are used, but by a single rank, which changes its state.
         ranks: every rank's tensors, of the same shapes; their mean is not all zero.
         draws: compressions that the error is averaged over.
+        exchange: how the mean is made, if it is not that of vectors which every rank compresses once.
+
+    Raises:
+        ConfigurationError: that exchange cannot carry the compressor's payloads.
     """
     vectors = [torch.cat([tensor.flatten() for tensor in tensors]) for tensors in ranks]
     mean = torch.zeros_like(vectors[0], dtype=torch.float64)
@@ -68,6 +76,8 @@ def measure_mean(compressor: Compressor, ranks: Sequence[Sequence[Tensor]], draw
         for one, vector in zip(everyone, vectors, strict=True):
             payload, context = one.compress(vector)
             decoded += one.decompress(payload, context).double() / len(ranks)
+        if exchange != "allgather":
+            decoded = _exchanged(everyone, vectors, exchange).double()
         errors.append(float((decoded - mean).square().sum()))
     size = len(mean)
     huffman = entropy = None
@@ -75,6 +85,15 @@ def measure_mean(compressor: Compressor, ranks: Sequence[Sequence[Tensor]], draw
         entropy = _entropy(one, payload, size)
         huffman = 8 * Coded(one, "huffman").compress(vector)[0].nbytes / size
     return Cost(float(np.mean(errors)) / float(mean.square().sum()), 8 * payload.nbytes / size, huffman, entropy)
+
+
+def _exchanged(everyone: Sequence[Compressor], vectors: Sequence[Tensor], exchange: str) -> Tensor:
+    """Returns the mean over ranks that an exchange makes, by threads of this process."""
+
+    def mean(ranks: inprocess.InProcess) -> Tensor:
+        return make(exchange, ranks).mean(vectors[ranks.rank], everyone[ranks.rank], "vector")
+
+    return inprocess.run(len(vectors), mean)[0]
 
 
 def _entropy(compressor: BucketQuantizer, payload: Tensor, size: int) -> float:

@@ -127,3 +127,22 @@ def refused(*arguments: object) -> str:
     result = call(*arguments)
     assert result.exit_code == 2
     return result.output
+
+
+def test_two_phase_compresses_the_mean_once_more(tmp_path):
+    """Of equal Gaussian vectors the mean has a third of one vector's error, to which a whole one comes."""
+    paths = []
+    vector = torch.randn(1 << 15, generator=torch.Generator().manual_seed(1))
+    for rank in range(3):
+        paths += ["--gradients", tmp_path / f"{rank}.pt"]
+        torch.save({"weight": vector.view(256, -1)}, paths[-1])
+    found = [
+        rows(tmp_path / each, "--mean", "--exchange", each, *paths, "--compressor", "rotated", "--bits", 4)
+        for each in ("allgather", "two-phase")
+    ]
+    once, twice = (row["rotated", "4 bits"]["error"] for row in found)
+    assert once == pytest.approx(relative_error(4) / 3, rel=0.03)
+    assert twice == pytest.approx(relative_error(4) * 4 / 3, rel=0.03)
+    result = call("--exchange", "two-phase", "--compressor", "rotated")
+    assert result.exit_code == 2
+    assert "give --mean" in result.output

@@ -17,8 +17,9 @@ def test_names_that_presets_and_papers_use_stay():
     names = compressors.names()
     assert names == sorted(names)
     assert set(names) >= {
-        *("alq", "alq-gd", "amq", "dgc", "dither", "fp16", "hint", "intsgd", "levels", "minmax", "natural", "none"),
-        *("nuqsgd", "powersgd", "randomk", "rotated", "rotated-dither", "sign", "terngrad", "topk", "uniform"),
+        *("alq", "alq-gd", "amq", "dgc", "dither", "dynamiq", "fp16", "hint", "intsgd", "levels", "minmax"),
+        *("mxfp4", "mxfp8", "natural", "none", "nuqsgd", "powersgd", "randomk", "rotated", "rotated-dither"),
+        *("sign", "terngrad", "topk", "uniform"),
         *("variable", "vote"),
     }
 
@@ -27,7 +28,7 @@ def test_names_that_presets_and_papers_use_stay():
     ("name", "values", "sentence"),
     [
         ("minmx", {}, "unknown compressor 'minmx'; did you mean 'minmax'?"),
-        ("zip", {}, "unknown compressor 'zip'; known are alq, alq-gd, amq, dgc, dither, fp16"),
+        ("zip", {}, "unknown compressor 'zip'; known are alq, alq-gd, amq, dgc, dither, dynamiq"),
         ("minmax", {"bits": 0}, "minmax: bits must be from 1 to 8, not 0"),
         ("minmax", {"bits": 9}, "minmax: bits must be from 1 to 8, not 9"),
         ("minmax", {"bits": 2.5}, "minmax: bits must be a whole number, not 2.5"),

@@ -17,6 +17,8 @@ from tests.compressors import conformance
 ROUNDING = [name for name in compressors.names() if "rounding" in parameters.names(compressors.get(name))]
 STOCHASTIC = [name for name in ROUNDING if name not in ("dither", "rotated-dither", "intsgd", "hint")]
 """Compressors that round to one of two values at random; integers have tests of their own, and dithers gain less."""
+TABLES = ("dynamiq", "mxfp4", "mxfp8", "natural")
+"""Those of them without a layout, whose kernels have tests of their own."""
 DITHERS = ("dither", "rotated-dither")
 NUMEL = 40_000
 
@@ -94,7 +96,7 @@ def payloads(kernel, layout, vector: Tensor, strata: Strata | None, rotated: boo
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 1000])
-@pytest.mark.parametrize("name", [*(each for each in STOCHASTIC if each != "natural"), *DITHERS])
+@pytest.mark.parametrize("name", [*(each for each in STOCHASTIC if each not in TABLES), *DITHERS])
 def test_the_kernel_agrees_with_the_reference(name, ranks):
     layout, rotated = compressors.make(name).layout, name == "rotated-dither"
     for numel in (0, 1, 1023, 1025, 3000):

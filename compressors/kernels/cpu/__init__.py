@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors.kernels import reference
-from compressors.kernels.cpu import buckets, integers, natural, selection, shuffling
+from compressors.kernels.cpu import buckets, grouped, integers, natural, selection, shuffling
 from compressors.kernels.cpu.allocation import water_level
 from compressors.kernels.cpu.lanes import WIDTH
 from compressors.kernels.cpu.plan import aligned, plan, scratch_for
@@ -20,6 +20,7 @@ from compressors.kernels.cpu.rotation import encode_rotated as encode_rotated
 from compressors.kernels.cpu.rotation import encode_variable as encode_variable
 from compressors.kernels.cpu.rotation import energies as energies
 from compressors.kernels.cpu.rows import parts
+from compressors.kernels.grouped import Grouped
 from compressors.kernels.integers import BLOCK, Rounded
 from compressors.kernels.layout import Layout
 from compressors.kernels.natural import Window
@@ -29,11 +30,13 @@ from compressors.kernels.threads import share
 __all__ = [
     "add_integers",
     "decode",
+    "decode_grouped",
     "decode_integers",
     "decode_natural",
     "decode_rotated",
     "decode_variable",
     "encode",
+    "encode_grouped",
     "encode_integers",
     "encode_natural",
     "encode_rotated",
@@ -140,6 +143,25 @@ def decode_natural(packed: Tensor, bits: int, vector: Tensor, add: bool = False)
         natural.decode(*arguments, aligned(BLOCK, np.float32), *_codes_and_signs(), first, last)
 
     share(-(-len(vector) // BLOCK), len(vector), work)
+
+
+def encode_grouped(
+    vector: Tensor, groups: Grouped, key: int | None, symbols: Tensor, strata: Strata | None = None
+) -> None:
+    scales = groups.chosen.numpy(), groups.scales.numpy()
+    random = key is None, draw_for(key or 0, strata)
+    arguments = vector.numpy(), groups.length, *grouped.arrays(groups.tables), *scales, *random, symbols.numpy()
+
+    def work(first: int, last: int) -> None:
+        grouped.encode(*arguments, grouped.room(), first, last)
+
+    share(-(-len(vector) // grouped.BLOCK), len(vector), work)
+
+
+def decode_grouped(symbols: Tensor, groups: Grouped, vector: Tensor) -> None:
+    scales = groups.chosen.numpy(), groups.scales.numpy()
+    arguments = symbols.numpy(), groups.length, grouped.decoded(groups.tables), *scales, vector.numpy()
+    share(len(groups.chosen), len(vector), lambda first, last: grouped.decode(*arguments, first, last))
 
 
 def largest(rows: Tensor, count: int) -> Tensor:

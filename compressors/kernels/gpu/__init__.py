@@ -12,9 +12,10 @@ What could change a bit, and what prevents it:
 NaN is the exception: where a vector decodes to NaN, its sign and payload are the device's own.
 
 Nothing here waits for the device, except for what encoding and adding integers return. Buckets of more than
-``LONGEST`` coordinates, which do not fit into registers, are left to the reference, as are random subsets. Headers may
-begin at any byte. A key may be a tensor, so that a decoder need not fetch it from the device. Triton's interpreter runs
-the same programs on CPU tensors if the environment variable TRITON_INTERPRET is 1 before this module is imported.
+``LONGEST`` coordinates, which do not fit into registers, are left to the reference, as are random subsets and groups.
+Headers may begin at any byte. A key may be a tensor, so that a decoder need not fetch it from the device. Triton's
+interpreter runs the same programs on CPU tensors if the environment variable TRITON_INTERPRET is 1 before this module
+is imported.
 """
 
 import math
@@ -34,6 +35,8 @@ from compressors.kernels.gpu.launch import Key, block_shape, draw, launch, parts
 from compressors.kernels.gpu.natural import decode_natural as decode_natural
 from compressors.kernels.gpu.natural import encode_natural as encode_natural
 from compressors.kernels.gpu.tables import places, tables
+from compressors.kernels.grouped import decode_grouped as decode_grouped
+from compressors.kernels.grouped import encode_grouped as encode_grouped
 from compressors.kernels.layout import Layout
 from compressors.kernels.reference import water_level as water_level
 from compressors.kernels.selection import largest as largest
