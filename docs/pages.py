@@ -1,9 +1,10 @@
-"""Pages of the site that come from other files: commands, example scripts, contributing, changes.
+"""Pages of the site that come from other files: commands, example scripts, a notebook, contributing, changes.
 
 MkDocs calls the functions ``on_...`` (``hooks`` in mkdocs.yml).
 """
 
 import ast
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {
         "commands.md": reference.page(),
         "examples.md": examples(),
+        "quantizers.md": notebook(ROOT / "examples" / "quantizers.ipynb"),
         "contributing.md": moved("CONTRIBUTING.md"),
         "changes.md": moved("CHANGELOG.md"),
     }
@@ -30,8 +32,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Leads links to example scripts to the page that has them."""
-    return re.sub(r"\]\(\.\./examples/(\w+)\.py\)", r"](examples.md#\1py)", markdown)
+    """Leads links to example scripts and notebooks to the pages that have them."""
+    scripts = re.sub(r"\]\(\.\./examples/(\w+)\.py\)", r"](examples.md#\1py)", markdown)
+    return re.sub(r"\]\((?:\.\./)?examples/(\w+)\.ipynb\)", r"](\1.md)", scripts)
 
 
 def examples() -> str:
@@ -40,6 +43,20 @@ def examples() -> str:
     for path in sorted((ROOT / "examples").glob("*.py")):
         text = path.read_text()
         parts += [f"## {path.name}", ast.get_docstring(ast.parse(text)) or "", f"```python\n{code_of(text)}```"]
+    return "\n\n".join(parts)
+
+
+def notebook(path: Path) -> str:
+    """Returns a page with the cells of a notebook and the outputs that it was stored with."""
+    parts = []
+    for cell in json.loads(path.read_text())["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", ()):
+            if "text" in output:
+                parts.append(f"```text\n{''.join(output['text'])}```")
+            else:
+                parts.append(f"![](data:image/png;base64,{''.join(output['data']['image/png']).strip()})")
     return "\n\n".join(parts)
 
 
