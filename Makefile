@@ -32,7 +32,7 @@ LOADS   := --model resnet18 --numel 1e3 --numel 1e5
 WORKERS := --repeats 1 --workers 2 --workers 4 --workers 8 --workers 16
 
 .DEFAULT_GOAL := help
-.PHONY: help install gan sweep bilinear test lint kernels check cluster-test bench cluster-bench cluster-sweep performance \
+.PHONY: help install gan sweep bilinear test lint kernels check cluster-test bench cluster-bench ddp-bench cluster-sweep performance \
 	games pages docs fields lock image image-test clean
 
 help: ## Show this list
@@ -76,6 +76,10 @@ bench: install ## Speed of compressors, and of exchanges on NP (3) local ranks; 
 cluster-bench: install ## The same exchanges over three hosts in network namespaces, links limited to RATE (root only)
 	$(SETUP)/system.sh cluster
 	$(CLUSTER) $(RATE) runs/bench/exchange-$(RATE).json $(ARGS)
+
+ddp-bench: install ## DDP's communication hooks over these hosts, torch's and ours, at 1 gbit and 100 mbit (root only)
+	$(SETUP)/system.sh cluster
+	$(BIN)/python -m tests.cluster.ddp_hooks 5 1gbit 100mbit
 
 cluster-sweep: install ## The sweep over three hosts in network namespaces, links limited to RATE (root only)
 	$(SETUP)/system.sh cluster
