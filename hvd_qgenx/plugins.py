@@ -14,6 +14,8 @@ from compressors.naming import shown
 from compressors.plugins import Plugin, load, named, packages
 from hvd_qgenx.errors import ConfigurationError, configuration_errors
 
+__all__ = ["CHANGED", "OPTION", "named", "prepare", "record", "require", "versions", "words"]
+
 KINDS = {"name": str, "version": str, "installed": bool}
 """Types of the entries of a plugin in config.json."""
 OPTION, CHANGED = "--plugin", "--changed-plugins"

@@ -209,6 +209,23 @@ class TestNamed:
         assert done.returncode != 0
         assert "ranks have different versions of plugin unlike" in " ".join(done.stderr.split())
 
+    def test_a_manifest_passes_them_on(self, module, tmp_path):
+        own = ("--", "gan", "--compressor", "mine", "--bits", 2)
+        done = call(module, "mpijob", "--plugin", "my_parts", "--out", tmp_path / "job.yaml", *own)
+        assert done.returncode == 0, done.stderr
+        words = " ".join((tmp_path / "job.yaml").read_text().replace("- ", "").split())
+        assert "--plugin my_parts --compressor mine" in words
+        check = ("mpijob", "--check", tmp_path / "job.yaml")
+        assert call(module, *check, "--plugin", "my_parts").returncode == 0
+        refused(
+            call(module, "mpijob", *own, "--plugin", "my_parts"),
+            "needs '--plugin my_parts'",
+            "give it before `--`, too",
+        )
+        done = call(module, *check)
+        assert done.returncode == 2
+        assert "needs '--plugin my_parts'" in done.stdout
+
     def test_a_sweep_passes_them_on(self, module, tmp_path):
         (tmp_path / "two.toml").write_text('[modes.own]\ncompressor = "mine"\nbits = 2\n')
         done = call(module, "sweep", tmp_path / "two.toml", "--dry-run", "--plugin", "my_parts")

@@ -22,6 +22,19 @@ def test_an_entry_is_an_attribute_or_a_module():
     assert registry["module"].sqrt(9.0) == 3
 
 
+def test_what_is_registered_is_found_beside_it():
+    registry = Registry("thing", {"one": "math:sqrt"})
+    assert registry.register("two")(int) is int
+    assert registry["two"] is int
+    assert list(registry) == ["one", "two"]
+    assert len(registry) == 2
+    registry.register("two")(int)  # as where a module is imported in two ways
+    assert registry.origin("two:size=3") is registry.origin("one") is None
+    for name, owner in (("one", "hvd-qgenx"), ("two", "builtins")):
+        with pytest.raises(ConfigurationError, match=f"two entries are called thing '{name}': one of {owner}, one of"):
+            registry.register(name)(Registry)
+
+
 def test_an_unknown_name_is_answered_with_the_nearest():
     registry = Registry("model", {"resnet18": "math", "resnet50": "math"})
     with pytest.raises(ConfigurationError, match="unknown model 'resnet81'; did you mean 'resnet18'"):

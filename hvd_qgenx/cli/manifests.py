@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from compressors.naming import shortened
-from hvd_qgenx import mpijob, trainjob
+from compressors.naming import shortened, shown
+from hvd_qgenx import mpijob, plugins, trainjob
+from hvd_qgenx.cli.plugins import split
 from hvd_qgenx.cli.sections import SectionedCommand, option
 from hvd_qgenx.cli.settings import TaskCommand
 from hvd_qgenx.cli.training import asked
@@ -167,6 +168,7 @@ def completed(job: Job, words: Sequence[str], context: click.Context) -> tuple[s
         click.UsageError: this program would refuse the command.
         ConfigurationError: it could not run in the job.
     """
+    words = _without_plugins(words)
     path, inner = _parsed(words, context)
     values, given = inner.params, isinstance(inner.command, TaskCommand) and not inner.params["resume"]
     own: list[str] = []
@@ -184,7 +186,25 @@ def completed(job: Job, words: Sequence[str], context: click.Context) -> tuple[s
             raise ConfigurationError(f"--out {out} would be lost with its pod; choose a folder in {RUNS}")
         own += [*(() if values["out"] else ("--out", out)), "--continue"]
     _check_training(inner, job.ranks)
-    return (*path, *own, *words[len(path) :])
+    return (*path, *own, *plugins.words(), *words[len(path) :])
+
+
+def _without_plugins(words: Sequence[str]) -> list[str]:
+    """Returns a command line of this program without the options of plugins, which are obeyed already.
+
+    Raises:
+        ConfigurationError: they are not; words of a manifest, or after ``--``, import nothing.
+    """
+    named, others = split(words)
+    for word in named:
+        given = word.removeprefix(f"{plugins.OPTION}=")
+        if given != plugins.OPTION and given not in plugins.words():
+            own = [given] if given == plugins.CHANGED else [plugins.OPTION, given]
+            raise ConfigurationError(
+                f"the command needs {shown(shlex.join(own))}, which no manifest is obeyed for here; "
+                "if you trust it, give it before `--`, too"
+            )
+    return others
 
 
 def _parsed(words: Sequence[str], context: click.Context) -> tuple[tuple[str, ...], click.Context]:
@@ -296,7 +316,7 @@ def _command_findings(
     ranks = launch.ranks if isinstance(launch, Launch) else None
     try:
         with redirect_stdout(StringIO()):  # it may ask for help
-            _, inner = _parsed(launch.command, context)
+            _, inner = _parsed(_without_plugins(launch.command), context)
             _check_training(inner, training.ranks if training else ranks or 1)
     except (click.UsageError, ConfigurationError) as error:
         text = error.format_message() if isinstance(error, click.UsageError) else str(error)
