@@ -14,6 +14,9 @@ from hvd_qgenx.training.config import Config
 from hvd_qgenx.training.gossip import NONE, GossipConfig
 from hvd_qgenx.transport import Transport
 
+BARELY = 0.01
+"""Consensus step size below which a user is warned: ranks drift apart faster than they agree."""
+
 
 @dataclass(frozen=True)
 class Neighbourhood:
@@ -47,7 +50,15 @@ class Neighbourhood:
         gossip: Gossip = optimizer.gossip
         degrees = [len(self.topology.links(rank, 0).told) for rank in range(self.topology.size)]
         degree = f"{min(degrees)}" if min(degrees) == max(degrees) else f"{min(degrees)} to {max(degrees)}"
-        return (
+        found = gossip.consensus_step_size
+        sentence = (
             f"Gossip: {gossip.mixing} on {self.topology.name}, {degree} neighbour(s) a step, "
-            f"consensus step size {gossip.consensus_step_size:g}"
+            f"consensus step size {found:g}"
         )
+        if self.gossip.consensus_step_size is None and found is not None and found < BARELY:
+            momentum = " with quasi-global momentum" if gossip.quasi_global_momentum else ""
+            sentence += (
+                f"\nAt so small a step size ranks barely mix: the compressor loses much for {gossip.mixing}{momentum}. "
+                "Choose a more precise one, such as minmax with 4 bits, or set --consensus-step-size."
+            )
+        return sentence

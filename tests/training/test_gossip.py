@@ -69,6 +69,17 @@ def test_a_run_ends_with_an_exact_average(tmp_path):
         assert summary["scores"][DISTANCE] > 0  # as ranks were before
 
 
+def test_a_found_step_size_that_barely_mixes_is_told_of():
+    def told(transport, **changes):
+        run = trainer(transport, **{"model": "mlp", "consensus_step_size": None, **changes})
+        return run.gossip.describe(run.optimizers[0])
+
+    lossy = {"compressor": "uniform", "topology": "one-peer-exponential", "momentum": 0.0, "quasi_global_momentum": 0.9}
+    assert "ranks barely mix" in inprocess.run(4, lambda transport: told(transport, **lossy))[0]
+    assert "barely" not in inprocess.run(4, lambda transport: told(transport, **{**lossy, "compressor": "minmax"}))[0]
+    assert "barely" not in inprocess.run(4, lambda transport: told(transport, **lossy, consensus_step_size=1e-3))[0]
+
+
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     "changes",
