@@ -1,5 +1,6 @@
 """What tests share."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,15 @@ def data_dir() -> Path:
     if "HVD_QGENX_DATA" not in os.environ:
         pytest.skip("HVD_QGENX_DATA names no folder of data sets")
     return Path(os.environ["HVD_QGENX_DATA"])
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the library logs, also after a command of this process has kept its log from the root's handlers."""
+    logger = logging.getLogger("hvd_qgenx")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from torch import Tensor
 
 from hvd_qgenx.arrays import UnreadableError, read_npz
 from hvd_qgenx.transport.environment import CACHE
+
+log = logging.getLogger(__name__)
 
 
 class Cached:
@@ -51,7 +53,7 @@ class Cached:
                 os.fsync(file.fileno())
             draft.replace(self.path)
         except OSError as error:
-            warnings.warn(f"cannot write {self.path} ({error.strerror}); it is computed again next time", stacklevel=2)
+            log.warning(f"cannot write {self.path} ({error.strerror}); it is computed again next time")
             if draft:
                 with contextlib.suppress(OSError):
                     draft.unlink()

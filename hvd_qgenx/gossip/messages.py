@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import Codec
 from hvd_qgenx.exchange.codec import Keys
 from hvd_qgenx.gossip.mixings.base import Mixing
+
+log = logging.getLogger(__name__)
 
 
 class Messages:
@@ -70,10 +72,9 @@ def fitting(compression: Compressor, mixing: type[Mixing]) -> Compressor:
     if mixing.takes == "nothing" and compression.reduction != "average":
         raise ConfigurationError(f"{mixing.name} sends vectors uncompressed; use none, or choco with {name}")
     if mixing.takes == "unbiased" and not compression.unbiased and compression.reduction != "average":
-        warnings.warn(
+        log.warning(
             f"{mixing.name} is made for unbiased compressors, and {name} is biased: "
-            "errors of replicas add up, and training may diverge; choco has no such limit",
-            stacklevel=2,
+            "errors of replicas add up, and training may diverge; choco has no such limit"
         )
     return as_contraction(compression) if mixing.takes == "contractions" else compression
 

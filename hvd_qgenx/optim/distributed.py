@@ -1,7 +1,7 @@
 """Any torch optimizer, with gradients averaged over ranks through a compressor."""
 
+import logging
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -35,6 +35,8 @@ from hvd_qgenx.optim.worker_sums import WorkerSum
 from hvd_qgenx.optim.workers import WorkerAware
 from hvd_qgenx.optim.wrapping import Wrapper, wrap
 from hvd_qgenx.transport import Transport
+
+log = logging.getLogger(__name__)
 
 
 def DistributedOptimizer(  # noqa: N802 (Horovod's name)
@@ -165,11 +167,11 @@ class _Distributed(Wrapper):
         self.sparse_as_dense = sparse_as_dense
         """Exchange sparse gradients as dense ones."""
         self._memories = memories
-        if memories.feedback != "none" and (isinstance(self, WorkerAware) or hasattr(self._base, "extrapolation")):
-            warnings.warn(
+        several = isinstance(self, WorkerAware) or hasattr(self._base, "extrapolation")
+        if memories.feedback != "none" and several and transport.rank == 0:
+            log.warning(
                 f"feedback {memories.feedback!r} with {self._base.__name__}: its theory covers one gradient a step, "
-                "not extra-gradient steps or sums over workers",
-                stacklevel=4,
+                "not extra-gradient steps or sums over workers"
             )
         self._name = transport.unique("optimizer")
         self._parameter_names = name_parameters(self.param_groups, given)
@@ -430,11 +432,10 @@ class _Distributed(Wrapper):
 
     def _move(self, function: Callable[[Any], Any]) -> Any:
         exchanges = self._should_synchronize and not self._seen_by_scaler
-        if exchanges and self._synchronized:
-            warnings.warn(
+        if exchanges and self._synchronized and self.exchange.transport.rank == 0:
+            log.warning(
                 "optimizer.step() called without optimizer.skip_synchronize() after optimizer.synchronize(): "
-                "gradients are exchanged a second time",
-                stacklevel=3,
+                "gradients are exchanged a second time"
             )
         try:
             if exchanges:
@@ -452,7 +453,8 @@ class _Distributed(Wrapper):
         everyone = self.exchange.transport.all_gather_object(mine, f"{self._name}.non-finite")
         if self.raise_on_divergence or not mine or any(theirs != mine for theirs in everyone):
             raise_not_finite(everyone, self.compression)
-        warnings.warn(f"Inf or NaN in gradients on all ranks: {listing(mine)}", stacklevel=4)
+        if self.exchange.transport.rank == 0:
+            log.warning(f"Inf or NaN in gradients on all ranks: {listing(mine)}")
 
     def _forget_exchange(self) -> None:
         if self._pipeline is not None:  # all ranks have begun this exchange, so all must end it

@@ -1,11 +1,13 @@
 """Separates a distributed optimizer's state into this rank's own part and the part that all ranks share."""
 
 import copy
-import warnings
+import logging
 from typing import Any
 
 from compressors import Compressor
 from hvd_qgenx.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
 
 State = dict[str, Any]
 
@@ -51,10 +53,9 @@ def join(state: State, compression: Compressor) -> State:
         )
     rank, saved_by, own = compression.stream.rank, ranks_of(local["compression"]), local.get("state", {})
     if saved_by != {rank}:
-        warnings.warn(
+        log.warning(
             f"rank {rank} loads state that rank {min(saved_by)} has saved: it takes what all ranks share, "
-            "and keeps its own random stream; to go on bit for bit, save and load the state of every rank",
-            stacklevel=3,
+            "and keeps its own random stream; to go on bit for bit, save and load the state of every rank"
         )
         own = {}
     compression.load_state_dict(of_rank(local["compression"], rank))

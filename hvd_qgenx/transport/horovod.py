@@ -1,9 +1,9 @@
 """Ranks as Horovod processes."""
 
 import functools
+import logging
 import os
 import socket
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -31,6 +31,8 @@ from hvd_qgenx.transport.environment import (
 from hvd_qgenx.transport.launcher import STALL_SECONDS, launched_local_size, launched_size
 from hvd_qgenx.transport.mpi import EAGER_BYTES, Channel, library, unusable
 from hvd_qgenx.transport.waiting import wait_until
+
+log = logging.getLogger(__name__)
 
 YIELD_SECONDS = 0.05
 """Time for which a rank that waits for a collective of Horovod's only yields its core, as Horovod itself does."""
@@ -119,7 +121,7 @@ class Horovod(Transport):
         if not reasons:
             return Ordered(self)
         if self.rank == 0:
-            warnings.warn(f"compressed gradients travel through Horovod's own collectives: {reasons[0]}", stacklevel=2)
+            log.warning(f"compressed gradients travel through Horovod's own collectives: {reasons[0]}")
         return self
 
     def host(self) -> str:

@@ -4,8 +4,8 @@ They share what belongs to the process: torch's, NumPy's and Python's global gen
 rank seeds them all, and who draws first is a matter of chance. Every rank has a ``generator`` of its own.
 """
 
+import logging
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +18,8 @@ from torch import Tensor
 from compressors import random
 from hvd_qgenx.generators import borrowed
 from hvd_qgenx.transport.base import Transport, Work, require_sizes
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -257,5 +259,5 @@ def run(size: int, function: Callable[[InProcess], T], hosts: int = 1, *, seed: 
     if raised:
         raise next((error for error in raised if not isinstance(error, PeerFailedError)), raised[0])
     if size > 1 and torch.initial_seed() != seeded:
-        warnings.warn(SEEDED, stacklevel=2)
+        log.warning(SEEDED)
     return results

@@ -1,12 +1,14 @@
 """Waits for other ranks, but not forever."""
 
+import logging
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable, Collection
 
 from hvd_qgenx.transport.environment import STALL_DISABLED, STALL_SHUTDOWN, STALL_WARNING
+
+log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 2.0
 """Time allowed for messages that a rank sent before it left."""
@@ -47,7 +49,7 @@ def wait_until(
         done: the condition.
         ranks: those that are waited for, as numbers among all ranks.
         pause: seconds between two looks, which leave the core to others.
-        problem: makes a sentence, from the time waited, for a warning or an error.
+        problem: makes a sentence, from the time waited, for the log or an error.
         error: what to raise.
         own: whether the collective is ours; one of Horovod's warns by itself, and knows ``hvd.join``.
         yielding: seconds at the beginning in which there are no pauses: the core is only offered to others.
@@ -74,7 +76,7 @@ def wait_until(
         if lost or seconds > stop_after:
             raise error(lost or problem(f"{seconds:.0f} s"))
         if own and seconds > warn_after and not warned:
-            warnings.warn(problem(f"{seconds:.0f} s"), stacklevel=2)
+            log.warning(problem(f"{seconds:.0f} s"))
             warned = True
 
 

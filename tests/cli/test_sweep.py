@@ -177,7 +177,6 @@ def test_folder_and_label_may_be_others_than_the_file_says(tmp_path):
     assert words[words.index("--label") + 1] == "1 gbit"
 
 
-@pytest.mark.filterwarnings("ignore:.* is made for unbiased compressors")
 @pytest.mark.parametrize("path", sorted(Path("jobs/sweeps").glob("*.toml")), ids=lambda path: path.stem)
 def test_the_sweeps_that_come_with_the_project_can_be_run(path):
     result = call("sweep", "--dry-run", path)

@@ -1,7 +1,6 @@
 """Mixings against what their papers say: formulas transcribed, means kept, fixed points."""
 
 import itertools
-import warnings
 from contextlib import suppress
 
 import numpy as np
@@ -36,9 +35,7 @@ def still(x):
 def run(name, topology, start, gradient=still, spec="none", rates=RATES, lr=0.1, steps=10, drop=0.0, known=False):
     """Returns the points of all ranks after some steps."""
     kind, x = MIXINGS[name], start.clone()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        carrier = Simulated(topology, fitting(text.parse(spec), kind), x.shape[1], drop=drop)
+    carrier = Simulated(topology, fitting(text.parse(spec), kind), x.shape[1], drop=drop)
     mixed = (lambda phase: torch.from_numpy(topology.matrix(phase)) @ start) if known else None
     mixing = kind(carrier.rows, x, mixed, rates)
     for step in range(steps):
@@ -73,8 +70,7 @@ def combinations():
         ("none", "topk:ratio=.1", "randomk:ratio=.1", "minmax"),
     )
     for name, topology, spec in itertools.product(names, topologies, specs):
-        with warnings.catch_warnings(), suppress(ConfigurationError):
-            warnings.simplefilter("ignore")
+        with suppress(ConfigurationError):
             MIXINGS[name].check(make(topology, 6))
             fitting(text.parse(spec), MIXINGS[name])
             yield name, topology, spec

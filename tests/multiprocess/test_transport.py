@@ -15,7 +15,9 @@ PROGRAM = str(Path(__file__).with_name("collectives.py"))
 pytestmark = pytest.mark.horovod
 
 KIND = """
+import logging
 from hvd_qgenx.transport import launched
+logging.basicConfig()
 transport = launched()
 print(f"{type(transport.ordered('first')).__name__} {transport.local()} {transport.all_gather_object(1, 'ones')}")
 """
@@ -27,8 +29,9 @@ transport = launched()
 print(f"{type(transport.ordered('first')).__name__} {transport.hosts()} {transport.local()}")
 """
 ABSENT = """
-import threading, torch
+import logging, threading, torch
 from hvd_qgenx.transport import launched
+logging.basicConfig()
 transport = launched()
 ordered = transport.ordered("first")
 if transport.rank == 1:

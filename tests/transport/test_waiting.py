@@ -59,13 +59,11 @@ def test_ranks_that_have_joined_are_known_to_horovods_collectives_alone():
     assert wait(looks=100) == 100
 
 
-def test_a_stall_ends_with_a_sentence_after_a_warning(monkeypatch):
+def test_a_stall_ends_with_a_sentence_after_a_warning(monkeypatch, logged):
     monkeypatch.setenv(STALL_WARNING, "0.01")
     monkeypatch.setenv(STALL_SHUTDOWN, "0.05")
-    with (
-        pytest.warns(UserWarning, match="a collective: waited 0 s"),
-        pytest.raises(PeerLostError, match="a collective: waited 0 s"),
-    ):
+    with pytest.raises(PeerLostError, match="a collective: waited 0 s"):
         wait()
+    assert "a collective: waited 0 s" in logged.text
     monkeypatch.setenv(STALL_DISABLED, "1")
     assert wait(looks=100) == 100
