@@ -11,9 +11,10 @@ import pytest
 from pymdownx.slugs import slugify
 
 from tests.documents import DOCS, ROOT
+from tests.test_imports import FRONT_DOORS
 
-INTERNAL = {"hvd_qgenx.registry", "hvd_qgenx.transport.environment", "compressors.kernels.cpu"}
-"""Modules whose ``__all__`` is for this project alone."""
+INTERNAL = {"compressors.kernels.cpu"}
+"""Packages whose ``__all__`` is for this project alone, as is that of any module but those that users meet first."""
 TORCH = {"step", "state_dict", "load_state_dict"}
 """Methods that mean what torch's mean."""
 SLUG = slugify(case="lower")
@@ -57,7 +58,8 @@ def public(code: griffe.ModulesCollection) -> dict[str, griffe.Object | None]:
     found = {}
     for package in ("compressors", "hvd_qgenx"):
         for module in modules(code[package]):
-            for name in () if module.path in INTERNAL else module.exports or ():
+            meant = (module.is_init_module or module.path in FRONT_DOORS) and module.path not in INTERNAL
+            for name in (module.exports or ()) if meant else ():
                 member = module[name]
                 if not member.is_alias and member.is_module and name in member.members:  # they share the name
                     member = member[name]
