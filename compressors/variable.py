@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from compressors import kernels
 from compressors.base import Compressor, Shape, byte_tensor, numel
@@ -24,14 +24,20 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from compressors.kernels import common
 else:
-    np, torch = Deferred("numpy"), Deferred("torch")
+    np, torch, common = Deferred("numpy"), Deferred("torch"), Deferred("compressors.kernels.common")
 
 Array: TypeAlias = "NDArray[np.float64]"
 
 WIDEST = 8
+"""The widest codes; a bucket with more bits is quantized twice."""
+DEEPEST = 14
+"""The most bits of a bucket that is."""
 NOT_FINITE = 15
 """Marks, in place of a width, a bucket that holds Inf or NaN."""
+_SCALE_BITS = 32
 RAREST = 2.0**-20
 """Least probability of sending a bucket that is not zero."""
 
@@ -52,9 +58,12 @@ class Variable(Compressor):
     are those of ``lay_out``; without it the vector counts as one. A bucket across two layers spreads
     its error over both.
 
+    With ``widest`` 14 a bucket may have up to 14 bits: 8 for itself, and the others for what these leave of it, in
+    another basis and with a scale of its own. That lowers the error where few buckets hold most of the energy.
+
     Payload: the random key (8 bytes); the widths, two in a byte; then for every width from 1 to 8
-    the buckets that have it, as in ``Rotated``; then zeros up to the fixed size. The last bucket is
-    filled with zeros to the length of the others.
+    the buckets that have it, as in ``Rotated``; then the same for what is left of buckets of more than 8 bits; then
+    zeros up to the fixed size. The last bucket is filled with zeros to the length of the others.
     """
 
     shares_bits = True
@@ -62,6 +71,7 @@ class Variable(Compressor):
 
     bits: float = parameter(3.0, "Bits per coordinate on average; may be a fraction.", low=0.25, high=8.0)
     bucket_size: int = parameter(1024, "Coordinates that share one width.", choices=LENGTHS)
+    widest: int = parameter(WIDEST, "The most bits that a bucket may have.", choices=(WIDEST, DEEPEST))
     weighting: str = parameter("global", "Which error is made least.", choices=("global", "per-layer"))
 
     def __post_init__(self) -> None:
@@ -78,13 +88,61 @@ class Variable(Compressor):
     def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
         vector = kernels.readable(vector)
         length, count = self._blocks(len(vector))
-        chances, widths = allocate(self._costs(vector, start), self._budget(len(vector)))
+        chances, widths = self._allocate(vector, start)
         widths = np.where(drawn(chances, key), widths, 0)
         widths[np.isnan(chances)] = NOT_FINITE
         with np.errstate(divide="ignore"):
             factors = 1 / chances
         stop = self._head_bytes(count)
         payload[:stop] = byte_tensor(KEY.pack(key) + _pack(widths))
+        passes = _passes(widths, length, payload[stop:])
+        self._encode(vector, passes.first, factors, key, length, passes.body)
+        if passes.refined.any():
+            rest = _rows(vector.float(), length)
+            decoded = self._decode(passes, key, length, rest.numel(), rest.device).view(-1, length)
+            rest = (rest - decoded)[torch.from_numpy(passes.refined).to(rest.device)].flatten()
+            self._encode(rest, passes.second, np.ones(len(passes.second)), derive(key, 4), length, passes.rest)
+        else:
+            passes.rest.zero_()
+        return len(payload)
+
+    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
+        size, device = vector.numel(), vector.device
+        length, _ = self._blocks(size)
+        key, widths, body = self._open(payload, size)
+        passes = _passes(widths, length, body)
+        if not passes.refined.any():
+            kernel, chosen = kernels.for_device(device), torch.from_numpy(passes.first).to(device)
+            kernels.deliver(
+                lambda target, add: kernel.decode_variable(passes.body, _layouts(length), chosen, target, key, add),
+                vector,
+                add,
+            )
+            return
+        values = self._decode(passes, key, length, len(widths) * length, device)
+        rest = torch.empty(len(passes.second) * length, dtype=torch.float32, device=device)
+        kernels.for_device(device).decode_variable(
+            passes.rest, _layouts(length), torch.from_numpy(passes.second).to(device), rest, derive(key, 4)
+        )
+        values.view(-1, length)[torch.from_numpy(passes.refined).to(device)] += rest.view(-1, length)
+        kernels.deliver(lambda target, add: common.deliver(values[:size], target, add), vector, add)
+
+    def inspect(self, payload: Tensor, numel: int) -> bool:
+        length, _ = self._blocks(numel)
+        _, widths, body = self._open(payload, numel)
+        passes = _passes(widths, length, body)
+        for chosen, part in ((passes.first, passes.body), (passes.second, passes.rest)):
+            start = 0
+            for layout in _layouts(length):
+                coded = int((chosen == layout.bits).sum()) * length
+                if not kernels.moderate(part[start : start + layout.header_bytes(coded)]):
+                    return False
+                start += layout.payload_bytes(coded)
+        return not (widths == NOT_FINITE).any()
+
+    def _encode(
+        self, vector: Tensor, widths: NDArray[np.int64], factors: Array, key: int, length: int, body: Tensor
+    ) -> None:
         device = vector.device
         kernels.for_device(device).encode_variable(
             vector,
@@ -92,29 +150,15 @@ class Variable(Compressor):
             torch.from_numpy(widths).to(device),
             torch.from_numpy(factors).to(device),
             key,
-            payload[stop:],
-        )
-        return len(payload)
-
-    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        length, _ = self._blocks(vector.numel())
-        key, found, body = self._open(payload, vector.numel())
-        widths = torch.from_numpy(found).to(vector.device)
-        kernel, layouts = kernels.for_device(vector.device), _layouts(length)
-        kernels.deliver(
-            lambda target, add: kernel.decode_variable(body, layouts, widths, target, key, add), vector, add
+            body,
         )
 
-    def inspect(self, payload: Tensor, numel: int) -> bool:
-        length, _ = self._blocks(numel)
-        _, widths, body = self._open(payload, numel)
-        start = 0
-        for layout in _layouts(length):
-            coded = int((widths == layout.bits).sum()) * length
-            if not kernels.moderate(body[start : start + layout.header_bytes(coded)]):
-                return False
-            start += layout.payload_bytes(coded)
-        return not (widths == NOT_FINITE).any()
+    def _decode(self, passes: Passes, key: int, length: int, size: int, device: torch.device) -> Tensor:
+        """Returns what the first pass holds, as a new float32 vector."""
+        values = torch.empty(size, dtype=torch.float32, device=device)
+        chosen = torch.from_numpy(passes.first).to(device)
+        kernels.for_device(device).decode_variable(passes.body, _layouts(length), chosen, values, key)
+        return values
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         length, count = self._blocks(numel(shape))
@@ -123,10 +167,21 @@ class Variable(Compressor):
     def variance_bound(self, tensor: Tensor) -> float:
         """The sum over buckets of its fraction of their energy, and 5 % as in ``Rotated``."""
         vector = tensor.detach().float().flatten()
-        chances, widths = allocate(self._costs(vector, 0), self._budget(len(vector)))
-        fractions = _errors()[widths - 1]
+        chances, widths = self._allocate(vector, 0)
+        fractions = _errors(self.widest)[widths - 1]
         chances = np.where(chances > 0, chances, 1.0)
         return 1.05 * float(self._energies(vector) @ ((1 + fractions) / chances - 1))
+
+    def _allocate(self, vector: Tensor, start: int) -> tuple[Array, NDArray[np.int64]]:
+        """Probabilities and widths of all buckets, which leave room for the second scales of the widest."""
+        length, _ = self._blocks(len(vector))
+        costs, budget, reserved = self._costs(vector, start), self._budget(len(vector)), 0
+        while True:
+            chances, widths = allocate(costs, budget - reserved, self.widest)
+            needed = -(-_SCALE_BITS * int((widths > WIDEST).sum()) // length) if len(vector) else 0
+            if needed <= reserved:
+                return chances, widths
+            reserved = needed
 
     def _costs(self, vector: Tensor, start: int) -> Array:
         """Returns the cost of a relative error of one, for every bucket."""
@@ -167,7 +222,7 @@ class Variable(Compressor):
     def _budget(self, size: int) -> int:
         """The sum of the widths of all blocks."""
         length, count = self._blocks(size)
-        return min(WIDEST * count, max(1, round(self.bits * size / length))) if count else 0
+        return min(self.widest * count, max(1, round(self.bits * size / length))) if count else 0
 
     def _open(self, payload: Tensor, size: int) -> tuple[int, NDArray[np.int64], Tensor]:
         """Returns the key, the widths of all blocks, and the rest of the payload, which holds blocks so wide.
@@ -179,7 +234,9 @@ class Variable(Compressor):
         stop = self._head_bytes(count)
         head = bytes(payload[:stop].tolist())
         widths = _unpack(head[KEY.size :], count)
-        if _needs()[widths].sum() > self._budget(size):
+        length, _ = self._blocks(size)
+        needed = length * _needs(self.widest)[widths].sum() + _SCALE_BITS * (_refined(widths)).sum()
+        if needed > length * self._budget(size):
             raise ValueError(f"{self.name}: the payload has wider buckets than its {len(payload)} bytes can hold")
         return KEY.unpack(head[: KEY.size])[0], widths, payload[stop:]
 
@@ -187,7 +244,7 @@ class Variable(Compressor):
         return KEY.size + (count + 1) // 2
 
 
-def allocate(costs: Array, budget: int) -> tuple[Array, NDArray[np.int64]]:
+def allocate(costs: Array, budget: int, widest: int = WIDEST) -> tuple[Array, NDArray[np.int64]]:
     """Probabilities of sending, and widths, that make the sum of costs times relative errors least.
 
     A block of cost c has the error c (r(1) + 1) / p - c if sent with probability p at one bit, and
@@ -201,27 +258,28 @@ def allocate(costs: Array, budget: int) -> tuple[Array, NDArray[np.int64]]:
     Args:
         costs: (count,), not negative; NaN or Inf gives a NaN probability.
         budget: the sum over blocks of probability or width is at most this.
+        widest: the largest width.
     """
     known = np.isfinite(costs)
     positive = known & (costs > 0)
     if positive.all() and len(costs):
-        return _allocate(costs, budget)
+        return _allocate(costs, budget, widest)
     chances, widths = np.where(known, 0.0, np.nan), np.ones(len(costs), np.int64)
     if positive.any():
-        chances[positive], widths[positive] = _allocate(costs[positive], budget)
+        chances[positive], widths[positive] = _allocate(costs[positive], budget, widest)
     return chances, widths
 
 
-def _allocate(costs: Array, budget: int) -> tuple[Array, NDArray[np.int64]]:
+def _allocate(costs: Array, budget: int, widest: int) -> tuple[Array, NDArray[np.int64]]:
     """``allocate`` for finite costs above zero."""
-    gains = _gains()
+    gains = _gains(widest)
     low, high = np.log2(costs.min() * gains[-1]) - 1, np.log2(costs.max()) + 42
     level = kernels.for_device(torch.device("cpu")).water_level(costs, gains, RAREST, budget, low, high)
     widths = 1 + (costs[:, None] * gains[1:] >= level).sum(axis=1)
     chances = np.minimum(np.maximum(np.sqrt(costs * (gains[0] / level)), RAREST), 1.0)
     certain = chances >= 1
     spare = int(budget - np.where(certain, widths, chances).sum())
-    ahead = np.where(certain & (widths < WIDEST), costs * gains[np.minimum(widths, WIDEST - 1)], 0.0)
+    ahead = np.where(certain & (widths < widest), costs * gains[np.minimum(widths, widest - 1)], 0.0)
     if certain.all():
         return chances, widths + _largest(ahead, spare)
     options = (_spend(costs, widths + _largest(ahead, count), budget) for count in (spare, spare + 1))
@@ -237,7 +295,7 @@ def _spend(costs: Array, widths: NDArray[np.int64], budget: int) -> tuple[float,
         return np.inf, np.ones(len(costs)), widths
     chances = np.ones(len(costs))
     chances[single] = _odds(costs[single], left)
-    return float((costs * (1 + _errors()[widths - 1]) / chances).sum()), chances, widths
+    return float((costs * (1 + _errors(DEEPEST)[widths - 1]) / chances).sum()), chances, widths
 
 
 def _largest(values: Array, count: int) -> NDArray[np.bool_]:
@@ -277,25 +335,60 @@ def drawn(chances: Array, key: int) -> NDArray[np.bool_]:
 
 
 @lru_cache
-def _needs() -> NDArray[np.int64]:
+def _needs(widest: int) -> NDArray[np.int64]:
     """Returns the bits that every width takes in the payload; more than there can be for those that do not exist."""
     needs = np.full(16, 1 << 32)
-    needs[: WIDEST + 1] = np.arange(WIDEST + 1)
+    needs[: widest + 1] = np.arange(widest + 1)
     needs[NOT_FINITE] = 0
     return needs
 
 
 @lru_cache
-def _errors() -> Array:
-    """Relative errors at 1, 2, ..., WIDEST bits."""
-    return np.array([relative_error(width) for width in range(1, WIDEST + 1)])
+def _errors(widest: int) -> Array:
+    """Relative errors at 1, 2, ..., ``widest`` bits."""
+    single = [relative_error(width) for width in range(1, WIDEST + 1)]
+    twice = [single[-1] * single[width - WIDEST - 1] for width in range(WIDEST + 1, widest + 1)]
+    return np.array([*single, *twice])
 
 
 @lru_cache
-def _gains() -> Array:
-    """Returns the decrease of the relative error by the first bit and by every further one."""
-    errors = _errors()
-    return np.concatenate([[1 + errors[0]], errors[:-1] - errors[1:]])
+def _gains(widest: int) -> Array:
+    """Returns the decrease of the relative error by the first bit and by every further one; none above those before."""
+    errors = _errors(widest)
+    gains: Array = np.minimum.accumulate(np.concatenate([[1 + errors[0]], errors[:-1] - errors[1:]]))
+    return gains
+
+
+class Passes(NamedTuple):
+    """The widths of the buckets, and what encodes them."""
+
+    first: NDArray[np.int64]
+    """(count,) at most ``WIDEST``, or ``NOT_FINITE``."""
+    body: Tensor
+    refined: NDArray[np.bool_]
+    """(count,) has a bucket more bits?"""
+    second: NDArray[np.int64]
+    """How many more, of those that have."""
+    rest: Tensor
+    """The rest of the payload, for them."""
+
+
+def _passes(widths: NDArray[np.int64], length: int, body: Tensor) -> Passes:
+    refined = _refined(widths)
+    first = np.where(refined, WIDEST, widths)
+    coded = first[(first > 0) & (first <= WIDEST)]
+    split = int((4 + coded * (length // 8)).sum()) if refined.any() else len(body)
+    return Passes(first, body[:split], refined, widths[refined] - WIDEST, body[split:])
+
+
+def _refined(widths: NDArray[np.int64]) -> NDArray[np.bool_]:
+    refined: NDArray[np.bool_] = (widths > WIDEST) & (widths != NOT_FINITE)
+    return refined
+
+
+def _rows(vector: Tensor, length: int) -> Tensor:
+    """Returns the blocks as a matrix, the last filled with zeros."""
+    return torch.nn.functional.pad(vector, (0, -len(vector) % length)).view(-1, length)
 
 
 @lru_cache

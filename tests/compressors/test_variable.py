@@ -1,5 +1,6 @@
 """Variable width: the allocation is optimal, in budget and unbiased."""
 
+import hashlib
 import itertools
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 import compressors
+from compressors import Context
 from compressors.kernels import cpu, reference
 from compressors.rotated import projection_layout, relative_error
 from compressors.variable import allocate, drawn
@@ -259,3 +261,76 @@ class TestCompressor:
         assert decoded[256:512].isnan().all()
         assert decoded[:256].isfinite().all()
         assert decoded[512:].isfinite().all()
+
+
+class TestRefined:
+    """Buckets of more than 8 bits, which are quantized twice."""
+
+    VECTOR = blocks([3000.0, 1000.0, *[1.0] * 40, 0.1])[:-100]
+    """The last bucket is not full."""
+
+    def make(self, **values):
+        return compressors.make("variable", **{"bits": 2.0, "bucket_size": 256, "widest": 14, "seed": 3, **values})
+
+    def test_the_error_falls_below_that_of_eight_bits_in_the_same_bytes(self):
+        errors = {}
+        for widest in (8, 14):
+            compressor = self.make(widest=widest)
+            payload, _ = compressor.compress(self.VECTOR)
+            assert len(payload) == 8 + 22 + 4 * 43 + round(2 * len(self.VECTOR) / 256) * 32
+            draws = conformance.draw(compressor, self.VECTOR, 30)
+            errors[widest] = float((draws - self.VECTOR.double()).square().sum(dim=1).mean())
+            bound = compressor.variance_bound(self.VECTOR)
+            assert 0.8 * bound < errors[widest] < bound
+        assert errors[14] < errors[8] / 20
+
+    def test_it_stays_unbiased(self):
+        compressor = self.make()
+        draws = conformance.draw(compressor, self.VECTOR, 1000)
+        for part, piece in zip(draws.split(256, dim=1), self.VECTOR.split(256), strict=True):
+            conformance.check_residual_bias(part, piece, compressor.residual_bias)
+        conformance.check_variance(draws, self.VECTOR, compressor.variance_bound(self.VECTOR))
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64], ids=str)
+    def test_adding_is_decoding_and_a_sum(self, dtype):
+        compressor, vector = self.make(), self.VECTOR.to(dtype)
+        payload, context = compressor.compress(vector)
+        before = torch.randn(len(vector)).to(dtype)
+        decoded = compressor.decompress(payload, Context(context.shape, torch.float32))
+        added = before.clone()
+        compressor.decode(payload, added, add=True)
+        expected = before + decoded if dtype == torch.float64 else (before.float() + decoded).to(dtype)
+        assert torch.equal(added, expected)
+
+    def test_payloads_are_those_of_the_reference_and_frozen(self, monkeypatch):
+        vector = blocks([3000.0, 1000.0, *[1.0] * 40]).sign() * torch.logspace(4, -2, 42).repeat_interleave(256)
+        for kernel in (reference, cpu):
+            monkeypatch.setattr(compressors.kernels, "for_device", lambda device, kernel=kernel: kernel)
+            compressor = self.make(bits=4.0)
+            payload, context = compressor.compress(vector)
+            assert hashlib.sha256(bytes(payload.tolist())).hexdigest()[:16] == "284eb4fb450f7db5"
+            assert 8 < (payload[8:29] & 15).max() < 15
+            decoded = compressor.decompress(payload, context)
+            assert float((decoded - vector).square().sum() / vector.square().sum()) < 2e-6  # of 8 bits alone 4e-5
+
+    def test_where_no_bucket_is_so_wide_the_payload_is_the_same(self):
+        vector = blocks([1.0, 2.0, 3.0, 0.1])
+        assert torch.equal(*(self.make(widest=widest).compress(vector)[0] for widest in (8, 14)))
+
+    def test_widths_that_do_not_fit_are_refused(self):
+        compressor = self.make()
+        payload, context = compressor.compress(self.VECTOR)
+        payload[8:20] = 0xEE
+        with pytest.raises(ValueError, match="wider buckets"):
+            compressor.decompress(payload, context)
+
+    def test_only_the_bucket_concerned_becomes_nan(self):
+        vector = self.VECTOR.clone()
+        vector[300] = torch.inf
+        compressor = self.make()
+        payload, context = compressor.compress(vector)
+        decoded = compressor.decompress(payload, context)
+        assert decoded[256:512].isnan().all()
+        assert decoded.isnan().sum() == 256
+        assert not compressor.is_finite(payload, len(vector))
+        assert compressor.is_finite(compressor.compress(self.VECTOR)[0], len(vector))
