@@ -23,6 +23,7 @@ else:
     torch = Deferred("torch")
 
 Reduction = Literal["gather", "average", "sum", "rounds"]
+"""How payloads of several ranks come together; ``Compressor.reduction`` explains each."""
 
 Shape = int | Sequence[int]
 """A number of elements, or the sizes of every dimension."""

@@ -26,6 +26,7 @@ EXCHANGES: Registry[type[Exchange]] = Registry(
     },
 )
 NAMES = tuple(EXCHANGES)
+"""The names that ``make`` takes."""
 
 
 def get(name: str) -> type[Exchange]:
