@@ -106,14 +106,8 @@ class TestInstalled:
         assert config["compressor_parameters"] == {"steps": 4}
         assert json.loads((run / "summary.json").read_text())["updates"] == 3
 
-    def test_a_run_without_its_parts_needs_no_plugin(self, site, tmp_path):
-        done = call(site, "gan", *SMALL, "--updates", "1", "--out", tmp_path / "run")
-        assert done.returncode == 0, done.stderr
-        assert json.loads((tmp_path / "run" / "config.json").read_text())["plugins"] == []
-
     def test_other_commands_find_them(self, site, run, tmp_path):
         assert call(site, "evaluate", run, "--samples", "64").returncode == 0
-        assert call(site, "sample", run, "--count", "1", "--out", tmp_path / "one.png").returncode == 0
         shown = call(site, "gan", "--help").stdout
         assert "logarithmic" in shown
         assert "--steps" in shown
@@ -122,9 +116,16 @@ class TestInstalled:
         assert done.returncode == 0, done.stderr
         assert json.loads((tmp_path / "game" / "config.json").read_text())["pull"] == 0.3
 
-    def test_the_doctor_lists_them(self, site):
-        program = "from hvd_qgenx.doctor import software; print(software.plugins(None))"
+    def test_the_doctor_lists_them_and_a_run_without_their_parts_needs_none(self, site):
+        program = """if True:
+            from hvd_qgenx import plugins
+            from hvd_qgenx.doctor import software
+            from hvd_qgenx.tasks.registry import TASKS
+            from hvd_qgenx.training.asked import configure
+            print(software.plugins(None), plugins.record(configure(TASKS["gan"], {}).origins()))
+        """
         done = launch.run([sys.executable, "-c", program], PYTHONPATH=str(site))
+        assert done.stdout.endswith(" []\n"), done.stderr
         assert "hvd-qgenx-example 1.0 (compressors logarithmic, games rock-paper-scissors)" in done.stdout, done.stderr
 
     def test_the_example_tests_itself(self, site):
@@ -134,11 +135,13 @@ class TestInstalled:
         assert "no tests ran" not in done.stdout
 
     def test_a_run_whose_plugin_is_gone_is_refused(self, run, tmp_path):
+        """This process never had it."""
         for words in (("gan", "--resume", run, "--local-ranks", 2), ("evaluate", run), ("sample", run)):
-            refused(call("", *words), f"{run} needs the plugin 'hvd-qgenx-example' of version '1.0'", "not installed")
-        done = call("", "report", run, "--out", tmp_path / "page")  # which executes nothing of it
-        assert done.returncode == 0, done.stderr
-        assert "logarithmic" in done.stdout
+            result = CliRunner().invoke(main, [str(word) for word in words])
+            refused(result, f"{run} needs the plugin 'hvd-qgenx-example' of version '1.0'", "not installed")
+        result = CliRunner().invoke(main, ["report", str(run), "--out", str(tmp_path / "page")])
+        assert result.exit_code == 0, result.stderr
+        assert "logarithmic" in result.stdout
 
     def test_another_version_is_refused_unless_it_is_accepted(self, site, run, tmp_path):
         shutil.copytree(site, tmp_path / "site")
