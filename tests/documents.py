@@ -107,12 +107,19 @@ def blocks(page: Path, language: str) -> Iterator[Block]:
 
 
 def python(page: Path) -> Iterator[Block]:
-    """Yields the Python of a page: fenced blocks, and what ``<!-- python ... -->`` prepares for them."""
+    """Yields the Python of a page: fenced blocks, what ``<!-- python ... -->`` prepares for them, and what diffs make."""
     text = page.read_text()
     for found in PYTHON.finditer(text):
         group = "hidden" if found["shown"] is None else "shown"
         line = text.count("\n", 0, found.start(group)) + 1
         yield Block(page, line, "python", found[group], runs=found["marked"] is None)
+    for block in blocks(page, "diff"):
+        yield block._replace(language="python", text=applied(block.text))
+
+
+def applied(diff: str) -> str:
+    """Returns what a diff makes of its lines; those that it removes are left empty."""
+    return "".join("\n" if line.startswith("-") else line[1:] for line in diff.splitlines(keepends=True))
 
 
 def name(page: Path) -> str:
