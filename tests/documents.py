@@ -107,7 +107,7 @@ def blocks(page: Path, language: str) -> Iterator[Block]:
 
 
 def python(page: Path) -> Iterator[Block]:
-    """Yields the Python of a page: fenced blocks, what ``<!-- python ... -->`` prepares for them, and what diffs make."""
+    """Yields the Python of a page: fenced blocks, what ``<!-- python ... -->`` prepares for them, what diffs make."""
     text = page.read_text()
     for found in PYTHON.finditer(text):
         group = "hidden" if found["shown"] is None else "shown"
