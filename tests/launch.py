@@ -76,8 +76,8 @@ def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 def untagged(text: str) -> str:
-    """What ranks printed, without the launcher's tags, which may stand in the middle of a line."""
-    return re.sub(r"\[(?:1,)?\d+\]<std(?:out|err)>:", "", text)
+    """What ranks printed, without the launcher's tags and colours, which may stand in the middle of a line."""
+    return re.sub(r"\[(?:1,)?\d+\]<std(?:out|err)>:|\x1b\[[\d;]*m", "", text)
 
 
 def environment(**more: str) -> dict[str, str]:
