@@ -15,8 +15,8 @@ ROOMS = (
     *("compressors", FOUNDATION, "hvd_qgenx.transport", "hvd_qgenx.exchange", "hvd_qgenx.gossip"),
     *("hvd_qgenx.optim", "hvd_qgenx.runs"),
     *("hvd_qgenx.nets", "hvd_qgenx.data", "hvd_qgenx.training", "hvd_qgenx.levels", "hvd_qgenx.games"),
-    *("hvd_qgenx.scores", "hvd_qgenx.tasks", "hvd_qgenx.testing", "hvd_qgenx.bench", "hvd_qgenx.doctor", "hvd_qgenx.mpijob"),
-    *("hvd_qgenx.trainjob", "hvd_qgenx.report", "hvd_qgenx.sweep", "hvd_qgenx.cli"),
+    *("hvd_qgenx.scores", "hvd_qgenx.tasks", "hvd_qgenx.testing", "hvd_qgenx.bench", "hvd_qgenx.doctor"),
+    *("hvd_qgenx.mpijob", "hvd_qgenx.trainjob", "hvd_qgenx.report", "hvd_qgenx.sweep", "hvd_qgenx.cli"),
 )
 """From the bottom to the top: each imports only those before it."""
 FRONT_DOORS = ("hvd_qgenx", "hvd_qgenx.__main__", "hvd_qgenx.ddp", "hvd_qgenx.torch")
