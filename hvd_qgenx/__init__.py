@@ -3,14 +3,12 @@
 >>> from hvd_qgenx import DistributedOptimizer, ExtraAdam
 """
 
-import logging
 from typing import TYPE_CHECKING
 
 from hvd_qgenx import shadowing
 from hvd_qgenx.exports import lazy
 
 shadowing.check()
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "DecentralizedOptimizer",
