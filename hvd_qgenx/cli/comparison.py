@@ -78,7 +78,7 @@ def comparison_options(iterations: int, methods: Iterable[str]) -> Callable[[F],
         click.option(
             "--against",
             metavar="METHOD",
-            help="Also show what part of this method's bytes the others need for the gap that it ends with.",
+            help="One of the methods: show what part of its bytes the others need for the gap that it ends with.",
         ),
         click.option("--lr", type=Finite(0, min_open=True), help="Step size.  [default: each method's own]"),
         click.option(

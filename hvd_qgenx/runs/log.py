@@ -50,10 +50,12 @@ class MetricsLog:
 
     def close(self) -> None:
         """Closes both files."""
-        with naming(self._path):
-            self._file.close()
-        with naming(self._events_folder):
-            self._events.close()
+        try:
+            with naming(self._path):
+                self._file.close()
+        finally:
+            with naming(self._events_folder):
+                self._events.close()
 
 
 def _drop_rows_after(path: Path, update: float) -> None:

@@ -31,7 +31,7 @@ ANY = {
         "--levels-at",
         "--lr-milestones",
     ),
-    *("--preset", "--prompt", "--score", "--title"),
+    *("--against", "--preset", "--prompt", "--score", "--title"),
     *("--consensus-step-size", "--step-size", "--start"),
     *("--name", "--namespace", "--image", "--memory", "--shm", "--runs-claim", "--data-claim"),
 }

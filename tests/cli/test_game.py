@@ -168,3 +168,26 @@ def test_bad_input(matrices, arguments, sentence):
     assert result.exit_code == 2, result.output
     assert sentence in result.stderr.replace("\n", " ")
     assert not (matrices / "run").exists()
+
+
+def test_the_share_of_another_methods_exchanges(tmp_path):
+    out = tmp_path / "run"
+    names = ("qgenx-de", "qgenx-da", "extra-gradient")
+    arguments = [*(word for name in names for word in ("--method", name)), "--iterations", 50, "--seeds", 2]
+    result = call("bilinear", "--out", out, "--against", "qgenx-da", *arguments)
+    assert result.exit_code == 0, result.output
+    summary = json.loads((out / "summary.json").read_text())
+    found = {case["method"]: case["share_of_exchanges"] for case in summary["cases"]}
+    with (out / "bilinear.csv").open() as file:
+        table = list(csv.DictReader(file))
+
+    def mean(method, t):
+        return np.mean([float(row["gap"]) for row in table if (row["method"], int(row["t"])) == (method, t)])
+
+    for method, share in found.items():
+        moves = 1 if method == "qgenx-da" else 2
+        first = next(t for t in range(51) if mean(method, t) <= mean("qgenx-da", 50))
+        assert share == pytest.approx(moves * first / 50)
+    assert "100%" in result.stdout
+    assert call("bilinear", "--against", "past", "--out", tmp_path / "other", *arguments).exit_code == 2
+    assert not (tmp_path / "other").exists()
