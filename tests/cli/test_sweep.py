@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from hvd_qgenx.cli import main
 from hvd_qgenx.sweep import plan, read
+from tests import launch
 from tests.stopping import stopped_before
 
 TINY = {"updates": 6, "filters": 4, "latent": 8, "batch_size": 8, "log_every": 2, "checkpoint_every": 2}
@@ -179,9 +180,12 @@ def test_folder_and_label_may_be_others_than_the_file_says(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(Path("jobs/sweeps").glob("*.toml")), ids=lambda path: path.stem)
 def test_the_sweeps_that_come_with_the_project_can_be_run(path):
-    result = call("sweep", "--dry-run", path)
-    assert result.exit_code == 0, result.output
     assert path.read_text().startswith("# ")
+    result = call("sweep", "--dry-run", path)
+    if "horovodrun" in path.read_text() and (reason := launch.without_horovod()):
+        assert "there is no program 'horovodrun'; install it, or change `launch`" in result.output
+        pytest.skip(reason)
+    assert result.exit_code == 0, result.output
 
 
 DIGITS = {"dataset": "digits", "batch_size": 64, "updates": 12, "log_every": 4}
