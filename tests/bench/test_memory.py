@@ -6,7 +6,7 @@ from tests import launch
 
 RANKS, NUMEL = 32, 250_000
 MOST = 12 * 10**8
-"""Bytes; 32 ranks that hold the gradients of all take 1.02e9 for these alone, and the libraries 0.35e9; 0.65e9 to 1.03e9 are used."""
+"""Bytes; 0.65e9 to 1.03e9 are used. Ranks that hold the gradients of all add 1.02e9 for these alone."""
 PEAK = """
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
