@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from compressors.kernels import common, grouped
+    from compressors.kernels import grouped
 else:
     np, torch = Deferred("numpy"), Deferred("torch")
-    common, grouped = Deferred("compressors.kernels.common"), Deferred("compressors.kernels.grouped")
+    grouped = Deferred("compressors.kernels.grouped")
 
 GROUP = 16
 """Coordinates that share a scale."""
@@ -102,8 +102,7 @@ class DynamiQ(GridRounding, Compressor):
             stop += size
         values = torch.empty(rows.numel(), dtype=torch.float32, device=vector.device)
         kernels.for_device(vector.device).decode_grouped(rows.flatten(), _groups(coarse, fine, chosen), values)
-        found = values[: len(vector)]
-        kernels.deliver(lambda target, add: common.deliver(found, target, add), vector, add)
+        kernels.deliver_values(values, vector, add)
 
     def variance_bound(self, tensor: Tensor) -> float:
         """The variance itself, (x - a) (b - x) for a coordinate x between the values a and b, and denormals' rounding.

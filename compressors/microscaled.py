@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from compressors.kernels import common, grouped
+    from compressors.kernels import grouped
 else:
     torch = Deferred("torch")
-    common, grouped = Deferred("compressors.kernels.common"), Deferred("compressors.kernels.grouped")
+    grouped = Deferred("compressors.kernels.grouped")
 
 BLOCK = 32
 BIAS = 127
@@ -84,8 +84,7 @@ class Microscaled(GridRounding, Compressor):
         symbols = body if self.element.bits == 8 else torch.stack([body & 15, body >> 4], dim=1).flatten()
         values = torch.empty(len(symbols), dtype=torch.float32, device=vector.device)
         kernels.for_device(vector.device).decode_grouped(symbols, self._groups(scales), values)
-        found = values[: len(vector)]
-        kernels.deliver(lambda target, add: common.deliver(found, target, add), vector, add)
+        kernels.deliver_values(values, vector, add)
 
     def variance_bound(self, tensor: Tensor) -> float:
         """The variance itself, (x - a) (b - x) for a coordinate x between a and b; with ``nearest``, the error."""

@@ -29,7 +29,7 @@ class _Part(NamedTuple):
 
     value: Any
     plugin: Plugin | None
-    """What it was registered by; None: by this project, or by the user's own program."""
+    """The plugin that registered it; None: this project, or the user's own program."""
 
     @property
     def owner(self) -> str:
@@ -44,7 +44,7 @@ class Named(Mapping[str, T]):
     """
 
     error: ClassVar[type[ValueError]] = ValueError
-    """What is raised."""
+    """The type of the errors that are raised."""
 
     def __init__(self, kind: str, places: Mapping[str, str] | None = None, group: str = "", prefix: str = "") -> None:
         """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PREFIX = "hvd_qgenx."
-"""What groups of entry points begin with."""
+"""The beginning of the names of our groups of entry points."""
 
 
 class Plugin(NamedTuple):
@@ -29,7 +29,7 @@ class Plugin(NamedTuple):
 
     name: str
     version: str
-    """Of the package, or of the module: its ``__version__``, or else a checksum of its source."""
+    """The package's version; a module's is its ``__version__``, or else a checksum of its source."""
     installed: bool
     """True: a package with entry points; False: a module that the user has named."""
 

@@ -25,16 +25,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from compressors.kernels import common
 else:
-    np, torch, common = Deferred("numpy"), Deferred("torch"), Deferred("compressors.kernels.common")
+    np, torch = Deferred("numpy"), Deferred("torch")
 
 Array: TypeAlias = "NDArray[np.float64]"
 
 WIDEST = 8
 """The widest codes; a bucket with more bits is quantized twice."""
 DEEPEST = 14
-"""The most bits of a bucket that is."""
+"""The most bits of a bucket that is quantized twice."""
 NOT_FINITE = 15
 """Marks, in place of a width, a bucket that holds Inf or NaN."""
 _SCALE_BITS = 32
@@ -99,7 +98,7 @@ class Variable(Compressor):
         self._encode(vector, passes.first, factors, key, length, passes.body)
         if passes.refined.any():
             rest = _rows(vector.float(), length)
-            decoded = self._decode(passes, key, length, rest.numel(), rest.device).view(-1, length)
+            decoded = self._decode(passes.body, passes.first, key, length, rest.device)
             rest = (rest - decoded)[torch.from_numpy(passes.refined).to(rest.device)].flatten()
             self._encode(rest, passes.second, np.ones(len(passes.second)), derive(key, 4), length, passes.rest)
         else:
@@ -119,13 +118,10 @@ class Variable(Compressor):
                 add,
             )
             return
-        values = self._decode(passes, key, length, len(widths) * length, device)
-        rest = torch.empty(len(passes.second) * length, dtype=torch.float32, device=device)
-        kernels.for_device(device).decode_variable(
-            passes.rest, _layouts(length), torch.from_numpy(passes.second).to(device), rest, derive(key, 4)
-        )
-        values.view(-1, length)[torch.from_numpy(passes.refined).to(device)] += rest.view(-1, length)
-        kernels.deliver(lambda target, add: common.deliver(values[:size], target, add), vector, add)
+        rows = self._decode(passes.body, passes.first, key, length, device)
+        rest = self._decode(passes.rest, passes.second, derive(key, 4), length, device)
+        rows[torch.from_numpy(passes.refined).to(device)] += rest
+        kernels.deliver_values(rows.flatten(), vector, add)
 
     def inspect(self, payload: Tensor, numel: int) -> bool:
         length, _ = self._blocks(numel)
@@ -153,12 +149,12 @@ class Variable(Compressor):
             body,
         )
 
-    def _decode(self, passes: Passes, key: int, length: int, size: int, device: torch.device) -> Tensor:
-        """Returns what the first pass holds, as a new float32 vector."""
-        values = torch.empty(size, dtype=torch.float32, device=device)
-        chosen = torch.from_numpy(passes.first).to(device)
-        kernels.for_device(device).decode_variable(passes.body, _layouts(length), chosen, values, key)
-        return values
+    def _decode(self, body: Tensor, widths: NDArray[np.int64], key: int, length: int, device: torch.device) -> Tensor:
+        """Returns what a pass holds, as a new float32 matrix with a row for every bucket."""
+        values = torch.empty(len(widths) * length, dtype=torch.float32, device=device)
+        chosen = torch.from_numpy(widths).to(device)
+        kernels.for_device(device).decode_variable(body, _layouts(length), chosen, values, key)
+        return values.view(-1, length)
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         length, count = self._blocks(numel(shape))
@@ -230,11 +226,10 @@ class Variable(Compressor):
         Raises:
             ValueError: it cannot.
         """
-        _, count = self._blocks(size)
+        length, count = self._blocks(size)
         stop = self._head_bytes(count)
         head = bytes(payload[:stop].tolist())
         widths = _unpack(head[KEY.size :], count)
-        length, _ = self._blocks(size)
         needed = length * _needs(self.widest)[widths].sum() + _SCALE_BITS * (_refined(widths)).sum()
         if needed > length * self._budget(size):
             raise ValueError(f"{self.name}: the payload has wider buckets than its {len(payload)} bytes can hold")

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 WITH_HOROVOD = 'pip install "hvd-qgenx[horovod]"'
-"""What installs Horovod beside this package."""
+"""The command that installs Horovod beside this package."""
 
 
 def is_installed(package: str) -> bool:

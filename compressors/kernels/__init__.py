@@ -59,11 +59,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from compressors.kernels import common
     from compressors.kernels.grouped import Grouped
     from compressors.kernels.integers import Rounded
     from compressors.kernels.strata import Strata
 else:
-    np, torch = Deferred("numpy"), Deferred("torch")
+    np, torch, common = Deferred("numpy"), Deferred("torch"), Deferred("compressors.kernels.common")
 
 Array: TypeAlias = "NDArray[np.float64]"
 
@@ -192,6 +193,12 @@ def deliver(decode: Callable[[Tensor, bool], None], vector: Tensor, add: bool) -
     values = torch.empty_like(vector, dtype=torch.float32)
     decode(values, False)
     vector.add_(values) if add else vector.copy_(values)
+
+
+def deliver_values(values: Tensor, vector: Tensor, add: bool) -> None:
+    """Writes decoded float32 values, of which there may be more than the vector has, or adds them and rounds once."""
+    found = values[: len(vector)]
+    deliver(lambda target, add: common.deliver(found, target, add), vector, add)
 
 
 def moderate(header: Tensor) -> bool:

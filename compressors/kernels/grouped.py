@@ -25,7 +25,7 @@ class Table(NamedTuple):
     values: tuple[float, ...]
     """Increasing, from 2 to 256 of them."""
     symbols: tuple[int, ...]
-    """What stands for each on the wire, from 0 to 255."""
+    """The code of each on the wire, from 0 to 255."""
 
     def decoded(self) -> list[float]:
         """Returns the value of every symbol from 0 to 255; NaN for one that stands for none."""

@@ -1,9 +1,10 @@
-"""What the commands of Kubernetes' manifests share: options, the command that a job runs, and checks of files."""
+"""Options and the work of the commands that write or check manifests for Kubernetes."""
 
 import posixpath
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -140,6 +141,31 @@ file_options = composed(
         show_envvar=True,
     ),
 )
+
+
+def run(
+    make: Callable[[Job], Sequence[dict[str, Any]]],
+    values: Mapping[str, Any],
+    command: Sequence[str],
+    out: Path | None,
+    files: Sequence[Any],
+    definitions: Sequence[Any],
+) -> None:
+    """Writes the manifests that ``make`` makes of a job with these values, or checks files if there are any.
+
+    Raises:
+        click.UsageError: this program would refuse the command.
+        ConfigurationError: the job could not run, a file has errors, or there are files and a command.
+    """
+    context = click.get_current_context()
+    if files:
+        if command:
+            raise ConfigurationError("--check takes no COMMAND; leave out one of them")
+        check(files, definitions, context)
+        return
+    job = Job(**values)
+    job = replace(job, command=completed(job, command, context))
+    write(make(job), context, out)
 
 
 def write(manifests: Sequence[dict[str, Any]], context: click.Context, out: Path | None) -> None:

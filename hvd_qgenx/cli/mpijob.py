@@ -1,7 +1,6 @@
 """hvd-qgenx mpijob"""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ from hvd_qgenx import mpijob as jobs
 from hvd_qgenx.cli import manifests
 from hvd_qgenx.cli.manifests import FAILURES, RANKS, SECTIONS, Recording, setting
 from hvd_qgenx.cli.session import exit_codes
-from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.mpijob import Job
 
 
 class Range(click.ParamType):  # type: ignore[type-arg]
@@ -64,13 +61,5 @@ def mpijob(
     With --check, every finding is one line, and the exit code is 2 if there is an error. Fields that a
     cluster would drop are errors: those of MPIJob v2beta1 are known, and --crd replaces them.
     """
-    context = click.get_current_context()
     with exit_codes():
-        if files:
-            if command:
-                raise ConfigurationError("--check takes no COMMAND; leave out one of them")
-            manifests.check(files, definitions, context)
-            return
-        job = Job(**values)
-        job = replace(job, command=manifests.completed(job, command, context))
-        manifests.write([jobs.manifest(job)], context, out)
+        manifests.run(lambda job: [jobs.manifest(job)], values, command, out, files, definitions)

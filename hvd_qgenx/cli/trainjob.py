@@ -1,7 +1,6 @@
 """hvd-qgenx trainjob"""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ from hvd_qgenx.cli import manifests
 from hvd_qgenx.cli.manifests import JOB, RANKS, SECTIONS, Recording, setting
 from hvd_qgenx.cli.sections import option
 from hvd_qgenx.cli.session import exit_codes
-from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.mpijob import Job
 from hvd_qgenx.trainjob.manifest import TORCH
 
 
@@ -70,13 +67,7 @@ def trainjob(
     With --check, every finding is one line, and the exit code is 2 if there is an error. A TrainJob is
     checked together with its runtime, if that is in one of the files.
     """
-    context = click.get_current_context()
     with exit_codes():
-        if files:
-            if command:
-                raise ConfigurationError("--check takes no COMMAND; leave out one of them")
-            manifests.check(files, definitions, context)
-            return
-        job = Job(**values)
-        job = replace(job, command=manifests.completed(job, command, context))
-        manifests.write(jobs.manifests(job, launched_by, namespaced), context, out)
+        manifests.run(
+            lambda job: jobs.manifests(job, launched_by, namespaced), values, command, out, files, definitions
+        )

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from compressors import Compressor
-from compressors.plugins import named
 from hvd_qgenx import children, exchange, plugins
 from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.games.base import Game
@@ -93,7 +92,10 @@ def compare(plays: Sequence[Play], jobs: int | None = None) -> Generator[Record,
     cores = context.SimpleQueue()
     for job in range(jobs):
         cores.put(_cores()[job % len(_cores())])
-    with ProcessPoolExecutor(jobs, context, _settle, (cores, _modules())) as pool, children.killed():
+    with (
+        ProcessPoolExecutor(jobs, context, _settle, (cores, [plugin.name for plugin in plugins.named()])) as pool,
+        children.killed(),
+    ):
         with children.undisturbed():
             started = [pool.submit(_unpickled, pickle.dumps(play)) for play in plays]
         try:
@@ -117,11 +119,6 @@ def _same(game: Game, seed: int) -> Game:  # noqa: ARG001 (called as every maker
 
 def _made(make: Callable[..., Game], takes_seed: bool, values: dict[str, Any], seed: int) -> Game:
     return make(**values, seed=seed) if takes_seed else make(**values)
-
-
-def _modules() -> list[str]:
-    """Returns the plugins that the user has named."""
-    return [plugin.name for plugin in named()]
 
 
 def _unpickled(play: bytes) -> Record:
