@@ -21,6 +21,19 @@ def share_cores(transport: Transport) -> None:
 
 
 @contextmanager
+def shared_by_threads(ranks: int) -> Iterator[int]:
+    """Yields how many threads each of so many ranks, threads of this process, is to give to ``torch.set_num_threads``.
+
+    A thread that has not set the number itself takes, at its first use of torch, what another set last.
+    """
+    before = torch.get_num_threads()
+    try:
+        yield before if OMP_THREADS in os.environ else max(1, before // ranks)
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def one_thread() -> Iterator[None]:
     """Keeps torch to one thread, so that no sum depends on the number of cores."""
     before = torch.get_num_threads()

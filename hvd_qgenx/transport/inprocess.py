@@ -18,6 +18,7 @@ from torch import Tensor
 from compressors import random
 from hvd_qgenx.generators import borrowed
 from hvd_qgenx.transport.base import Transport, Work, require_sizes
+from hvd_qgenx.transport.cores import shared_by_threads
 
 log = logging.getLogger(__name__)
 
@@ -222,7 +223,8 @@ def run(size: int, function: Callable[[InProcess], T], hosts: int = 1, *, seed: 
 
     Ranks are threads, which share torch's global generator: instead of seeding it, draw from
     ``transport.generator``, which ``seed`` and the rank decide, or inside ``transport.drawing()``.
-    A warning says if a rank has seeded it all the same.
+    A warning says if a rank has seeded it all the same. Each rank has an equal share of torch's threads, or as many as
+    ``OMP_NUM_THREADS`` says.
 
     Examples:
         >>> def mean_of_ranks(transport: InProcess) -> float:
@@ -238,8 +240,9 @@ def run(size: int, function: Callable[[InProcess], T], hosts: int = 1, *, seed: 
     seeded = torch.initial_seed()
     ended: SimpleQueue[None] = SimpleQueue()  # a thread whose join a signal interrupts would count as ended
 
-    def work(rank: int) -> None:
+    def work(rank: int, threads: int) -> None:
         try:
+            torch.set_num_threads(threads)
             results[rank] = function(InProcess(rank, places, rendezvous, (), random.generator(seed, rank)))
         except BaseException as error:
             errors[rank] = error
@@ -248,10 +251,11 @@ def run(size: int, function: Callable[[InProcess], T], hosts: int = 1, *, seed: 
             ended.put(None)
 
     try:
-        for rank in range(size):
-            threading.Thread(target=work, args=(rank,), name=f"rank {rank}").start()
-        for _ in range(size):
-            ended.get()
+        with shared_by_threads(size) as threads:
+            for rank in range(size):
+                threading.Thread(target=work, args=(rank, threads), name=f"rank {rank}").start()
+            for _ in range(size):
+                ended.get()
     except BaseException:  # Ctrl-C, say: the ranks end at their next collective
         rendezvous.fail()
         raise

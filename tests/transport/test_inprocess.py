@@ -1,12 +1,14 @@
 """Threads as ranks: what the collectives return, and how failures end."""
 
 import threading
+from contextlib import nullcontext
 
 import pytest
 import torch
 
 from compressors.random import generator
 from hvd_qgenx.transport import inprocess
+from hvd_qgenx.transport.cores import one_thread
 from hvd_qgenx.transport.inprocess import InProcess
 
 K = 4
@@ -190,3 +192,27 @@ class TestRandomNumbers:
     def test_a_rank_that_seeds_all_ranks_is_warned_of(self, logged):
         inprocess.run(2, lambda transport: torch.manual_seed(100 + transport.rank))
         assert "seeded torch's global generator, which all ranks share" in logged.text
+
+
+@pytest.mark.parametrize(("variable", "expected"), [(None, 2), ("4", 4)])
+def test_a_rank_has_its_share_of_threads_whatever_another_sets(monkeypatch, variable, expected):
+    """Sums depend on it, and a thread that had never used torch would take what another rank has just set."""
+    if variable:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    else:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+
+    def work(transport: InProcess) -> int:
+        with one_thread() if transport.rank == 0 else nullcontext():
+            transport.all_gather_object(None, "inside")
+            threads = torch.get_num_threads()
+            transport.all_gather_object(None, "read")
+        return threads
+
+    torch.set_num_threads(4)
+    try:
+        assert inprocess.run(2, work) == [1, expected]
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
