@@ -56,17 +56,18 @@ def get(name: str) -> type[Compressor]:
     return found
 
 
-def make(name: str, *, seed: int = 0, rank: int = 0, **values: Any) -> Compressor:
+def make(name: str, *, seed: int = 0, rank: int | None = None, **values: Any) -> Compressor:
     """Makes a new compressor.
 
     Args:
         name: one of ``names()``.
         seed: of the random stream, with the rank; see ``Compressor``.
-        rank: of the process that encodes.
+        rank: of the process that encodes; default: 0.
         values: the compressor's own parameters.
 
     Raises:
-        ValueError: unknown name, unknown parameter, or a value outside its limits.
+        ValueError: unknown name, unknown parameter, or a value outside its limits; or a rank alone, where the
+            compressor's own parameter may have been meant.
 
     Examples:
         >>> make("minmax", bits=2, bucket_size=512).payload_bytes(1024)  # 2 bits a coordinate, 8 bytes a bucket
@@ -81,8 +82,11 @@ def make(name: str, *, seed: int = 0, rank: int = 0, **values: Any) -> Compresso
         if key not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes no parameters"
             raise ValueError(f"{name} has no parameter {shown(key)}; {takes}")
+    for key in known:
+        if rank is not None and key.endswith("_rank") and key not in values:
+            raise ValueError(f"{name}: rank would be that of the process, which for_rank takes; give {key}={rank}")
     compressor = cls(**values)
-    return compressor.for_rank(rank, seed)
+    return compressor.for_rank(rank or 0, seed)
 
 
 def compressor_parameters() -> dict[str, list[Owner]]:

@@ -42,6 +42,11 @@ def test_names_that_presets_and_papers_use_stay():
         ("levels", {"level_set": 3}, "levels: level_set must be text, not 3"),
         ("none", {"bits": 4}, "none has no parameter 'bits'; it takes no parameters"),
         ("minmax", {"norm": "l2"}, "minmax has no parameter 'norm'; it takes bits, bucket_size"),
+        (
+            "powersgd",
+            {"rank": 2},
+            "powersgd: rank would be that of the process, which for_rank takes; give matrix_rank=2",
+        ),
     ],
 )
 def test_bad_parameters_are_named(name, values, sentence):

@@ -48,7 +48,7 @@ def golden() -> dict[str, str]:
     vector = torch.cat([(torch.arange(41.0) - 20) / 7, torch.zeros(3), torch.tensor([1e30, -1e-30, 2**-140])])
     return {
         conformance.label(configuration): bytes(
-            conformance.make(configuration, seed=1, rank=2).compress(vector)[0].view(torch.uint8).tolist()
+            conformance.make(configuration).for_rank(2, seed=1).compress(vector)[0].view(torch.uint8).tolist()
         ).hex()
         for configuration in CONFIGURATIONS
     }
