@@ -5,6 +5,7 @@ that ``DistributedOptimizer`` exchanges: every parameter has one place, memories
 bits as that optimizer's.
 """
 
+import logging
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ from hvd_qgenx.optim.memories import Memories
 from hvd_qgenx.optim.scales import ScaleFeed
 from hvd_qgenx.optim.stock import as_compressor
 from hvd_qgenx.transport.distributed import Distributed
+
+log = logging.getLogger(__name__)
 
 OUTSIDE = -1
 """In place of the number of a backward pass: none is under way, as when a rank that has joined takes part."""
@@ -86,6 +89,8 @@ class State:
         self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
         self._memories = Memories(feedback, shift_rate)
         self._memories.lay_out(self._buffers, [])
+        for doubt in self._memories.doubts(self._buffers) if transport.rank == 0 else ():
+            log.warning(doubt)
         made = exchanges.make(exchange, transport)
         needs_own = [self._memories.needs_own(buffer) for buffer in self._buffers]
         self._exchanges = [

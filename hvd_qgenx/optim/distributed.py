@@ -190,6 +190,8 @@ class _Distributed(Wrapper):
         self._buffer_of: dict[Tensor, FlatGradients] = {}
         self._hooks = BackwardHooks(self._gradient_computed, passes)
         self._lay_out()
+        for doubt in memories.doubts(self._buffers) if transport.rank == 0 else ():
+            log.warning(doubt)
         grad_scaler.install()
 
     def _lay_out(self) -> None:

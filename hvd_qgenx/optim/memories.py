@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -50,6 +50,17 @@ class Memories:
             if memory is not None:
                 self._of[buffer] = memory
         self._put(before)
+
+    def doubts(self, buffers: Iterable[FlatBuffer]) -> Iterator[str]:
+        """Yields a warning for every biased compressor of the buffers whose errors nothing remembers."""
+        if self.feedback == "none":
+            used = {compressor.name: compressor for buffer in buffers for compressor, _, _ in buffer.codec.segments}
+            for name, compressor in used.items():
+                if not compressor.unbiased and compressor.reduction in ("gather", "rounds"):
+                    yield (
+                        f"{name} is biased, and nothing makes up for what it leaves out of gradients, so training may "
+                        "not reach a minimum; use it with feedback 'error'"
+                    )
 
     def check(self, groups: Sequence[dict[str, Any]]) -> None:
         """Raises ConfigurationError if momentum would be applied twice."""

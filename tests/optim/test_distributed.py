@@ -238,6 +238,29 @@ def test_a_second_exchange_is_warned_of(logged):
     assert "a second time" in logged.text
 
 
+@pytest.mark.parametrize(
+    ("name", "feedback", "doubted"),
+    [
+        ("topk", "none", True),
+        ("sign", "none", True),
+        ("powersgd", "none", True),
+        ("topk", "error", False),
+        ("minmax", "none", False),
+        ("fp16", "none", False),
+        ("vote", "none", False),
+    ],
+)
+def test_biased_compressors_without_feedback_get_a_warning(name, feedback, doubted, logged):
+    parameter = nn.Parameter(torch.zeros(64, 64))
+    DistributedOptimizer(
+        torch.optim.SGD([parameter], lr=0.1),
+        compression=compressors.make(name),
+        transport=inprocess.InProcess(),
+        feedback=feedback,
+    )
+    assert (f"{name} is biased" in logged.text) is doubted
+
+
 def test_what_cannot_be_averaged_is_refused():
     solo = inprocess.InProcess()
     x = torch.zeros(2, requires_grad=True)
