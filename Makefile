@@ -63,7 +63,7 @@ kernels: install ## Compile the processor's kernels once, rather than in every p
 	$(BIN)/hvd-qgenx bench codec --bits 4 --size 2^12 >/dev/null
 
 check: kernels ## Run the tests, JOBS (3) side by side
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder --durations 30 $(ARGS)
 
 cluster-test: install ## Three hosts in network namespaces, links limited to RATE (root only)
 	$(SETUP)/system.sh cluster
