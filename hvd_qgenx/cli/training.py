@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,7 +132,7 @@ def _run(task: type[Config], values: dict[str, Any]) -> None:
         ) -> "Run":
             ranks, hosts = expected if stored is None else (None, None)
             transport = session.initialize(ranks, hosts, transport)
-            return _begin(context, transport, _plan(context, task, transport, folder, stored))
+            return _begin(context, task, transport, folder, stored)
 
         if values["elastic"]:
             run, summary = launched_elastic(ElasticRun(begin, values["commit_every"]).train)
@@ -154,7 +155,7 @@ def _train_threads(context: click.Context, task: type[Config], ranks: int) -> "t
 
     def train(transport: "Transport") -> "tuple[Run, dict[str, Any]]":
         check_start(transport, context.params["expect_ranks"], context.params["expect_hosts"])
-        run = _begin(context, transport, _plan(context, task, transport))
+        run = _begin(context, task, transport)
         return run, run.train()
 
     with stopping.noting():
@@ -180,15 +181,25 @@ def _plan(
     return launch.plan(transport, task, lambda: asked(context, task), folder, stored, resize=resize)
 
 
-def _begin(context: click.Context, transport: "Transport", plan: "Plan") -> "Run":
+def _begin(
+    context: click.Context,
+    task: type[Config],
+    transport: "Transport",
+    folder: Path | None = None,
+    stored: "Stored | None" = None,
+) -> "Run":
+    """Makes the run; ``folder`` and ``stored`` as ``ElasticRun`` gives them."""
     from hvd_qgenx.training import launch
     from hvd_qgenx.transport.cores import share_cores
 
     values = context.params
     share_cores(transport)
-    out = values["out"] or Path(f"runs/{plan.config.task}-{datetime.now():%Y%m%d-%H%M%S}")
-    notes = {"preset": values["preset"], "link": values["label"]}
-    run = launch.start(transport, plan, out, notes, values["download"])
+    path = None if stored else values["resume"] or (values["out"] if values["continues"] else None)
+    with launch.held(transport, path, anew=not values["resume"]) if path else nullcontext():
+        plan = _plan(context, task, transport, folder, stored)
+        out = values["out"] or Path(f"runs/{plan.config.task}-{datetime.now():%Y%m%d-%H%M%S}")
+        notes = {"preset": values["preset"], "link": values["label"]}
+        run = launch.start(transport, plan, out, notes, values["download"])
     if run.writes:
         click.echo("\n".join(_remarks(run)), err=True)
     return run

@@ -49,10 +49,10 @@ class RunFolder:
             ConfigurationError: it holds a run already, another process has reserved it, it cannot be written to, or
                 a table of the run that continues is damaged.
         """
-        if self.config.exists() and not again:
-            raise ConfigurationError(
-                f"{self.path} already holds a run; continue it with --resume {self.path}, or choose another --out"
-            )
+        self._reserve(again, f"continue it with --resume {self.path}, or choose another --out")
+
+    def _reserve(self, again: bool, advice: str) -> None:
+        self._require_new(again, advice)
         for path in (self.metrics, self.scores, self.levels, self.ranks) if again else ():
             table.check(path)
         try:
@@ -61,6 +61,15 @@ class RunFolder:
             self._lock()
         except OSError as error:
             raise ConfigurationError(f"cannot write to {self.path}: {error.strerror}; choose another --out") from error
+        try:
+            self._require_new(again, advice)  # another process may have had the folder until now
+        except ConfigurationError:
+            self.release()
+            raise
+
+    def _require_new(self, again: bool, advice: str) -> None:
+        if self.config.exists() and not again:
+            raise ConfigurationError(f"{self.path} already holds a run; {advice}")
 
     def _lock(self) -> None:
         """Locks the folder, unless this process has it: a run begins again in it when other ranks form."""
@@ -77,8 +86,12 @@ class RunFolder:
             lock.release()
 
     def create(self, config: dict[str, Any]) -> None:
-        """Reserves the folder and writes the configuration; raises as ``reserve`` does."""
-        self.reserve()
+        """Reserves the folder of a new run that cannot be continued, and writes its configuration.
+
+        Raises:
+            ConfigurationError: as ``reserve``.
+        """
+        self._reserve(False, "choose another --out")
         write_json(self.config, config)
 
     def read_config(self) -> dict[str, Any]:

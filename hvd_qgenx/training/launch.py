@@ -2,7 +2,8 @@
 
 import copy
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -163,11 +164,38 @@ def interrupted(path: Path | None) -> Path | None:
     """
     if path is None:
         raise ConfigurationError("--continue needs the folder of the run: give --out")
+    return path if RunFolder(path).checkpoint.exists() else None
+
+
+@contextmanager
+def held(transport: Transport, path: Path, anew: bool) -> Iterator[None]:
+    """Reserves the folder of a run, if there is one, before it is read: nobody else continues it meanwhile. Collective.
+
+    If an error leaves the context, the folder is released; if none does, it stays reserved.
+
+    Args:
+        transport: of the ranks.
+        path: the run's folder.
+        anew: a run without a checkpoint begins again.
+
+    Raises:
+        ConfigurationError: on all ranks; as ``RunFolder.reserve``.
+    """
     folder = RunFolder(path)
-    if folder.checkpoint.exists():
-        return path
-    folder.config.unlink(missing_ok=True)
-    return None
+
+    def reserve() -> None:
+        if transport.rank == 0 and (folder.config if anew else folder.checkpoint).exists():
+            folder.reserve(again=True)
+            if not folder.checkpoint.exists():
+                folder.config.unlink(missing_ok=True)
+
+    on_all_ranks(transport, "hold", reserve)
+    try:
+        yield
+    except BaseException:
+        if transport.rank == 0:
+            folder.release()
+        raise
 
 
 def _read_run(transport: Transport, task: type[Config], path: Path) -> Stored:

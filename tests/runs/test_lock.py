@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,28 +9,14 @@ import pytest
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.runs import RunFolder
 from hvd_qgenx.runs.folder import write_atomically
-
-HOLD = """
-import sys
-from pathlib import Path
-from hvd_qgenx.runs import RunFolder
-RunFolder(Path(sys.argv[1])).reserve()
-print("held", flush=True)
-sys.stdin.read()
-"""
+from tests import holding
 
 
 @pytest.fixture
 def holder(tmp_path):
     """Another process that has reserved the folder."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.communicate()
+    with holding.holder(tmp_path) as process:
+        yield process
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -44,6 +28,17 @@ def test_a_folder_that_another_process_writes_is_refused_until_that_ends(holder,
     holder.wait()
     folder.reserve(again)
     folder.release()
+
+
+def test_what_another_process_has_made_meanwhile_is_not_written_over(tmp_path, monkeypatch):
+    config = tmp_path / "config.json"
+    with holding.held_until_waited_for(monkeypatch, tmp_path, lambda: config.write_text("of another")) as waited:
+        with pytest.raises(ConfigurationError, match="already holds a run"):
+            RunFolder(tmp_path).reserve()
+        assert waited
+    assert config.read_text() == "of another"
+    RunFolder(tmp_path).reserve(again=True)  # nothing keeps it locked
+    RunFolder(tmp_path).release()
 
 
 def test_the_process_that_has_a_folder_can_reserve_it_again(tmp_path):
