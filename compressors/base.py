@@ -228,6 +228,14 @@ class Compressor(ABC):
         """Returns an upper bound on E||Q(x) - x||^2 (squared L2 norm) for this tensor, from theory."""
 
     @property
+    def deals(self) -> bool:
+        """Should an exchange deal blocks of ``alignment`` coordinates out to ranks in turn, where it cuts a vector?
+
+        Where blocks compete for bits that lowers the error; places of the coordinates must not matter then.
+        """
+        return self.shares_bits
+
+    @property
     def alignment(self) -> int:
         """Cutting a vector at multiples of this many elements leaves the buckets whole."""
         return 1

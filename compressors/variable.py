@@ -81,6 +81,10 @@ class Variable(Compressor):
     def alignment(self) -> int:
         return self.bucket_size
 
+    @property
+    def deals(self) -> bool:
+        return self.weighting == "global"  # the other needs to know the layers of coordinates
+
     def lay_out(self, shapes: Sequence[Shape]) -> None:
         self._sizes = tuple(map(numel, shapes))
 

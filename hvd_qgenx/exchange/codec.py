@@ -10,6 +10,7 @@ from torch import Tensor
 from compressors import Compressor
 from compressors.base import checked, require_float
 from compressors.random import derive
+from hvd_qgenx.exchange.dealing import Deal, Region
 
 
 class Segment(NamedTuple):
@@ -117,6 +118,18 @@ class Codec:
             else:
                 bounds.append(stop)
         return [*bounds, stop]
+
+    def deal(self, bounds: Sequence[int], device: torch.device) -> Deal:
+        """Returns how blocks of the coordinates between the bounds, which ``cut`` has made, are dealt out to the parts.
+
+        Those of compressors that do not want it stay in their places.
+        """
+        regions = []
+        for _, (compressor, _, _), lo, hi in self._overlaps(bounds[0], bounds[-1]):
+            if compressor.deals:
+                inside = [min(max(bound, lo), hi) for bound in bounds]
+                regions.append(Region.between(inside, compressor.alignment, device))
+        return Deal(regions)
 
     @staticmethod
     def _units(segment: Segment, lo: int, hi: int) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 from compressors import SummedCompressor
 from compressors.rounds import Averaged
 from hvd_qgenx.exchange.codec import Codec, Keys
+from hvd_qgenx.exchange.dealing import IN_PLACE, Deal
 from hvd_qgenx.exchange.report import Report
 
 if TYPE_CHECKING:
@@ -79,16 +80,20 @@ class Transfer:
         if self.memory is not None and self.finite:
             self.memory.after(self.vector, self.own, self.out)
 
-    def encode(self, bounds: Sequence[int]) -> tuple[Tensor, list[int]]:
-        """Returns the payloads of this rank's vector between the bounds, end to end, and their numbers of bytes."""
+    def encode(self, bounds: Sequence[int], deal: Deal = IN_PLACE) -> tuple[Tensor, list[int]]:
+        """Returns the payloads of this rank's vector between the bounds, end to end, and their numbers of bytes.
+
+        Bounds count coordinates in the order that they are dealt in.
+        """
         room = sum(self.codec.payload_bytes(lo, hi) for lo, hi in pairwise(bounds))
         buffer = self.vector.new_empty(room, dtype=torch.uint8)
         sizes: list[int] = []
         for lo, hi in pairwise(bounds):
             payload = buffer[sum(sizes) :]
             with self.report.clock("encode"):
-                sizes.append(self.codec.encode(self.vector[lo:hi], lo, self._keys, payload))
-            self._inspect(payload[: sizes[-1]], lo, hi)
+                part = deal.take(self.vector, lo, hi)
+                sizes.append(self.codec.encode(part, lo, self._keys, payload))
+            self._inspect(payload[: sizes[-1]], part, lo, deal)
         return buffer[: sum(sizes)], sizes
 
     def encode_summable(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
@@ -102,7 +107,7 @@ class Transfer:
         if dtype != part.dtype:
             payload = self.encode([start, stop])[0].view(dtype)
             return payload, payload
-        self._inspect(part.view(torch.uint8), start, stop)
+        self._inspect(part.view(torch.uint8), part, start, IN_PLACE)
         return part, self.out[start:stop]
 
     def average(self, payloads: Sequence[Tensor], start: int, stop: int) -> Tensor:
@@ -125,12 +130,15 @@ class Transfer:
             keys = [Keys(key.own ^ 1, None) for key in self._keys]  # rounded independently of the first payload
             return payload[: self.codec.encode(mean.to(self.vector.dtype), start, keys, payload)]
 
-    def put_payload(self, payload: Tensor, start: int, stop: int) -> None:
+    def put_payload(self, payload: Tensor, start: int, stop: int, deal: Deal = IN_PLACE) -> None:
         """Puts a range's mean, decoded from a payload, into ``out``."""
         with self.report.clock("decode"):
-            part = self.out[start:stop]
+            moved = deal.moves(start, stop)
+            part = deal.borrow(self.out, stop - start) if moved else self.out[start:stop]
             if payload.data_ptr() != part.data_ptr():  # which is not there already
                 self.codec.decode(payload, start, part)
+            if moved:
+                deal.put(part, self.out, start)
             self.finite &= self.codec.is_finite(payload, start, stop)
 
     def put_average(self, payloads: Sequence[Tensor], start: int, stop: int) -> None:
@@ -171,22 +179,27 @@ class Transfer:
             self.own[start:stop].copy_(averaged.own)
         self.out[start:stop].copy_(averaged.mean) if finite else self.out[start:stop].fill_(torch.nan)
 
-    def find_not_finite(self, start: int, stop: int) -> None:
+    def find_not_finite(self, start: int, stop: int, deal: Deal = IN_PLACE) -> None:
         """Records the coordinates of a range at which this rank's vector holds Inf or NaN."""
-        bad = torch.isfinite(self.vector[start:stop]).logical_not().nonzero()
-        self.not_finite += (bad.flatten() + start).tolist()
+        bad = torch.isfinite(deal.take(self.vector, start, stop)).logical_not()
+        if bad.any():
+            places = deal.take(torch.arange(len(self.vector), device=bad.device), start, stop)
+            self.not_finite += places[bad].tolist()
 
-    def _inspect(self, payload: Tensor, start: int, stop: int) -> None:
+    def _inspect(self, payload: Tensor, part: Tensor, start: int, deal: Deal) -> None:
         """Looks for Inf and NaN, and measures the error, before the mean may replace the range."""
+        stop = start + len(part)
         if not self.codec.is_finite(payload, start, stop):
-            self.find_not_finite(start, stop)
+            self.find_not_finite(start, stop, deal)
         if not self.wants_own:
             return
-        part = self.vector[start:stop]
-        decoded = torch.empty_like(part) if self.own is None else self.own[start:stop]
+        moved = deal.moves(start, stop)
+        decoded = torch.empty_like(part) if self.own is None or moved else self.own[start:stop]
         self.codec.decode(payload, start, decoded)
         if self.options.measure_error:
             self._measure_error(decoded, part)
+        if self.own is not None and moved:
+            deal.put(decoded, self.own, start)
 
     def _measure_error(self, decoded: Tensor, part: Tensor) -> None:
         self.report.squared_error += float((decoded - part).double().square().sum())

@@ -13,8 +13,9 @@ class TwoPhase(PayloadExchange):
     averages them, compresses the mean and sends it to all.
 
     Sends 2 (K - 1) / K payloads, whatever the number of ranks K; quantizes twice, which is still
-    unbiased. The owner too takes the decoded mean, so all ranks agree. Source of the scheme:
-    Alistarh et al. (QSGD) and Markov et al. (CGX), there called scatter-reduce-all-gather.
+    unbiased. The owner too takes the decoded mean, so all ranks agree. Blocks of coordinates that compete for bits
+    are dealt out to chunks in turn (``Compressor.deals``), so that each has its share of energy. Source of the
+    scheme: Alistarh et al. (QSGD) and Markov et al. (CGX), there called scatter-reduce-all-gather.
     """
 
     compresses_once = False
@@ -23,8 +24,9 @@ class TwoPhase(PayloadExchange):
         channel, codec = self.channel, transfer.codec
         bounds = codec.cut(start, stop, channel.size)
         first, last = bounds[channel.rank : channel.rank + 2]
+        deal = codec.deal(bounds, transfer.vector.device)
 
-        payload, sizes = transfer.encode(bounds)
+        payload, sizes = transfer.encode(bounds, deal)
         expected = [sizes[channel.rank]] * channel.size if codec.exact_size else None
         payloads = yield channel.all_to_all(payload, sizes, f"{name}.scatter", expected)
 
@@ -32,7 +34,7 @@ class TwoPhase(PayloadExchange):
         payloads = yield channel.all_gather(mean, sizes if codec.exact_size else None, f"{name}.gather")
 
         for payload, (first, last) in zip(payloads, pairwise(bounds), strict=True):
-            transfer.put_payload(payload, first, last)
+            transfer.put_payload(payload, first, last, deal)
 
     @classmethod
     def slice_cost(cls, machine: Machine, ranks: Ranks, numel: float, codec: CodecSpeed) -> SliceCost:
