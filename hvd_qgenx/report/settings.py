@@ -1,6 +1,7 @@
 """Compares configurations: which runs belong together, and unexpected differences."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ Settings = dict[str, Any]
 
 NOTES = {"preset", "command", "hosts", "link", "extractor", "class_counts", "versions", "plugins"}
 """Keys of config.json that are not settings and change no update and no score."""
+NOT_TRAINED_ON = re.compile(r"images\.((train|test)\.)?(skipped|damaged)(\.|$)")
+"""Names of the files in a folder of images that are none, or that were left out."""
 
 
 def flat(config: Mapping[str, Any]) -> Settings:
@@ -35,7 +38,7 @@ def flat(config: Mapping[str, Any]) -> Settings:
 
 def is_neutral(key: str) -> bool:
     """Returns whether runs that differ in this still have the same updates and scores, or show it elsewhere."""
-    return _root(key) in NOTES or _role(key) is Role.NEUTRAL
+    return _root(key) in NOTES or bool(NOT_TRAINED_ON.match(key)) or _role(key) is Role.NEUTRAL
 
 
 def is_asked_for(key: str) -> bool:

@@ -1,5 +1,6 @@
 """Groups, their names and places, warnings, and the numbers of the table."""
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -28,6 +29,20 @@ def test_runs_that_differ_in_seed_or_in_what_changes_no_update_are_one_group(tmp
     assert rows(comparison)[0].seeds == [0, 2, 10]
     assert names(comparison) == ["none"]
     assert comparison.differences == []
+
+
+@pytest.mark.parametrize("parts", [(), ("train",), ("test",)])
+def test_files_that_are_not_trained_on_set_no_run_apart_but_images_do(tmp_path, parts):
+    folders = {
+        "a": {"count": 3, "classes": {"damaged": 3}, "skipped": {}, "damaged": []},
+        "b": {"count": 3, "classes": {"damaged": 3}, "skipped": {".txt": 1}, "damaged": ["x.png"]},
+        "c": {"count": 2, "classes": {"damaged": 2}, "skipped": {}, "damaged": []},
+    }
+    for name, images in folders.items():
+        write_run(tmp_path / name, images=functools.reduce(lambda inner, part: {part: inner}, parts, images))
+    comparison = compared(tmp_path)
+    assert sorted(len(group.records) for group in comparison.groups) == [1, 2]
+    assert len(comparison.differences) == 2  # of images, and of those in the class
 
 
 def test_the_baseline_comes_first_and_the_others_by_falling_traffic(tmp_path):
