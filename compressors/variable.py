@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING
 
 from compressors import kernels
+from compressors.allocation import DEEPEST, WIDEST, Array, allocate, drawn, errors
 from compressors.base import Compressor, Shape, byte_tensor, numel
 from compressors.deferred import Deferred
 from compressors.dither import KEY
 from compressors.kernels.blocks import padded
-from compressors.kernels.layout import Layout
 from compressors.parameters import parameter
+from compressors.passes import NOT_FINITE, layouts, needs, pack_widths, refined, split, unpack_widths
 from compressors.random import derive
 from compressors.registry import register
-from compressors.rotated import LENGTHS, RESIDUAL_BIAS, projection_layout, relative_error
+from compressors.rotated import LENGTHS, RESIDUAL_BIAS
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
     from torch import Tensor
-
 else:
     np, torch = Deferred("numpy"), Deferred("torch")
 
-Array: TypeAlias = "NDArray[np.float64]"
-
-WIDEST = 8
-"""The widest codes; a bucket with more bits is quantized twice."""
-DEEPEST = 14
-"""The most bits of a bucket that is quantized twice."""
-NOT_FINITE = 15
-"""Marks, in place of a width, a bucket that holds Inf or NaN."""
 _SCALE_BITS = 32
-RAREST = 2.0**-20
-"""Least probability of sending a bucket that is not zero."""
 
 
 @register("variable")
@@ -97,8 +85,8 @@ class Variable(Compressor):
         with np.errstate(divide="ignore"):
             factors = 1 / chances
         stop = self._head_bytes(count)
-        payload[:stop] = byte_tensor(KEY.pack(key) + _pack(widths))
-        passes = _passes(widths, length, payload[stop:])
+        payload[:stop] = byte_tensor(KEY.pack(key) + pack_widths(widths))
+        passes = split(widths, length, payload[stop:])
         self._encode(vector, passes.first, factors, key, length, passes.body)
         if passes.refined.any():
             rest = _rows(vector.float(), length)
@@ -113,11 +101,11 @@ class Variable(Compressor):
         size, device = vector.numel(), vector.device
         length, _ = self._blocks(size)
         key, widths, body = self._open(payload, size)
-        passes = _passes(widths, length, body)
+        passes = split(widths, length, body)
         if not passes.refined.any():
             kernel, chosen = kernels.for_device(device), torch.from_numpy(passes.first).to(device)
             kernels.deliver(
-                lambda target, add: kernel.decode_variable(passes.body, _layouts(length), chosen, target, key, add),
+                lambda target, add: kernel.decode_variable(passes.body, layouts(length), chosen, target, key, add),
                 vector,
                 add,
             )
@@ -130,10 +118,10 @@ class Variable(Compressor):
     def inspect(self, payload: Tensor, numel: int) -> bool:
         length, _ = self._blocks(numel)
         _, widths, body = self._open(payload, numel)
-        passes = _passes(widths, length, body)
+        passes = split(widths, length, body)
         for chosen, part in ((passes.first, passes.body), (passes.second, passes.rest)):
             start = 0
-            for layout in _layouts(length):
+            for layout in layouts(length):
                 coded = int((chosen == layout.bits).sum()) * length
                 if not kernels.moderate(part[start : start + layout.header_bytes(coded)]):
                     return False
@@ -146,7 +134,7 @@ class Variable(Compressor):
         device = vector.device
         kernels.for_device(device).encode_variable(
             vector,
-            _layouts(length),
+            layouts(length),
             torch.from_numpy(widths).to(device),
             torch.from_numpy(factors).to(device),
             key,
@@ -157,7 +145,7 @@ class Variable(Compressor):
         """Returns what a pass holds, as a new float32 matrix with a row for every bucket."""
         values = torch.empty(len(widths) * length, dtype=torch.float32, device=device)
         chosen = torch.from_numpy(widths).to(device)
-        kernels.for_device(device).decode_variable(body, _layouts(length), chosen, values, key)
+        kernels.for_device(device).decode_variable(body, layouts(length), chosen, values, key)
         return values.view(-1, length)
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
@@ -168,7 +156,7 @@ class Variable(Compressor):
         """The sum over buckets of its fraction of their energy, and 5 % as in ``Rotated``."""
         vector = tensor.detach().float().flatten()
         chances, widths = self._allocate(vector, 0)
-        fractions = _errors(self.widest)[widths - 1]
+        fractions = errors(self.widest)[widths - 1]
         chances = np.where(chances > 0, chances, 1.0)
         return 1.05 * float(self._energies(vector) @ ((1 + fractions) / chances - 1))
 
@@ -233,8 +221,8 @@ class Variable(Compressor):
         length, count = self._blocks(size)
         stop = self._head_bytes(count)
         head = bytes(payload[:stop].tolist())
-        widths = _unpack(head[KEY.size :], count)
-        needed = length * _needs(self.widest)[widths].sum() + _SCALE_BITS * (_refined(widths)).sum()
+        widths = unpack_widths(head[KEY.size :], count)
+        needed = length * needs(self.widest)[widths].sum() + _SCALE_BITS * (refined(widths)).sum()
         if needed > length * self._budget(size):
             raise ValueError(f"{self.name}: the payload has wider buckets than its {len(payload)} bytes can hold")
         return KEY.unpack(head[: KEY.size])[0], widths, payload[stop:]
@@ -243,163 +231,6 @@ class Variable(Compressor):
         return KEY.size + (count + 1) // 2
 
 
-def allocate(costs: Array, budget: int, widest: int = WIDEST) -> tuple[Array, NDArray[np.int64]]:
-    """Probabilities of sending, and widths, that make the sum of costs times relative errors least.
-
-    A block of cost c has the error c (r(1) + 1) / p - c if sent with probability p at one bit, and
-    c r(b) at b bits. At the optimum all gains per bit are equal: p = sqrt(c (r(1) + 1) / level)
-    while that is below 1, and a further bit wherever c (r(b) - r(b + 1)) reaches the level.
-
-    Bits are whole, so some of the budget is left at the lowest level that keeps it. Blocks with the largest gains
-    below the level, the first of equal ones, get a bit more; the rest of less than a bit raises probabilities, or these
-    give up what is missing to a bit, whichever has the smaller error.
-
-    Args:
-        costs: (count,), not negative; NaN or Inf gives a NaN probability.
-        budget: the sum over blocks of probability or width is at most this.
-        widest: the largest width.
-    """
-    known = np.isfinite(costs)
-    positive = known & (costs > 0)
-    if positive.all() and len(costs):
-        return _allocate(costs, budget, widest)
-    chances, widths = np.where(known, 0.0, np.nan), np.ones(len(costs), np.int64)
-    if positive.any():
-        chances[positive], widths[positive] = _allocate(costs[positive], budget, widest)
-    return chances, widths
-
-
-def _allocate(costs: Array, budget: int, widest: int) -> tuple[Array, NDArray[np.int64]]:
-    """``allocate`` for finite costs above zero."""
-    gains = _gains(widest)
-    low, high = np.log2(costs.min() * gains[-1]) - 1, np.log2(costs.max()) + 42
-    level = kernels.for_device(torch.device("cpu")).water_level(costs, gains, RAREST, budget, low, high)
-    widths = 1 + (costs[:, None] * gains[1:] >= level).sum(axis=1)
-    chances = np.minimum(np.maximum(np.sqrt(costs * (gains[0] / level)), RAREST), 1.0)
-    certain = chances >= 1
-    spare = int(budget - np.where(certain, widths, chances).sum())
-    ahead = np.where(certain & (widths < widest), costs * gains[np.minimum(widths, widest - 1)], 0.0)
-    if certain.all():
-        return chances, widths + _largest(ahead, spare)
-    options = (_spend(costs, widths + _largest(ahead, count), budget) for count in (spare, spare + 1))
-    best = min(options, key=lambda option: option[0])
-    return best[1], best[2]
-
-
-def _spend(costs: Array, widths: NDArray[np.int64], budget: int) -> tuple[float, Array, NDArray[np.int64]]:
-    """Gives what the wider blocks leave of the budget to those of one bit; returns an error, chances and widths."""
-    single = widths == 1
-    left = budget - int(widths[~single].sum())
-    if left < RAREST * np.count_nonzero(single):
-        return np.inf, np.ones(len(costs)), widths
-    chances = np.ones(len(costs))
-    chances[single] = _odds(costs[single], left)
-    return float((costs * (1 + _errors(DEEPEST)[widths - 1]) / chances).sum()), chances, widths
-
-
-def _largest(values: Array, count: int) -> NDArray[np.bool_]:
-    """Marks the ``count`` largest values, of equal ones the first; none that are not above zero."""
-    count = min(count, int(np.count_nonzero(values)))
-    if not count:
-        return np.zeros(len(values), bool)
-    least = np.partition(values, -count)[-count]
-    chosen: NDArray[np.bool_] = values > least
-    chosen[np.flatnonzero(values == least)[: count - np.count_nonzero(chosen)]] = True
-    return chosen
-
-
-def _odds(costs: Array, total: float) -> Array:
-    """Returns the probabilities that make the sum of costs over them least, and whose sum is at most ``total``.
-
-    They are as the square roots of the costs, as long as that is below 1 and not below ``RAREST``.
-    """
-    if total >= len(costs):
-        return np.ones(len(costs))
-    total -= RAREST * len(costs)
-    roots = np.sqrt(costs)
-    falling = np.sort(roots)[::-1]
-    sums = np.cumsum(falling[::-1])[::-1]
-    certain = np.count_nonzero(falling * (total - np.arange(len(falling))) >= sums)
-    odds: Array = np.minimum(np.maximum(roots * ((total - certain) / sums[certain]), RAREST), 1.0)
-    return odds
-
-
-def drawn(chances: Array, key: int) -> NDArray[np.bool_]:
-    """Draws the blocks that are sent, by systematic sampling: their number is the expected one, rounded."""
-    below = np.where(chances < 1, chances, 0.0)
-    sums = np.concatenate([[0.0], np.cumsum(below)])
-    marks = np.minimum(np.floor(sums + derive(key, 3) / 2.0**64), math.ceil(sums[-1] - 1e-9))
-    chosen: NDArray[np.bool_] = (np.diff(marks) > 0) | (chances >= 1)
-    return chosen
-
-
-@lru_cache
-def _needs(widest: int) -> NDArray[np.int64]:
-    """Returns the bits that every width takes in the payload; more than there can be for those that do not exist."""
-    needs = np.full(16, 1 << 32)
-    needs[: widest + 1] = np.arange(widest + 1)
-    needs[NOT_FINITE] = 0
-    return needs
-
-
-@lru_cache
-def _errors(widest: int) -> Array:
-    """Relative errors at 1, 2, ..., ``widest`` bits."""
-    single = [relative_error(width) for width in range(1, WIDEST + 1)]
-    twice = [single[-1] * single[width - WIDEST - 1] for width in range(WIDEST + 1, widest + 1)]
-    return np.array([*single, *twice])
-
-
-@lru_cache
-def _gains(widest: int) -> Array:
-    """Returns the decrease of the relative error by the first bit and by every further one; none above those before."""
-    errors = _errors(widest)
-    gains: Array = np.minimum.accumulate(np.concatenate([[1 + errors[0]], errors[:-1] - errors[1:]]))
-    return gains
-
-
-class Passes(NamedTuple):
-    """The widths of the buckets, and what encodes them."""
-
-    first: NDArray[np.int64]
-    """(count,) at most ``WIDEST``, or ``NOT_FINITE``."""
-    body: Tensor
-    refined: NDArray[np.bool_]
-    """(count,) has a bucket more bits?"""
-    second: NDArray[np.int64]
-    """How many more, of those that have."""
-    rest: Tensor
-    """The rest of the payload, for them."""
-
-
-def _passes(widths: NDArray[np.int64], length: int, body: Tensor) -> Passes:
-    refined = _refined(widths)
-    first = np.where(refined, WIDEST, widths)
-    coded = first[(first > 0) & (first <= WIDEST)]
-    split = int((4 + coded * (length // 8)).sum()) if refined.any() else len(body)
-    return Passes(first, body[:split], refined, widths[refined] - WIDEST, body[split:])
-
-
-def _refined(widths: NDArray[np.int64]) -> NDArray[np.bool_]:
-    refined: NDArray[np.bool_] = (widths > WIDEST) & (widths != NOT_FINITE)
-    return refined
-
-
 def _rows(vector: Tensor, length: int) -> Tensor:
     """Returns the blocks as a matrix, the last filled with zeros."""
     return torch.nn.functional.pad(vector, (0, -len(vector) % length)).view(-1, length)
-
-
-@lru_cache
-def _layouts(length: int) -> list[Layout]:
-    return [projection_layout(width, length) for width in range(1, WIDEST + 1)]
-
-
-def _pack(widths: NDArray[np.int64]) -> bytes:
-    even = np.append(widths, 0)[: (len(widths) + 1) // 2 * 2].astype(np.uint8)
-    return (even[::2] | even[1::2] << 4).tobytes()
-
-
-def _unpack(packed: bytes, count: int) -> NDArray[np.int64]:
-    both = np.frombuffer(packed, np.uint8)
-    return np.stack([both & 15, both >> 4], axis=1).reshape(-1)[:count].astype(np.int64)

@@ -23,7 +23,7 @@ With ``strata`` the random numbers of ranks are correlated.
     the sums of squares (float64) of blocks of this length, in the order of additions that norms have.
 ``water_level(costs, gains, least, budget, low, high)``
     for numpy arrays whatever the device: the lowest level between 2^low and 2^high (to 2^-40 of their ratio's
-    logarithm) at which the bits spent do not exceed the budget, ``compressors.variable.allocate`` says how.
+    logarithm) at which the bits spent do not exceed the budget, ``compressors.allocation.allocate`` says how.
 ``unpack(packed, layout, numel) -> codes`` and ``pack(codes, layout) -> packed``
     between the bytes after the header and one uint8 for every coordinate.
 

@@ -9,9 +9,9 @@ import torch
 
 import compressors
 from compressors import Context
+from compressors.allocation import allocate, drawn
 from compressors.kernels import cpu, reference
 from compressors.rotated import projection_layout, relative_error
-from compressors.variable import allocate, drawn
 from tests.compressors import conformance
 from tests.compressors.test_rotated import DTYPES, same, wild
 
