@@ -24,6 +24,7 @@ from compressors.hint import Hint
 from compressors.identity import Identity
 from compressors.integers import IntegerCompressor, IntegerCounts, SummedCompressor
 from compressors.intsgd import IntSGD
+from compressors.layerwise import LayerWise
 from compressors.learning import Learner, LevelUpdate
 from compressors.leveled import Exponential, LevelQuantizer, Levels, Ternary
 from compressors.microscaled import MXFP4, MXFP8
@@ -66,6 +67,7 @@ __all__ = [
     "IntSGD",
     "IntegerCompressor",
     "IntegerCounts",
+    "LayerWise",
     "Learner",
     "LevelQuantizer",
     "LevelUpdate",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from compressors.deferred import Deferred
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import Tensor
 
-    from compressors.levels import fit, sets, statistics
+    from compressors.levels import fit, objective, sets, statistics
 else:
     np, sets = Deferred("numpy"), Deferred("compressors.levels.sets")
+    objective = Deferred("compressors.levels.objective")
     fit, statistics = Deferred("compressors.levels.fit"), Deferred("compressors.levels.statistics")
 
 
@@ -60,13 +61,17 @@ class AdaptiveLevels(LevelQuantizer, Learner):
     def observe(self, vector: Tensor) -> Statistics:
         return statistics.collect(vector, self.bucket_size, self.norm)
 
-    def fit(self, everyone: Sequence[Statistics]) -> LevelUpdate:
+    def fit(self, everyone: Sequence[Statistics], bits: int | None = None) -> LevelUpdate:
+        """Returns the update that fits the statistics of all ranks, for this many bits; by default as many as now."""
         normals, histogram = statistics.merge(everyone)
-        found = fit.fit(self.method, normals if self.fitted_to == "normal" else histogram, np.array(self.levels))
-        return LevelUpdate(self.version + 1, tuple(found.levels.tolist()), found.previous, found.variance)
+        distribution = normals if self.fitted_to == "normal" else histogram
+        start = self if bits in (None, self.bits) else replace(self, bits=bits)
+        found = fit.fit(self.method, distribution, np.array(start.levels))
+        old = found.previous if start is self else objective.variance(np.array(self.levels), distribution)
+        return LevelUpdate(self.version + 1, tuple(found.levels.tolist()), old, found.variance)
 
     def apply(self, update: LevelUpdate) -> None:
-        self.version = update.version
+        self.version, self.bits = update.version, update.bits
         self.set_levels(update.levels)
 
 

@@ -240,10 +240,13 @@ class Compressor(ABC):
         """Cutting a vector at multiples of this many elements leaves the buckets whole."""
         return 1
 
-    def route(self, shape: Sequence[int]) -> Compressor:
-        """Returns the compressor that handles a tensor of this shape; combinators choose here.
+    def route(self, shape: Sequence[int], name: str | None = None) -> Compressor:
+        """Returns the compressor that handles a tensor of this shape and name; combinators choose here.
 
         Tensors with the same route may be laid end to end and compressed as one vector.
+
+        Raises:
+            ValueError: it is chosen by names, and there is none, or an unknown one.
         """
         return self
 

@@ -49,9 +49,9 @@ class Exempt(Compressor):
         if type(self.rest) is Identity and self.inner.reduction in ("sum", "rounds"):
             self.rest = Beside()
 
-    def route(self, shape: Sequence[int]) -> Compressor:
+    def route(self, shape: Sequence[int], name: str | None = None) -> Compressor:
         small = len(shape) < 2 or numel(shape) < self.min_numel
-        return self.rest if small else self.inner
+        return self.rest if small else self.inner.route(shape, name)
 
     @property
     def learner(self) -> Learner | None:

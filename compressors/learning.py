@@ -29,15 +29,25 @@ class LevelUpdate(NamedTuple):
     """Expected squared error of the previous levels, in units of the squared norm of a bucket."""
     new_variance: float
 
+    @property
+    def bits(self) -> int:
+        """Bits of a coordinate: b for 2^(b - 1) magnitudes."""
+        return len(self.levels).bit_length()
+
     def to_bytes(self) -> bytes:
         """Returns the update as ranks send it: float64 numbers."""
         return np.array([self.version, self.old_variance, self.new_variance, *self.levels], np.float64).tobytes()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> LevelUpdate:
-        """Reads what ``to_bytes`` has written."""
-        version, old_variance, new_variance, *levels = np.frombuffer(data, np.float64).tolist()
-        return cls(int(version), tuple(levels), old_variance, new_variance)
+    def from_bytes(cls, data: bytes) -> list[LevelUpdate]:
+        """Reads what ``to_bytes`` has written, of any number of updates end to end: levels end with the first 1."""
+        numbers, found = np.frombuffer(data, np.float64).tolist(), []
+        while numbers:
+            version, old_variance, new_variance, *rest = numbers
+            count = rest.index(1.0) + 1
+            found.append(cls(int(version), tuple(rest[:count]), old_variance, new_variance))
+            numbers = rest[count:]
+        return found
 
 
 class Learner(ABC):

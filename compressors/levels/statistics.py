@@ -62,6 +62,11 @@ def merge(parts: Sequence[Array]) -> tuple[TruncatedNormals, Histogram]:
     return TruncatedNormals(*buckets), Histogram(_edges(), *_bins(parts)[1:])
 
 
+def energy(parts: Sequence[Array]) -> float:
+    """Returns the sum of the squares of all coordinates of all parts."""
+    return float(_bins(parts)[3].sum())
+
+
 def unweighted(parts: Sequence[Array]) -> Histogram:
     """The distribution with every coordinate counted once, for the frequencies of symbols."""
     coordinates, weight, *moments = _bins(parts)

@@ -19,12 +19,14 @@ __all__ = [
     "PastExtraSGD",
     "PastExtragradient",
     "QGenX",
+    "layer_kinds",
 ]
 
 if TYPE_CHECKING:
     from hvd_qgenx.optim.decentralized import DecentralizedOptimizer, Gossip
     from hvd_qgenx.optim.distributed import DistributedOptimizer
     from hvd_qgenx.optim.extragradient import ExtraAdam, Extragradient, ExtraSGD
+    from hvd_qgenx.optim.layers import layer_kinds
     from hvd_qgenx.optim.optimistic import Optimistic, OptimisticAdam, OptimisticSGD
     from hvd_qgenx.optim.past import PastExtraAdam, PastExtragradient, PastExtraSGD
     from hvd_qgenx.optim.qgenx import QGenX
@@ -47,5 +49,6 @@ else:
             "PastExtragradient": "hvd_qgenx.optim.past",
             "QGenX": "hvd_qgenx.optim.qgenx",
             "QODA": "hvd_qgenx.optim.qoda",
+            "layer_kinds": "hvd_qgenx.optim.layers",
         },
     )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compressors import Compressor, Identity
-from hvd_qgenx.errors import ConfigurationError
+from hvd_qgenx.errors import ConfigurationError, configuration_errors
 from hvd_qgenx.exchange import Codec
 
 B = TypeVar("B", bound="FlatBuffer")
@@ -188,21 +188,34 @@ class FlatGradients(FlatBuffer):
             parameter.grad = self._view(parameter)
 
 
-def flatten(names: Mapping[Tensor, str], compression: Compressor, kind: type[B]) -> list[B]:
+def flatten(
+    names: Mapping[Tensor, str],
+    compression: Compressor,
+    kind: type[B],
+    routed_by: Mapping[Tensor, str] | None = None,
+) -> list[B]:
     """Makes buffers for the gradients or values of parameters, which are given in the order in which gradients appear.
 
     There is one for every dtype and device. It holds the segments of all compressors whose payloads have a
     known length and are not added on their way; and, last, the segment that is left uncompressed. Other
     compressors have buffers of their own.
 
+    Args:
+        names: names of the parameters for messages.
+        compression: chooses the compressor of every parameter.
+        kind: class of the buffers.
+        routed_by: names by which it chooses, where parameters have such; by default those for messages.
+
     Raises:
-        ConfigurationError: a parameter is not floating-point, but complex.
+        ConfigurationError: a parameter is not floating-point, but complex, or there is no compressor for its name.
     """
+    routed_by = names if routed_by is None else routed_by
     buffers: dict[tuple[object, ...], dict[object, tuple[Compressor, list[Tensor]]]] = {}
     for parameter, name in names.items():
         if not parameter.is_floating_point():
             raise ConfigurationError(f"{name} is {parameter.dtype}; only real floating-point parameters are exchanged")
-        compressor = compression.route(parameter.shape)
+        with configuration_errors():
+            compressor = compression.route(parameter.shape, routed_by.get(parameter))
         route: object = Identity if isinstance(compressor, Identity) else id(compressor)
         shares = compressor.exact_size and compressor.reduction == "gather"
         key = (parameter.dtype, parameter.device, None if shares else route)

@@ -194,7 +194,8 @@ class State:
         """Ends the exchange that is under way; the buffers hold the means then."""
         if self.update_levels_next:
             self.update_levels_next = False
-            update_levels(self._buffers, 1.0, self._transport, f"{self._name}.level_update", self.report)
+            name = f"{self._name}.level_update"
+            update_levels(self.compression, self._buffers, 1.0, self._transport, name, self.report)
         pipeline, self._pipeline = self._pipeline or self._begin(), None
         pipeline.finish()
         for buffer, transfer in zip(self._buffers, pipeline.transfers, strict=True):

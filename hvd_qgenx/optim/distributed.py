@@ -26,7 +26,7 @@ from hvd_qgenx.optim.level_updates import update_levels
 from hvd_qgenx.optim.lone_step import LoneStep
 from hvd_qgenx.optim.memories import Memories
 from hvd_qgenx.optim.not_finite import listing, raise_not_finite
-from hvd_qgenx.optim.parameters import given_names, in_backward_order, name_parameters
+from hvd_qgenx.optim.parameters import given_names, in_backward_order, name_parameters, route_names
 from hvd_qgenx.optim.scales import ScaleFeed
 from hvd_qgenx.optim.sparse import mean_of_rows
 from hvd_qgenx.optim.state import join, ranks_of, separate
@@ -158,8 +158,8 @@ class _Distributed(Wrapper):
         """Over the square root of the number of ranks, the largest norm of this rank's own gradient; 0: any."""
         self.update_levels_next = False
         """Let a compressor that learns fit its levels to the next gradients, before they are exchanged; once."""
-        self.level_update: LevelUpdate | None = None
-        """The last level update; equal on all ranks."""
+        self.level_updates: dict[str, LevelUpdate] = {}
+        """The last level update by group of tensors, ``""`` for all of them; equal on all ranks."""
         self.report = Report()
         """Bytes and seconds of all exchanges so far; reset by assigning a new ``Report``."""
         self.exchange_count = 0
@@ -175,6 +175,7 @@ class _Distributed(Wrapper):
             )
         self._name = transport.unique("optimizer")
         self._parameter_names = name_parameters(self.param_groups, given)
+        self._route_names = route_names(self.param_groups, given)
         self._scale = float(transport.size) if total else 1.0
         self._background = ThreadPoolExecutor(1, "exchange")
         self._pipeline: Pipeline | None = None
@@ -198,7 +199,7 @@ class _Distributed(Wrapper):
         """Makes flat buffers for all gradients that are exchanged as such; keeps gradients as they are. Collective."""
         taken = [p for p in in_backward_order(self.param_groups) if p.requires_grad or p in self._buffer_of]
         names = {parameter: self._parameter_names[parameter] for parameter in taken if parameter not in self._sparse}
-        self._buffers = flatten(names, self.compression, FlatGradients)
+        self._buffers = flatten(names, self.compression, FlatGradients, self._route_names)
         self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
         self._memories.lay_out(self._buffers, self.param_groups)
         self._exchanges = [
@@ -324,8 +325,8 @@ class _Distributed(Wrapper):
             raise RuntimeError("update_levels_next must be set before backward, whose gradients are on their way")
         self.update_levels_next = False
         transport, name = self.exchange.transport, f"{self._name}.level_update"
-        found = update_levels(self._buffers, self._scale, transport, name, self.report)
-        self.level_update = found or self.level_update
+        found = update_levels(self.compression, self._buffers, self._scale, transport, name, self.report)
+        self.level_updates = found or self.level_updates
 
     def _find_not_finite(self, pipeline: Pipeline) -> list[str] | None:
         """Returns the names of this rank's gradients that held Inf or NaN, if a mean does."""
@@ -351,7 +352,8 @@ class _Distributed(Wrapper):
 
     def _exchange_rows(self, parameter: Tensor, name: str) -> None:
         own, transport = parameter.grad, self.exchange.transport
-        mean = mean_of_rows(own, parameter, self.compression, self._scale, transport, name, self.report)
+        compressor = self.compression.route(parameter.shape, self._route_names.get(parameter))
+        mean = mean_of_rows(own, parameter, compressor, self._scale, transport, name, self.report)
         parameter.grad = mean
         self._note_not_finite(parameter, own, mean.values())
 

@@ -52,6 +52,16 @@ def name_parameters(groups: Groups, given: dict[Tensor, str]) -> dict[Tensor, st
     return names
 
 
+def route_names(groups: Groups, given: dict[Tensor, str]) -> dict[Tensor, str]:
+    """Returns the names by which a compressor is chosen for parameters that were given one: NAME, or PLAYER.NAME."""
+    return {
+        parameter: f"{group['player']}.{given[parameter]}" if group.get("player") else given[parameter]
+        for group in groups
+        for parameter in group["params"]
+        if parameter in given
+    }
+
+
 def in_backward_order(groups: Groups) -> Iterator[Tensor]:
     """Yields the parameters of every group from its end, as backward is expected to reach them."""
     for group in groups:

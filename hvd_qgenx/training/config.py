@@ -22,12 +22,15 @@ from hvd_qgenx.training.schedule import Schedule, milestones
 from hvd_qgenx.training.settings import Role, declared, known, setting
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from compressors import Exempt
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
 CODINGS = ("none", *CODES)
 FEEDBACKS = ("none", "error", "shift")
+LAYER_BITS = ("equal", "global", "per-layer")
 WEIGHTS = ("raw", "ema", "uniform", "ergodic")
 """The weights that a model can be evaluated with: the last ones, or an average (``averages.Averages``)."""
 
@@ -103,6 +106,23 @@ class Config:
         "Levels adapt at every multiple of this too, after the last of --levels-at; 0: never.",
         COMPRESSION,
         limits="[0, inf)",
+        role=STUDIED,
+    )
+    levels_by: str = setting(
+        "global",
+        "Tensors that share adaptive levels: global, all; kind, all of one kind of layer of a model; tensor, each its "
+        "own; or those of one of your groups, NAME=PATTERN,... with patterns of names such as *.weight, of which the "
+        "first that fits counts.",
+        COMPRESSION,
+        role=STUDIED,
+    )
+    layer_bits: str = setting(
+        "equal",
+        "Bits of the groups of --levels-by: equal, all have --bits; or shared out at every level update, --bits on "
+        "average, so that the error of the gradient is least (global), or the sum over groups of relative errors "
+        "(per-layer).",
+        COMPRESSION,
+        choices=LAYER_BITS,
         role=STUDIED,
     )
     compress_from: int = setting(
@@ -215,7 +235,14 @@ class Config:
         if self.nesterov and not self.momentum:
             raise ConfigurationError("nesterov needs a momentum; give --momentum 0.9")
 
+    @property
+    def groups_levels(self) -> bool:
+        """Have groups of tensors levels of their own?"""
+        return self.levels_by != "global"
+
     def _check_levels(self) -> None:
+        if self.layer_bits != "equal" and not self.groups_levels:
+            raise ConfigurationError(f"layer_bits {self.layer_bits!r} needs groups of tensors; give --levels-by kind")
         milestones(self.gradients_at, "gradients_at")
         settings = declared(type(self))
         changed = self.level_schedule != Schedule(
@@ -262,20 +289,36 @@ class Config:
         whole, rest = divmod(moves, self.moves_per_update)
         return whole + rest / self.moves_per_update if rest else whole
 
-    def make_compressor(self, stream: int = 0) -> "Exempt":
-        """Returns the compressor before it is bound to a rank; ``stream`` selects other random bits.
+    def make_compressor(self, stream: int = 0, players: "Mapping[str, nn.Module] | None" = None) -> "Exempt":
+        """Returns the compressor before it is bound to a rank.
+
+        Args:
+            stream: selects other random bits.
+            players: all models, by the players that optimizers know them by, or "", for the groups of ``levels_by``;
+                without them the shape decides.
 
         Raises:
-            ConfigurationError: there is no such compressor, or it cannot have these parameters.
+            ConfigurationError: there is no such compressor, or it cannot have these parameters, or no such groups.
         """
         seed = derive(self.seed, stream) >> 1 if stream else self.seed
+        groups = self._level_groups(players)
         try:
             inner = compressors.make(self.compressor, seed=seed, **self.compressor_parameters)
             if self.coding != "none":
                 inner = compressors.with_coding(inner, self.coding)
+            if self.groups_levels:
+                inner = compressors.LayerWise(inner, groups, self.layer_bits)
             return compressors.Exempt(inner, min_numel=self.compress_from)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
+
+    def _level_groups(self, players: "Mapping[str, nn.Module] | None") -> dict[str, str] | None:
+        if not self.groups_levels:
+            return None
+        from hvd_qgenx.optim import layers  # which help and checks do without
+
+        layers.check_rule(self.levels_by)
+        return layers.groups(self.levels_by, layers.of_players(players)) if players else None
 
     def completed(self) -> Self:
         """Returns the configuration with every parameter of the compressor and every computed default spelled out.

@@ -12,6 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from compressors.levels import sets
+from compressors.levels.widths import WIDEST
 from hvd_qgenx import plugins
 from hvd_qgenx.errors import DivergenceError
 from hvd_qgenx.exchange import Report
@@ -97,10 +99,10 @@ class Run:
         while trainer.move < last_move:
             done = (trainer.move + 1) / config.moves_per_update
             logs = done % config.log_every == 0 or done == task.updates
-            level_update = trainer.level_update
+            level_updates = trainer.level_updates
             trainer.advance(measure_error=logs, save_gradients=self._gradient_file())
-            if trainer.level_update is not level_update:
-                self._log_level_update()
+            if trainer.level_updates is not level_updates:
+                self._log_level_updates()
             if done == int(done):
                 bar.update()
             if logs:
@@ -183,17 +185,24 @@ class Run:
             self._score_log = MetricsLog(self.folder.scores, self.folder.events / "scores", columns, start)
         compressor = self.config.make_compressor().inner
         if compressor.learner is not None:
-            levels = tuple(f"level_{index}" for index in range(len(compressor.learner.levels)))
-            columns = ("version", "old_variance", "new_variance", *levels)
-            self._level_log = MetricsLog(self.folder.levels, self.folder.events / "levels", columns, math.ceil(start))
+            most = len(compressor.learner.levels) if self.config.layer_bits == "equal" else sets.count(WIDEST)
+            levels = tuple(f"level_{index}" for index in range(most))
+            columns = ("version", *self._widths(0), "old_variance", "new_variance", *levels)
+            events, label = self.folder.events / "levels", "group" if self.config.groups_levels else None
+            self._level_log = MetricsLog(self.folder.levels, events, columns, math.ceil(start), label)
 
-    def _log_level_update(self) -> None:
-        found = self.trainer.level_update
-        if self._level_log and found:
+    def _log_level_updates(self) -> None:
+        if self._level_log is None:
+            return
+        for group, found in self.trainer.level_updates.items():
             version, levels, old, new = found
             values = {f"level_{index}": level for index, level in enumerate(levels)}
-            update = math.ceil(self.trainer.updates)
-            self._level_log.write(update, {"version": version, "old_variance": old, "new_variance": new, **values})
+            row = {"version": version, **self._widths(found.bits), "old_variance": old, "new_variance": new, **values}
+            self._level_log.write(math.ceil(self.trainer.updates), row, group)
+
+    def _widths(self, bits: int) -> dict[str, int]:
+        """Returns the column of levels.csv that has the bits of a group's coordinates, if there are groups."""
+        return {"bits": bits} if self.config.groups_levels else {}
 
     def _gradient_file(self) -> Path | None:
         """Returns the file for this rank's gradients of the next move; None if they are not saved."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from compressors import IntegerCompressor, IntegerCounts, LevelUpdate, SummedCompressor
 from hvd_qgenx.errors import TrainingError
@@ -41,8 +41,8 @@ class Trainer:
         """With whom and how parameters are mixed; None if gradients are averaged."""
         self.optimizers = [self._make_optimizer(index) for index in range(len(task.turns))]
         self.schedulers = task.schedulers(self.optimizers)
-        self.level_update: LevelUpdate | None = None
-        """The last one that a compressor applied."""
+        self.level_updates: dict[str, LevelUpdate] = {}
+        """The last ones that a compressor applied, by group of tensors."""
         self.move = 0
         self._level_schedule = self.config.level_schedule
 
@@ -91,7 +91,7 @@ class Trainer:
         optimizer.synchronize()
         timer.credit(WAITING)
         if updates_levels:
-            self.level_update = optimizer.level_update
+            self.level_updates = optimizer.level_updates
         with optimizer.skip_synchronize():
             self._move(optimizer, moving)
         self.move += 1
@@ -208,13 +208,18 @@ class Trainer:
             if parameter.grad is not None
         }
 
+    def _models(self) -> dict[str, nn.Module]:
+        """Returns the models by the players that optimizers know them by."""
+        models = self.task.players.items()
+        return {self.task.parameter_groups(player)[0].get("player", ""): model for player, model in models}
+
     def _make_optimizer(self, turn: int) -> Any:
         """Makes the distributed optimizer of the players that move together."""
         players = self.task.turns[turn]
         groups = [group for player in players for group in self.task.parameter_groups(player)]
         alone = self.config.method.make(groups, **self.config.optimizer_settings)
         names = [named for player in players for named in self.task.players[player].named_parameters()]
-        compressor = self.config.make_compressor(stream=turn)
+        compressor = self.config.make_compressor(turn, self._models())
         if self.gossip is not None:
             return self.gossip.optimizer(alone, names, compressor)
         optimizer = DistributedOptimizer(

@@ -44,6 +44,7 @@ SOME: dict[str, Callable[[str], Collection[str]]] = {
     "--distribution": lambda _: DISTRIBUTIONS,
     "--exchange": lambda _: EXCHANGES,
     "--features": lambda _: EXTRACTORS,
+    "--levels-by": lambda _: ("global", "kind", "tensor"),
     "--loss": lambda _: LOSSES,
     "--lr-law": lambda _: LAWS,
     "--lr-scaling": lambda _: ("none", "linear", "sqrt"),

@@ -6,6 +6,7 @@ import torch
 import compressors
 from compressors import LevelUpdate
 from hvd_qgenx import DistributedOptimizer
+from hvd_qgenx.optim.level_updates import ALL
 from hvd_qgenx.transport import inprocess
 
 K = 3
@@ -26,7 +27,7 @@ def train(transport, compression, learn_at=(1, 3), steps=5, exchange="auto"):
         parameter.grad = gradients(transport.rank, step).view(60, 100)
         optimizer.update_levels_next = step in learn_at
         optimizer.step()
-        level_updates.append(optimizer.level_update)
+        level_updates.append(optimizer.level_updates.get(ALL))
     return parameter.detach(), level_updates, optimizer.report.bytes_sent, optimizer.compression
 
 
@@ -103,4 +104,4 @@ def test_resumed_after_a_level_update_it_decodes_with_the_same_levels():
 
 def test_a_level_update_survives_the_wire():
     level_update = LevelUpdate(7, (0.0, 0.125, 1.0), 0.5, 0.1)
-    assert LevelUpdate.from_bytes(level_update.to_bytes()) == level_update
+    assert LevelUpdate.from_bytes(level_update.to_bytes()) == [level_update]

@@ -20,7 +20,7 @@ def updated(transport, factor=1.0, scale=1.0):
     found = buffers(transport.rank, compression)
     found[0].vector *= factor
     before = compression.learner.levels
-    update = update_levels(found, scale, transport, "update", report)
+    (update,) = update_levels(compression, found, scale, transport, "update", report).values()
     assert compression.learner.levels == update.levels != before
     return update, report.bytes_sent
 
@@ -44,5 +44,5 @@ def test_vectors_are_scaled_first():
 
 def test_without_a_learner_nothing_happens():
     compression, report = compressors.make("minmax"), Report()
-    assert update_levels(buffers(0, compression), 1, inprocess.InProcess(), "update", report) is None
+    assert update_levels(compression, buffers(0, compression), 1, inprocess.InProcess(), "update", report) == {}
     assert report == Report()

@@ -147,8 +147,8 @@ def test_levels_adapt_when_they_are_due():
         versions = []
         for _ in range(8):
             run.advance()
-            versions.append(run.level_update.version)
-        return versions, run.level_update, run.replica_hash()
+            versions.append(run.level_updates[""].version)
+        return versions, run.level_updates, run.replica_hash()
 
     everyone = inprocess.run(K, work)
     assert everyone[0][0] == [1, 1, 1, 1, 2, 2, 2, 2]

@@ -37,6 +37,8 @@ class LanguageModel(nn.Module):
     Subclasses add what lies between embedding and decoder, and a method ``initialize``.
     """
 
+    last_layer = "decoder"
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape, self.masks = shape, Masks()
