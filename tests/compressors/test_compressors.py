@@ -90,6 +90,21 @@ def test_fp16_overflow_is_not_hidden():
     assert compressor.variance_bound(torch.tensor([1e5])) == float("inf")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_sums_of_fp16_have_the_bits_that_torch_gives_them(dtype):
+    """Longer than what is converted at once, and payloads at any address."""
+    compressor, vector = compressors.make("fp16"), torch.randn(200_001, generator=torch.Generator().manual_seed(0))
+    buffer = torch.empty(2 * len(vector) + 1, dtype=torch.uint8)
+    sums = torch.randn(len(vector), generator=torch.Generator().manual_seed(1)).to(dtype)
+    expected = sums + vector.half()
+    for payload in (buffer[:-1], buffer[1:]):
+        compressor.encode(vector, payload, 0)
+        assert payload.tolist() == vector.half().view(torch.uint8).tolist()
+        found = sums.clone()
+        compressor.decode(payload, found, add=True)
+        assert torch.equal(found, expected.to(dtype))
+
+
 class TestExempt:
     def test_small_and_flat_tensors_keep_every_bit(self):
         compressor = Exempt(compressors.make("minmax", bits=2), min_numel=100)
