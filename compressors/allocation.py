@@ -119,9 +119,10 @@ def drawn(chances: Array, key: int) -> NDArray[np.bool_]:
 
 
 @lru_cache
-def errors(widest: int) -> Array:
-    """Relative errors at 1, 2, ..., ``widest`` bits."""
-    single = [relative_error(width) for width in range(1, WIDEST + 1)]
+def errors(widest: int, of_scale: float = 0.0) -> Array:
+    """Relative errors at 1, 2, ..., ``widest`` bits, where scales themselves have the relative error ``of_scale``."""
+    exact = [relative_error(width) for width in range(1, WIDEST + 1)]
+    single = [error + of_scale * (1 + error) for error in exact]
     twice = [single[-1] * single[width - WIDEST - 1] for width in range(WIDEST + 1, widest + 1)]
     return np.array([*single, *twice])
 

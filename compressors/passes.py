@@ -9,6 +9,7 @@ from compressors.allocation import WIDEST
 from compressors.deferred import Deferred
 from compressors.kernels.layout import Layout
 from compressors.rotated import projection_layout
+from compressors.short_scales import body_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,12 +36,11 @@ class Passes(NamedTuple):
     """The rest of the payload, for them."""
 
 
-def split(widths: NDArray[np.int64], length: int, body: Tensor) -> Passes:
+def split(widths: NDArray[np.int64], length: int, body: Tensor, scale_bytes: int) -> Passes:
     """Returns what encodes the buckets of these widths and this length, in the body of a payload."""
     again = refined(widths)
     first = np.where(again, WIDEST, widths)
-    coded = first[(first > 0) & (first <= WIDEST)]
-    stop = int((4 + coded * (length // 8)).sum()) if again.any() else len(body)
+    stop = body_bytes(first, length, scale_bytes) if again.any() else len(body)
     return Passes(first, body[:stop], again, widths[again] - WIDEST, body[stop:])
 
 

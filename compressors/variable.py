@@ -17,6 +17,7 @@ from compressors.passes import NOT_FINITE, layouts, needs, pack_widths, refined,
 from compressors.random import derive
 from compressors.registry import register
 from compressors.rotated import LENGTHS, RESIDUAL_BIAS
+from compressors.short_scales import LONG, SHORT, VARIANCE, body_bytes, lengthen, shorten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 else:
     np, torch = Deferred("numpy"), Deferred("torch")
-
-_SCALE_BITS = 32
 
 
 @register("variable")
@@ -48,8 +47,11 @@ class Variable(Compressor):
     With ``widest`` 14 a bucket may have up to 14 bits: 8 for itself, and the others for what these leave of it, in
     another basis and with a scale of its own. That lowers the error where few buckets hold most of the energy.
 
-    Payload: the random key (8 bytes); the widths, two in a byte; then for every width from 1 to 8
-    the buckets that have it, as in ``Rotated``; then the same for what is left of buckets of more than 8 bits; then
+    With ``scale_bits`` 16 a scale has 8 bits of mantissa, rounded at random, which adds less than 2^-18 to a bucket's
+    relative error: of buckets of 256 that saves a 16th of a bit for each coordinate.
+
+    Payload: the random key (8 bytes); the widths, two in a byte; then for every width from 1 to 8 the buckets that have
+    it, as in ``Rotated`` or with short scales; then the same for what is left of buckets of more than 8 bits; then
     zeros up to the fixed size. The last bucket is filled with zeros to the length of the others.
     """
 
@@ -59,6 +61,7 @@ class Variable(Compressor):
     bits: float = parameter(3.0, "Bits per coordinate on average; may be a fraction.", low=0.25, high=8.0)
     bucket_size: int = parameter(1024, "Coordinates that share one width.", choices=LENGTHS)
     widest: int = parameter(WIDEST, "The most bits that a bucket may have.", choices=(WIDEST, DEEPEST))
+    scale_bits: int = parameter(8 * LONG, "Bits of a bucket's scale.", choices=(8 * LONG, 8 * SHORT))
     weighting: str = parameter("global", "Which error is made least.", choices=("global", "per-layer"))
 
     def __post_init__(self) -> None:
@@ -86,7 +89,7 @@ class Variable(Compressor):
             factors = 1 / chances
         stop = self._head_bytes(count)
         payload[:stop] = byte_tensor(KEY.pack(key) + pack_widths(widths))
-        passes = split(widths, length, payload[stop:])
+        passes = split(widths, length, payload[stop:], self._scale_bytes)
         self._encode(vector, passes.first, factors, key, length, passes.body)
         if passes.refined.any():
             rest = _rows(vector.float(), length)
@@ -101,11 +104,12 @@ class Variable(Compressor):
         size, device = vector.numel(), vector.device
         length, _ = self._blocks(size)
         key, widths, body = self._open(payload, size)
-        passes = split(widths, length, body)
+        passes = split(widths, length, body, self._scale_bytes)
         if not passes.refined.any():
             kernel, chosen = kernels.for_device(device), torch.from_numpy(passes.first).to(device)
+            whole = self._with_long_scales(passes.body, passes.first, length)
             kernels.deliver(
-                lambda target, add: kernel.decode_variable(passes.body, layouts(length), chosen, target, key, add),
+                lambda target, add: kernel.decode_variable(whole, layouts(length), chosen, target, key, add),
                 vector,
                 add,
             )
@@ -118,12 +122,12 @@ class Variable(Compressor):
     def inspect(self, payload: Tensor, numel: int) -> bool:
         length, _ = self._blocks(numel)
         _, widths, body = self._open(payload, numel)
-        passes = split(widths, length, body)
+        passes = split(widths, length, body, self._scale_bytes)
         for chosen, part in ((passes.first, passes.body), (passes.second, passes.rest)):
-            start = 0
+            whole, start = self._with_long_scales(part, chosen, length), 0
             for layout in layouts(length):
                 coded = int((chosen == layout.bits).sum()) * length
-                if not kernels.moderate(part[start : start + layout.header_bytes(coded)]):
+                if not kernels.moderate(whole[start : start + layout.header_bytes(coded)]):
                     return False
                 start += layout.payload_bytes(coded)
         return not (widths == NOT_FINITE).any()
@@ -131,32 +135,42 @@ class Variable(Compressor):
     def _encode(
         self, vector: Tensor, widths: NDArray[np.int64], factors: Array, key: int, length: int, body: Tensor
     ) -> None:
-        device = vector.device
+        device, short = vector.device, self._scale_bytes == SHORT
+        whole = body.new_empty(body_bytes(widths, length, LONG)) if short else body
         kernels.for_device(device).encode_variable(
             vector,
             layouts(length),
             torch.from_numpy(widths).to(device),
             torch.from_numpy(factors).to(device),
             key,
-            body,
+            whole,
         )
+        if short:
+            shorten(whole, widths, length, derive(key, 5), body)
 
     def _decode(self, body: Tensor, widths: NDArray[np.int64], key: int, length: int, device: torch.device) -> Tensor:
         """Returns what a pass holds, as a new float32 matrix with a row for every bucket."""
         values = torch.empty(len(widths) * length, dtype=torch.float32, device=device)
-        chosen = torch.from_numpy(widths).to(device)
-        kernels.for_device(device).decode_variable(body, layouts(length), chosen, values, key)
+        chosen, whole = torch.from_numpy(widths).to(device), self._with_long_scales(body, widths, length)
+        kernels.for_device(device).decode_variable(whole, layouts(length), chosen, values, key)
         return values.view(-1, length)
+
+    def _with_long_scales(self, body: Tensor, widths: NDArray[np.int64], length: int) -> Tensor:
+        return lengthen(body, widths, length) if self._scale_bytes == SHORT else body
+
+    @property
+    def _scale_bytes(self) -> int:
+        return self.scale_bits // 8
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         length, count = self._blocks(numel(shape))
-        return self._head_bytes(count) + 4 * count + self._budget(numel(shape)) * length // 8
+        return self._head_bytes(count) + self._scale_bytes * count + self._budget(numel(shape)) * length // 8
 
     def variance_bound(self, tensor: Tensor) -> float:
         """The sum over buckets of its fraction of their energy, and 5 % as in ``Rotated``."""
         vector = tensor.detach().float().flatten()
         chances, widths = self._allocate(vector, 0)
-        fractions = errors(self.widest)[widths - 1]
+        fractions = errors(self.widest, VARIANCE if self._scale_bytes == SHORT else 0.0)[widths - 1]
         chances = np.where(chances > 0, chances, 1.0)
         return 1.05 * float(self._energies(vector) @ ((1 + fractions) / chances - 1))
 
@@ -166,7 +180,7 @@ class Variable(Compressor):
         costs, budget, reserved = self._costs(vector, start), self._budget(len(vector)), 0
         while True:
             chances, widths = allocate(costs, budget - reserved, self.widest)
-            needed = -(-_SCALE_BITS * int((widths > WIDEST).sum()) // length) if len(vector) else 0
+            needed = -(-self.scale_bits * int((widths > WIDEST).sum()) // length) if len(vector) else 0
             if needed <= reserved:
                 return chances, widths
             reserved = needed
@@ -222,7 +236,7 @@ class Variable(Compressor):
         stop = self._head_bytes(count)
         head = bytes(payload[:stop].tolist())
         widths = unpack_widths(head[KEY.size :], count)
-        needed = length * needs(self.widest)[widths].sum() + _SCALE_BITS * (refined(widths)).sum()
+        needed = length * needs(self.widest)[widths].sum() + self.scale_bits * (refined(widths)).sum()
         if needed > length * self._budget(size):
             raise ValueError(f"{self.name}: the payload has wider buckets than its {len(payload)} bytes can hold")
         return KEY.unpack(head[: KEY.size])[0], widths, payload[stop:]

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 import compressors
-from compressors import Context
+from compressors import Context, short_scales
 from compressors.allocation import allocate, drawn
 from compressors.kernels import cpu, reference
+from compressors.random import derive
 from compressors.rotated import projection_layout, relative_error
 from tests.compressors import conformance
 from tests.compressors.test_rotated import DTYPES, same, wild
@@ -316,6 +317,103 @@ class TestRefined:
     def test_where_no_bucket_is_so_wide_the_payload_is_the_same(self):
         vector = blocks([1.0, 2.0, 3.0, 0.1])
         assert torch.equal(*(self.make(widest=widest).compress(vector)[0] for widest in (8, 14)))
+
+    def test_widths_that_do_not_fit_are_refused(self):
+        compressor = self.make()
+        payload, context = compressor.compress(self.VECTOR)
+        payload[8:20] = 0xEE
+        with pytest.raises(ValueError, match="wider buckets"):
+            compressor.decompress(payload, context)
+
+    def test_only_the_bucket_concerned_becomes_nan(self):
+        vector = self.VECTOR.clone()
+        vector[300] = torch.inf
+        compressor = self.make()
+        payload, context = compressor.compress(vector)
+        decoded = compressor.decompress(payload, context)
+        assert decoded[256:512].isnan().all()
+        assert decoded.isnan().sum() == 256
+        assert not compressor.is_finite(payload, len(vector))
+        assert compressor.is_finite(compressor.compress(self.VECTOR)[0], len(vector))
+
+
+class TestShortScales:
+    """Scales of 16 bits."""
+
+    VECTOR = TestRefined.VECTOR
+
+    def make(self, **values):
+        given = {"bits": 2.0, "bucket_size": 256, "widest": 14, "scale_bits": 16, "seed": 3, **values}
+        return compressors.make("variable", **given)
+
+    def test_a_scale_becomes_one_of_its_two_neighbours_and_keeps_its_expectation(self):
+        scales = torch.tensor([1.0, 1 + 2**-9, 3.3, 2.0**-149, 1e-40, 1e30, 3.4e38, torch.inf, torch.nan])
+        draws = torch.stack(
+            [
+                short_scales._long(short_scales._short(scales.view(torch.uint8), derive(key))).view(torch.float32)
+                for key in range(4000)
+            ]
+        ).double()
+        exact = scales.double()
+        steps = 2.0 ** (torch.frexp(scales[:7]).exponent.clamp(min=-125).double() - 9)
+        assert (draws[:, 0] == 1).all()
+        assert draws[:, 7].isposinf().all()
+        assert draws[:, 8].isnan().all()
+        assert draws.isfinite()[:, :7].all()
+        assert ((draws[:, :7] - exact[:7]).abs() < steps).all()
+        assert ((draws.mean(0) - exact)[:6].abs() < 5 * 0.5 * steps[:6] / 4000**0.5 + 1e-300).all()
+        errors = (draws[:, :6] / exact[:6] - 1).square().mean(0)
+        assert errors[[0, 1, 2, 5]].max() <= 1.1 * short_scales.VARIANCE
+
+    def test_a_bucket_takes_two_bytes_less(self):
+        lengths = [len(self.make(scale_bits=bits).compress(self.VECTOR)[0]) for bits in (32, 16)]
+        codes = round(2 * len(self.VECTOR) / 256) * 32
+        assert lengths == [8 + 22 + 4 * 43 + codes, 8 + 22 + 2 * 43 + codes]
+
+    @pytest.mark.parametrize("bits", [2.0, 4.0])
+    def test_in_equal_bytes_the_error_is_lower(self, bits):
+        vector = blocks(np.logspace(-2, 0, 64))
+        errors = {}
+        for scale_bits, spent in ((32, bits), (16, bits + 1 / 16)):
+            compressor = self.make(scale_bits=scale_bits, bits=spent)
+            assert len(compressor.compress(vector)[0]) == 8 + 32 + 64 * 4 + 64 * 32 * bits
+            errors[scale_bits] = float((conformance.draw(compressor, vector, 40) - vector).square().sum(dim=1).mean())
+        assert 0.9 < errors[16] / errors[32] < 0.94  # 4^(-1/16) = 0.917
+
+    @pytest.mark.parametrize("bits", [0.5, 2.0, 8.0])
+    def test_it_stays_unbiased_and_below_its_bound(self, bits):
+        compressor = self.make(bits=bits)
+        draws = conformance.draw(compressor, self.VECTOR, 1000)
+        for part, piece in zip(draws.split(256, dim=1), self.VECTOR.split(256), strict=True):
+            conformance.check_residual_bias(part, piece, compressor.residual_bias)
+        conformance.check_variance(draws, self.VECTOR, compressor.variance_bound(self.VECTOR))
+
+    def test_codes_and_widths_are_those_of_long_scales(self):
+        """Only scales, and so what is left for a second pass, differ."""
+        vector = blocks([1.0, 2.0, 3.0, 0.1])
+        long, short = (self.make(scale_bits=bits).compress(vector)[0] for bits in (32, 16))
+        widths = (long[8:10].repeat_interleave(2) >> torch.tensor([0, 4, 0, 4]) & 15).numpy().astype(np.int64)
+        assert torch.equal(long[:10], short[:10])
+        again = short_scales.lengthen(short[10:], widths, 256)
+        place = 10
+        for width in range(1, 9):
+            count = int((widths == width).sum())
+            codes = slice(place + 4 * count, place + count * (4 + 32 * width))
+            assert torch.equal(long[codes], again[codes.start - 10 : codes.stop - 10])
+            headers = long[place : codes.start], again[place - 10 : codes.start - 10]
+            scales = (each.clone().view(torch.float32) for each in headers)
+            torch.testing.assert_close(*scales, rtol=2**-8, atol=0)
+            place = codes.stop
+
+    def test_payloads_are_those_of_the_reference_and_frozen(self, monkeypatch):
+        vector = blocks([3000.0, 1000.0, *[1.0] * 40]).sign() * torch.logspace(4, -2, 42).repeat_interleave(256)
+        for kernel in (reference, cpu):
+            monkeypatch.setattr(compressors.kernels, "for_device", lambda device, kernel=kernel: kernel)
+            compressor = self.make(bits=4.0)
+            payload, context = compressor.compress(vector)
+            assert hashlib.sha256(bytes(payload.tolist())).hexdigest()[:16] == "1591aea6015df0c5"
+            decoded = compressor.decompress(payload, context)
+            assert float((decoded - vector).square().sum() / vector.square().sum()) < 2e-6
 
     def test_widths_that_do_not_fit_are_refused(self):
         compressor = self.make()
