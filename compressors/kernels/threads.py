@@ -1,6 +1,6 @@
-"""Threads of the CPU kernels: one, the environment's number, or the number given to ``set_threads``.
+"""Threads of the CPU kernels: those given to ``set_threads``, else the environment's, else ``set_share``'s, else one.
 
-Results do not depend on it. Any number of threads may call kernels at once; they share the helpers.
+Results do not depend on their number. Any number of threads may call kernels at once; they share the helpers.
 """
 
 import os
@@ -11,8 +11,8 @@ from itertools import pairwise
 VARIABLE = "HVD_QGENX_THREADS"
 """The environment variable that holds the number."""
 
-_SMALL = 1 << 16
-"""Fewer coordinates than this are left to the calling thread."""
+_ENOUGH = 1 << 15
+"""No thread is woken for fewer coordinates than this."""
 
 
 class _Crew:
@@ -22,11 +22,11 @@ class _Crew:
         self.size = size
         self.helpers = ThreadPoolExecutor(size - 1, "kernel") if size > 1 else None
 
-    def share(self, count: int, work: Callable[[int, int], None]) -> None:
-        if self.helpers is None:
+    def share(self, count: int, parts: int, work: Callable[[int, int], None]) -> None:
+        if self.helpers is None or parts < 2:
             work(0, count)
             return
-        bounds = [count * i // self.size for i in range(self.size + 1)]
+        bounds = [count * i // parts for i in range(parts + 1)]
         mine, *others = pairwise(bounds)
         futures = [self.helpers.submit(work, *part) for part in others]
         try:
@@ -38,6 +38,8 @@ class _Crew:
 
 
 _crew: _Crew | None = None
+_given: int | None = None
+_share = 1
 
 
 def set_threads(number: int) -> None:
@@ -46,11 +48,16 @@ def set_threads(number: int) -> None:
     Raises:
         ValueError: fewer than one.
     """
-    global _crew
+    global _given
     if number < 1:
         raise ValueError(f"kernels need at least one thread, not {number}")
-    if _crew is None or _crew.size != number:
-        _crew = _Crew(number)
+    _given = number
+
+
+def set_share(number: int) -> None:
+    """Sets the number of threads for a process that has not been given one, by ``set_threads`` or the environment."""
+    global _share
+    _share = number
 
 
 def threads() -> int:
@@ -63,27 +70,27 @@ def threads() -> int:
 
 
 def share(count: int, numel: int, work: Callable[[int, int], None]) -> None:
-    """Calls ``work(first, last)`` for parts of ``range(count)``, at once in several threads if ``numel`` is large.
+    """Calls ``work(first, last)`` for parts of ``range(count)``, at once in as many threads as ``numel`` is worth.
 
     Raises:
         ValueError: as ``threads`` does.
     """
     crew = _current()
-    if numel < _SMALL:
-        work(0, count)
-    else:
-        crew.share(count, work)
+    crew.share(count, min(crew.size, numel // _ENOUGH), work)
 
 
 def _current() -> _Crew:
-    if _crew is None:
-        set_threads(_from_environment())
-    assert _crew is not None
+    global _crew
+    number = _given or _from_environment() or _share
+    if _crew is None or _crew.size != number:
+        _crew = _Crew(number)
     return _crew
 
 
-def _from_environment() -> int:
-    value = os.environ.get(VARIABLE, "1")
+def _from_environment() -> int | None:
+    value = os.environ.get(VARIABLE)
+    if value is None:
+        return None
     if not (value.isascii() and value.isdecimal() and int(value) > 0):
         raise ValueError(f"{VARIABLE} is {value!r}, not a positive number of threads")
     return int(value)

@@ -29,6 +29,7 @@ from hvd_qgenx.optim.level_updates import update_levels
 from hvd_qgenx.optim.memories import Memories
 from hvd_qgenx.optim.scales import ScaleFeed
 from hvd_qgenx.optim.stock import as_compressor
+from hvd_qgenx.transport.cores import share_kernels
 from hvd_qgenx.transport.distributed import Distributed
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class State:
         """
         compressor, exchange, feedback, shift_rate = self._asked
         self._transport = transport = Distributed(_ranks(model, process_group))
+        share_kernels(transport)
         self.compression = compressor.for_rank(transport.rank, ranks=transport.size)
         self._names = _trained(model)
         self._buffers = flatten(self._names, self.compression, FlatBuffer)

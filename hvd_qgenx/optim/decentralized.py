@@ -34,6 +34,7 @@ from hvd_qgenx.optim.stock import as_compressor, transport_of
 from hvd_qgenx.optim.wrapping import Wrapper, wrap
 from hvd_qgenx.transport import Transport
 from hvd_qgenx.transport.agreement import from_rank_0
+from hvd_qgenx.transport.cores import share_kernels
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class _Decentralized(Wrapper):
         kind.check(topology)
         if topology.size != transport.size:
             raise ConfigurationError(f"the topology has {topology.size} ranks, and there are {transport.size}")
+        share_kernels(transport)
         self._name = transport.unique("optimizer")
         self.transport, self.topology = transport, topology
         self.overlap = gossip.overlap and kind.overlaps

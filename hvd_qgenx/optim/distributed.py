@@ -35,6 +35,7 @@ from hvd_qgenx.optim.worker_sums import WorkerSum
 from hvd_qgenx.optim.workers import WorkerAware
 from hvd_qgenx.optim.wrapping import Wrapper, wrap
 from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.cores import share_kernels
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +146,7 @@ class _Distributed(Wrapper):
         memories: Memories,
     ) -> None:
         transport = exchange.transport
+        share_kernels(transport)
         self.exchange = exchange
         self.compression = compression.for_rank(transport.rank, ranks=transport.size)
         self.measure_error = False

@@ -6,18 +6,29 @@ from contextlib import contextmanager
 
 import torch
 
-from compressors.kernels.threads import set_threads
+from compressors.kernels.threads import set_share
 from hvd_qgenx.transport.base import Transport
-from hvd_qgenx.transport.environment import KERNEL_THREADS, OMP_THREADS
+from hvd_qgenx.transport.environment import OMP_THREADS
+from hvd_qgenx.transport.launcher import launched_local_size
 
 
 def share_cores(transport: Transport) -> None:
     """Gives every rank of a host an equal share of its cores, unless the user said how many threads to use."""
-    share = max(1, (os.cpu_count() or 1) // transport.local_size)
     if OMP_THREADS not in os.environ:
-        torch.set_num_threads(share)
-    if KERNEL_THREADS not in os.environ:
-        set_threads(share)
+        torch.set_num_threads(_share(transport))
+    share_kernels(transport)
+
+
+def share_kernels(transport: Transport) -> None:
+    """Does so for the compressors alone, whose results do not depend on it."""
+    set_share(_share(transport))
+
+
+def _share(transport: Transport) -> int:
+    """The cores of a rank: an equal part of its host's, and no more than its process is bound to."""
+    cores = os.cpu_count() or 1
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    return max(1, min(bound, cores // max(transport.local_size, launched_local_size())))
 
 
 @contextmanager

@@ -209,14 +209,20 @@ def test_a_number_of_threads_that_cannot_be():
 
 @pytest.mark.usefixtures("one_thread")
 def test_the_environment_sets_the_number_of_threads(monkeypatch):
-    monkeypatch.setattr(threads, "_crew", None)
+    monkeypatch.setattr(threads, "_given", None)
+    monkeypatch.setattr(threads, "_share", 1)
+    monkeypatch.delenv("HVD_QGENX_THREADS", raising=False)
+    assert threads.threads() == 1
+    threads.set_share(2)
+    assert threads.threads() == 2
     monkeypatch.setenv("HVD_QGENX_THREADS", "3")
     assert threads.threads() == 3
     for bad in ("", "0", "-1", "two", "1.5", "\u0663"):
-        monkeypatch.setattr(threads, "_crew", None)
         monkeypatch.setenv("HVD_QGENX_THREADS", bad)
         with pytest.raises(ValueError, match="HVD_QGENX_THREADS"):
             threads.threads()
+    threads.set_threads(4)
+    assert threads.threads() == 4
 
 
 def test_what_the_kernels_are_written_in():

@@ -1,12 +1,15 @@
 """Threads as ranks: what the collectives return, and how failures end."""
 
+import os
 import threading
 from contextlib import nullcontext
 
 import pytest
 import torch
 
+from compressors.kernels import threads as kernel_threads
 from compressors.random import generator
+from hvd_qgenx import DistributedOptimizer
 from hvd_qgenx.transport import inprocess
 from hvd_qgenx.transport.cores import one_thread
 from hvd_qgenx.transport.inprocess import InProcess
@@ -216,3 +219,19 @@ def test_a_rank_has_its_share_of_threads_whatever_another_sets(monkeypatch, vari
         assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("ranks", "threads"), [(1, 6), (2, 3), (4, 1), (8, 1)])
+def test_compressors_of_an_optimizer_use_a_share_of_the_cores(ranks, threads, monkeypatch):
+    monkeypatch.delenv("HVD_QGENX_THREADS", raising=False)
+    monkeypatch.setattr(kernel_threads, "_given", None)
+    monkeypatch.setattr(kernel_threads, "_share", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(6), raising=False)
+
+    def work(transport):
+        optimizer = DistributedOptimizer(torch.optim.SGD([torch.nn.Parameter(torch.ones(2))]), transport=transport)
+        assert optimizer.exchange.transport is transport
+        return kernel_threads.threads()
+
+    assert inprocess.run(ranks, work) == [threads] * ranks
