@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from compressors import parameters
+from compressors.batch import Batch, Piece
 from compressors.deferred import Deferred
 from compressors.kernels.strata import Strata
 from compressors.random import Stream, derive
@@ -209,6 +210,23 @@ class Compressor(ABC):
         vector = payload.new_empty(numel, dtype=torch.float32)
         self.read(payload, vector)
         return bool(torch.isfinite(vector).all())
+
+    def batch(self, pieces: Sequence[Piece], dtype: torch.dtype, device: torch.device) -> Batch:
+        """Returns what encodes and decodes these pieces of vectors, which holds until ``plan_key`` changes.
+
+        Args:
+            pieces: not empty.
+            dtype: of the vectors.
+            device: of vectors and payloads.
+        """
+        return Batch(self, pieces)
+
+    def plan_key(self, numel: int, dtype: torch.dtype) -> Hashable:
+        """Returns what plans for a vector depend on, beside its length and dtype: payload sizes, say, and levels.
+
+        Exchanges compare it before every use of what they have planned, and plan again if it has changed.
+        """
+        return self.payload_bytes(numel, dtype)
 
     def _require_length(self, payload: Tensor, size: int, dtype: torch.dtype | None) -> None:
         """Raises ValueError if the payload is not as long as one of ``size`` coordinates."""

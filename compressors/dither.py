@@ -32,6 +32,9 @@ class SeededQuantizer(BucketQuantizer):
     def preamble(self, key: int, strata: Strata | None) -> bytes:
         return KEY.pack(key)
 
+    def constant_preamble(self) -> bytes | None:
+        return None
+
     def read_preamble(self, preamble: bytes) -> tuple[int, Strata | None]:
         return KEY.unpack(preamble)[0], None
 

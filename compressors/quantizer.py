@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from compressors import kernels
 from compressors.base import Compressor, Shape, byte_tensor, numel
+from compressors.batch import Batch, Piece
 from compressors.kernels.layout import Layout
 from compressors.kernels.strata import Strata
+from compressors.kernels.threads import threads
 from compressors.parameters import parameter
 from compressors.rounding import CORRELATED, GridRounding, rounding_parameter
 
@@ -25,6 +27,9 @@ class BucketQuantizer(Compressor):
 
     Payload: the preamble, the header, and the packed codes; an entropy code can carry these instead (``Coded``).
     """
+
+    rotates: ClassVar[bool] = False
+    """Are buckets quantized in a random basis?"""
 
     bits: int = parameter(4, "Bits per coordinate.", low=1, high=8)
     bucket_size: int = parameter(1024, "Coordinates that share one norm or range.", low=1)
@@ -42,6 +47,10 @@ class BucketQuantizer(Compressor):
     def preamble(self, key: int, strata: Strata | None) -> bytes:
         """Returns the bytes that the decoder needs beside header and codes, of a payload made so."""
         return b""
+
+    def constant_preamble(self) -> bytes | None:
+        """Returns the preamble of all payloads until levels change; None if it depends on the payload's key."""
+        return self.preamble(0, None)
 
     def read_preamble(self, preamble: bytes) -> tuple[int, Strata | None]:
         """Returns key and strata, if the decoder needs them.
@@ -87,6 +96,19 @@ class BucketQuantizer(Compressor):
     def inspect(self, payload: Tensor, numel: int) -> bool:
         body = payload[self.preamble_bytes :]
         return kernels.moderate(body[: self.layout.header_bytes(self.symbol_count(numel))])
+
+    def batch(self, pieces: Sequence[Piece], dtype: torch.dtype, device: torch.device) -> Batch:
+        kernel = kernels.batches(device)
+        own = (type(self).write, type(self).read, type(self).inspect)
+        usual = own == (BucketQuantizer.write, BucketQuantizer.read, BucketQuantizer.inspect)
+        keyed = self.constant_preamble() is None and self.preamble_bytes != 8
+        if kernel is None or not usual or keyed or dtype.itemsize > 4:
+            return super().batch(pieces, dtype, device)
+        planned: Batch = kernel.QuantizerBatch(self, pieces, dtype)
+        return planned
+
+    def plan_key(self, numel: int, dtype: torch.dtype) -> Hashable:
+        return self.layout, self.constant_preamble(), self.preamble_bytes, self.stream.rank, threads()
 
     def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
         return self.preamble_bytes + self.layout.payload_bytes(numel(shape))

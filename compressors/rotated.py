@@ -41,6 +41,8 @@ class RotatedQuantizer(SeededQuantizer):
     least 256 coordinates. Source: Ailon and Chazelle (2009); Suresh et al. (ICML 2017).
     """
 
+    rotates = True
+
     bucket_size: int = parameter(1024, "Coordinates rotated together.", choices=LENGTHS)
 
     @property

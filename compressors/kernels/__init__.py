@@ -47,6 +47,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from compressors.deferred import Deferred
@@ -164,6 +165,13 @@ def for_device(device: torch.device) -> Kernel:
 def implementation(device: torch.device) -> str:
     """Returns the language of the kernels for this device: numba, triton or torch."""
     return _kernel(device.type)[1]
+
+
+def batches(device: torch.device) -> ModuleType | None:
+    """Returns the module whose ``QuantizerBatch`` codes many pieces by one call, for tensors on this device, if any."""
+    if device.type == "cpu" and implementation(device) == "numba":
+        return import_module("compressors.kernels.cpu.batch")
+    return None
 
 
 @lru_cache

@@ -2,7 +2,9 @@
 
 import re
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -122,7 +124,11 @@ class ConcreteExchange(Exchange):
 
     def slices(self, codec: Codec) -> list[int]:
         """Returns the bounds of the slices in which a vector is exchanged."""
-        return cut(codec, self.slice_factor * self.slice_bytes)
+        codec.refresh()
+        if self not in codec.plans:
+            codec.plans[self] = cut(codec, self.slice_factor * self.slice_bytes)
+        found: list[int] = codec.plans[self]
+        return found
 
     def begin(
         self, vector: Tensor, codec: Codec, name: str, options: ExchangeOptions = PLAIN, out: Tensor | None = None
@@ -165,9 +171,29 @@ class ConcreteExchange(Exchange):
 
 
 class PayloadExchange(ConcreteExchange):
-    """An exchange whose payloads are decoded before they are averaged."""
+    """An exchange whose payloads are decoded before they are averaged.
+
+    Where payloads have known lengths, all of a slice that does not change is planned at its first exchange.
+    """
 
     def __init__(self, transport: Transport, slice_bytes: int = SLICE_BYTES) -> None:
         super().__init__(transport, slice_bytes)
         self.channel = transport.ordered(transport.unique("exchange"))
         """Carries payloads; used in one order on all ranks, so an exchange serves one optimizer."""
+
+    @abstractmethod
+    def plan(self, codec: Codec, start: int, stop: int, device: torch.device) -> Any:
+        """Plans the exchange of a slice of vectors on a device."""
+
+    def planned(self, transfer: Transfer, start: int, stop: int) -> Any:
+        """Returns the plan of a slice; None if it cannot be planned."""
+        plans, key = transfer.codec.plans, (self, start, stop)
+        if key not in plans:
+            can = transfer.codec.is_fixed(start, stop)
+            plans[key] = self.plan(transfer.codec, start, stop, transfer.vector.device) if can else None
+        return plans[key]
+
+
+def blocks(sizes: Sequence[int], start: int) -> list[tuple[int, int]]:
+    """Returns begin and end of messages of these sizes that lie end to end."""
+    return list(pairwise(accumulate(sizes, initial=start)))

@@ -1,14 +1,15 @@
 """How ranges of a flat vector become payloads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from compressors import Compressor
 from compressors.base import checked, require_float
+from compressors.batch import Batch, Piece
 from compressors.random import derive
 from hvd_qgenx.exchange.dealing import Deal, Region
 
@@ -28,6 +29,14 @@ class Keys(NamedTuple):
     """This rank's alone."""
     shared: int | None
     """The same on all ranks; None if their payloads are not brought together, so that errors cannot cancel."""
+
+
+class Coder(NamedTuple):
+    """Encodes and decodes ranges of a flat vector, whose payloads have fixed places in a buffer of messages."""
+
+    ranges: Sequence[tuple[int, int]]
+    batches: Sequence[tuple[Batch, int]]
+    """Those of every segment that overlaps the ranges, with the segment's number."""
 
 
 class Codec:
@@ -51,6 +60,11 @@ class Codec:
         ]
         self.numel, self.dtype = stops[-1], dtype
         self.exact_size = all(compressor.exact_size for compressor, _ in members)
+        self.plans: dict[Hashable, Any] = {}
+        """What exchanges have planned; ``refresh`` drops it when it no longer holds."""
+        self.rooms: list[Tensor] = []
+        """Buffers of messages that no exchange uses at the moment."""
+        self._plan_key: list[Hashable] = []
         require_float(dtype)
         if len(members) > 1 and not self.exact_size:
             raise ValueError("a compressor whose payloads vary in length cannot share a vector")
@@ -59,6 +73,43 @@ class Codec:
     def alone(self) -> Compressor | None:
         """The compressor of the whole vector; None if there are several."""
         return self.segments[0].compressor if len(self.segments) == 1 else None
+
+    def refresh(self) -> None:
+        """Drops the plans if compressors have changed since, by a level update, say (``Compressor.plan_key``).
+
+        ``Transfer`` calls it, and ``ConcreteExchange.slices``, so that nobody else need: no exchange may be under way
+        while compressors change.
+        """
+        key = [compressor.plan_key(stop - start, self.dtype) for compressor, start, stop in self.segments]
+        if key != self._plan_key:
+            self._plan_key, self.plans = key, {}
+
+    def coder(self, ranges: Sequence[tuple[int, int, Sequence[int]]], device: torch.device) -> Coder:
+        """Returns what codes ranges of vectors on a device, each with the places of one payload or of all ranks'.
+
+        It holds until ``refresh`` drops what was planned before.
+        """
+        pieces: dict[int, list[Piece]] = {}
+        for start, stop, places in ranges:
+            offset = 0
+            for index, (compressor, first, _), lo, hi in self._overlaps(start, stop):
+                size = compressor.payload_bytes(hi - lo, self.dtype)
+                piece = Piece(lo, hi, lo - first, size, tuple(place + offset for place in places))
+                pieces.setdefault(index, []).append(piece)
+                offset += size
+        batches = [
+            (self.segments[index].compressor.batch(found, self.dtype, device), index) for index, found in pieces.items()
+        ]
+        return Coder([(start, stop) for start, stop, _ in ranges], batches)
+
+    def is_fixed(self, start: int, stop: int) -> bool:
+        """Tells if payloads of a range always have the same bytes at the same places."""
+        return self.exact_size and not any(segment.compressor.deals for _, segment, _, _ in self._overlaps(start, stop))
+
+    def room(self, size: int, device: torch.device) -> Tensor:
+        """Returns a buffer of so many bytes, or more, that nobody uses; to be put back into ``rooms``."""
+        found = self.rooms.pop() if self.rooms else None
+        return torch.empty(size, dtype=torch.uint8, device=device) if found is None or found.numel() < size else found
 
     def next_keys(self) -> list[Keys]:
         """Returns random keys for one exchange, one pair for every segment."""

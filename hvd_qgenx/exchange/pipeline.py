@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -49,7 +48,9 @@ class Pipeline:
         self._background, self._depth = background or _Inline(), depth
         self._slices: list[_Slice] = []
         self._parts: dict[Hashable, list[_Slice]] = {}
-        self._started: list[Future[None]] = []
+        self._submitted = 0
+        """Slices that have been told to start."""
+        self._starts: list[Future[None]] = []
         self._in_flight: deque[tuple[_Slice, Steps, Work[Any]]] = deque()
 
     def add(
@@ -82,8 +83,10 @@ class Pipeline:
         """Says that a part of a vector is complete; starts every slice that waited for nothing else."""
         for each in self._parts.pop(key):
             each.missing -= 1
-        while len(self._started) < len(self._slices) and self._slices[len(self._started)].missing == 0:
-            self._start_next()
+        stop = self._submitted
+        while stop < len(self._slices) and self._slices[stop].missing == 0:
+            stop += 1
+        self._submit(stop)
 
     def awaits(self, key: Hashable) -> bool:
         """Tells if the part has not been called ready."""
@@ -91,39 +94,43 @@ class Pipeline:
 
     def start_all(self) -> None:
         """Starts every slice, ready or not; returns once this rank's first payload of each is encoded."""
-        while len(self._started) < len(self._slices):
-            self._start_next()
-        for started in self._started:
-            started.result()
+        self._submit(len(self._slices))
+        for start in self._starts:
+            start.result()
 
     def finish(self) -> None:
         """Starts what has not started; returns once all vectors hold their means."""
         self.start_all()
         self._background.submit(self._drain).result()
 
-    def _start_next(self) -> None:
-        before = self._started[-1] if self._started else None
-        self._started.append(self._background.submit(self._start, self._slices[len(self._started)], before))
+    def _submit(self, stop: int) -> None:
+        """Has the slices before ``stop`` started, in the background."""
+        if stop > self._submitted:
+            before = self._starts[-1] if self._starts else None
+            self._starts.append(self._background.submit(self._start, self._slices[self._submitted : stop], before))
+            self._submitted = stop
 
-    def _start(self, each: _Slice, before: Future[None] | None) -> None:
+    def _start(self, slices: Sequence[_Slice], before: Future[None] | None) -> None:
         if before is not None:
-            before.result()  # raises what the slice before has met
-        while len(self._in_flight) >= self._depth:
-            self._advance_oldest()
-        each.transfer.prepare(each.start, each.stop)
-        self._advance(each, each.steps(), None)
+            before.result()  # raises what the slices before have met
+        for each in slices:
+            while len(self._in_flight) >= self._depth:
+                self._advance(*self._in_flight.popleft())
+            each.transfer.prepare(each.start, each.stop)
+            self._advance(each, each.steps(), None)
 
     def _drain(self) -> None:
         while self._in_flight:
-            self._advance_oldest()
+            self._advance(*self._in_flight.popleft())
 
-    def _advance_oldest(self) -> None:
-        each, steps, work = self._in_flight.popleft()
-        self._advance(each, steps, each.transfer.report.wait(work))
-
-    def _advance(self, each: _Slice, steps: Steps, result: Any) -> None:
-        with suppress(StopIteration):
-            self._in_flight.append((each, steps, steps.send(result)))
+    def _advance(self, each: _Slice, steps: Steps, work: Work[Any] | None) -> None:
+        """Waits for a slice's collective, and lets the slice go on until it starts another."""
+        result = None if work is None else each.transfer.report.wait(work)
+        try:
+            work = steps.send(result)
+        except StopIteration:
+            return
+        self._in_flight.append((each, steps, work))
 
 
 class _Inline(Executor):

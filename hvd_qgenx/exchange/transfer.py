@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from compressors import SummedCompressor
 from compressors.rounds import Averaged
-from hvd_qgenx.exchange.codec import Codec, Keys
+from hvd_qgenx.exchange.codec import Codec, Coder, Keys
 from hvd_qgenx.exchange.dealing import IN_PLACE, Deal
 from hvd_qgenx.exchange.report import Report
 
@@ -61,6 +62,7 @@ class Transfer:
         """False if the mean holds Inf or NaN; the same on all ranks."""
         self.memory: Memory | None = None
         """Changes what is sent by what was sent before."""
+        codec.refresh()
         self._keys = codec.next_keys()
 
     def prepare(self, start: int, stop: int) -> None:
@@ -79,6 +81,43 @@ class Transfer:
         """Lets the memory complete the mean, once all ranges are exchanged; Inf or NaN leaves no trace in it."""
         if self.memory is not None and self.finite:
             self.memory.after(self.vector, self.own, self.out)
+
+    def write(self, coder: Coder, messages: Tensor) -> None:
+        """Writes the payloads of ranges of this rank's vector to their places."""
+        began, finite = time.perf_counter(), True
+        for batch, index in coder.batches:
+            finite &= batch.encode(self.vector, messages, *self._keys[index])
+        self.report.encode_seconds += time.perf_counter() - began
+        if not finite:
+            self.find_not_finite(coder.ranges[0][0], coder.ranges[-1][1])
+        if self.own is not None or self.options.measure_error:
+            self._compare(coder, messages)
+
+    def rewrite(self, payloads: Coder, mean: Coder, messages: Tensor) -> None:
+        """Writes the payload of the mean of the payloads of a range, which are decoded into ``out``."""
+        began = time.perf_counter()
+        for batch, _ in payloads.batches:
+            batch.decode(messages, self.out)
+        decoded = time.perf_counter()
+        for batch, index in mean.batches:  # rounded independently of the first payload
+            batch.encode(self.out, messages, self._keys[index].own ^ 1, None)
+        self.report.decode_seconds += decoded - began
+        self.report.encode_seconds += time.perf_counter() - decoded
+
+    def read(self, coder: Coder, messages: Tensor) -> None:
+        """Puts ranges of the mean into ``out``: what payloads decode to, or their mean where there are several."""
+        began = time.perf_counter()
+        for batch, _ in coder.batches:
+            self.finite &= batch.decode(messages, self.out)
+        self.report.decode_seconds += time.perf_counter() - began
+
+    def _compare(self, coder: Coder, messages: Tensor) -> None:
+        """Decodes this rank's own payloads, and measures the error, before the mean may replace the ranges."""
+        decoded = torch.empty_like(self.vector) if self.own is None else self.own
+        for batch, _ in coder.batches:
+            batch.decode(messages, decoded)
+        for start, stop in coder.ranges if self.options.measure_error else ():
+            self._measure_error(decoded[start:stop], self.vector[start:stop])
 
     def encode(self, bounds: Sequence[int], deal: Deal = IN_PLACE) -> tuple[Tensor, list[int]]:
         """Returns the payloads of this rank's vector between the bounds, end to end, and their numbers of bytes.

@@ -1,11 +1,32 @@
 """Compressed scatter-reduce, then compressed all-gather."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
-from hvd_qgenx.exchange.base import PayloadExchange
+import torch
+
+from hvd_qgenx.exchange.base import PayloadExchange, blocks
+from hvd_qgenx.exchange.codec import Codec, Coder
 from hvd_qgenx.exchange.cost import CodecSpeed, Machine, Ranks, SliceCost, all_gather, all_to_all
 from hvd_qgenx.exchange.pipeline import Steps
 from hvd_qgenx.exchange.transfer import Transfer
+from hvd_qgenx.transport.base import Blocks
+
+
+class Plan(NamedTuple):
+    """All of a slice that does not change from exchange to exchange."""
+
+    room: int
+    """Bytes of all messages."""
+    chunks: Coder
+    """Of this rank's vector, for their owners."""
+    scatter: Blocks
+    payloads: Coder
+    """Decodes the mean of all ranks' payloads of this rank's chunk."""
+    mean: Coder
+    gather: Blocks
+    means: Coder
+    """Of all chunks."""
 
 
 class TwoPhase(PayloadExchange):
@@ -22,6 +43,15 @@ class TwoPhase(PayloadExchange):
 
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
         channel, codec = self.channel, transfer.codec
+        if plan := self.planned(transfer, start, stop):
+            messages = codec.room(plan.room, transfer.vector.device)
+            transfer.write(plan.chunks, messages)
+            yield channel.exchange_blocks(messages, plan.scatter, f"{name}.scatter")
+            transfer.rewrite(plan.payloads, plan.mean, messages)
+            yield channel.exchange_blocks(messages, plan.gather, f"{name}.gather")
+            transfer.read(plan.means, messages)
+            codec.rooms.append(messages)
+            return
         bounds = codec.cut(start, stop, channel.size)
         first, last = bounds[channel.rank : channel.rank + 2]
         deal = codec.deal(bounds, transfer.vector.device)
@@ -35,6 +65,25 @@ class TwoPhase(PayloadExchange):
 
         for payload, (first, last) in zip(payloads, pairwise(bounds), strict=True):
             transfer.put_payload(payload, first, last, deal)
+
+    def plan(self, codec: Codec, start: int, stop: int, device: torch.device) -> Plan:
+        """In the buffer lie chunks for other ranks, all ranks' payloads of this rank's chunk, and all means."""
+        rank, bounds = self.channel.rank, codec.cut(start, stop, self.channel.size)
+        ranges = list(pairwise(bounds))
+        sizes = [codec.payload_bytes(*chunk) for chunk in ranges]
+        sent = blocks([size if peer != rank else 0 for peer, size in enumerate(sizes)], 0)
+        received = blocks([sizes[rank]] * len(sizes), sent[-1][1])
+        means = blocks(sizes, received[-1][1])
+        sent[rank] = received[rank]
+        return Plan(
+            means[-1][1],
+            codec.coder([(*chunk, block[:1]) for chunk, block in zip(ranges, sent, strict=True)], device),
+            Blocks(rank, sent, received),
+            codec.coder([(*ranges[rank], [place for place, _ in received])], device),
+            codec.coder([(*ranges[rank], means[rank][:1])], device),
+            Blocks(rank, [means[rank]] * len(means), means, one=True),
+            codec.coder([(*chunk, block[:1]) for chunk, block in zip(ranges, means, strict=True)], device),
+        )
 
     @classmethod
     def slice_cost(cls, machine: Machine, ranks: Ranks, numel: float, codec: CodecSpeed) -> SliceCost:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from compressors import kernels
@@ -32,6 +33,36 @@ class Work(Generic[T]):
     """Blocks until it is done and returns the result; to be called once."""
     bytes_sent: int
     """Bytes this rank sends over the network for it; its own share, which stays, is left out."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Where the messages of a collective lie in a buffer of uint8; made once for all its repetitions."""
+
+    rank: int
+    """This rank's; its own message stays where it is."""
+    sent: Sequence[tuple[int, int]]
+    """Begin and end of the message for every rank."""
+    received: Sequence[tuple[int, int]]
+    """Begin and end of the message from every rank."""
+    one: bool = False
+    """Do all ranks get the same message?"""
+
+    @cached_property
+    def leaving(self) -> list[tuple[int, int, int]]:
+        """Rank, begin and end of every message to another rank, in the order in which they are sent."""
+        peers = [(self.rank + step) % len(self.sent) for step in range(1, len(self.sent))]
+        return [(peer, *self.sent[peer]) for peer in peers]
+
+    @cached_property
+    def arriving(self) -> list[tuple[int, int, int]]:
+        """The same of every message from another rank."""
+        return [(peer, *self.received[peer]) for peer, _, _ in reversed(self.leaving)]
+
+    @cached_property
+    def bytes_sent(self) -> int:
+        """Bytes of the messages to other ranks."""
+        return sum(stop - start for _, start, stop in self.leaving)
 
 
 class Transport(ABC):
@@ -90,6 +121,22 @@ class Transport(ABC):
             received: the lengths of what the ranks will send to this one, where it knows them;
                 given on all ranks or on none.
         """
+
+    def exchange_blocks(self, buffer: Tensor, blocks: Blocks, name: str) -> Work[None]:
+        """Sends every rank its block of a 1-D uint8 buffer, and receives into others; nothing else of it changes."""
+        parts = [buffer[start:stop] for start, stop in blocks.sent]
+        sizes = [stop - start for start, stop in blocks.received]
+        if blocks.one:
+            work = self.all_gather(parts[self.rank], sizes, name)
+        else:
+            work = self.all_to_all(torch.cat(parts), list(map(len, parts)), name, sizes)
+
+        def wait() -> None:
+            received = work.wait()
+            for rank, start, stop in blocks.arriving:
+                buffer[start:stop] = received[rank]
+
+        return Work(wait, work.bytes_sent)
 
     def neighbour_exchange(
         self,

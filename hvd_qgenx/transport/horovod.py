@@ -17,7 +17,7 @@ from horovod.torch.optimizer import _DistributedOptimizer
 from torch import Tensor
 
 from hvd_qgenx.transport import mpi, objects, watch
-from hvd_qgenx.transport.base import LENGTH_BYTES, Transport, Work, require_sizes
+from hvd_qgenx.transport.base import LENGTH_BYTES, Blocks, Transport, Work, require_sizes
 from hvd_qgenx.transport.environment import (
     DYNAMIC_PROCESS_SETS,
     EAGER_LIMIT,
@@ -200,6 +200,11 @@ class Ordered(Horovod):
             return super().all_to_all(tensor, sizes, name, received)
         wait = self._channel.start_all(tensor.split(list(sizes)), received, name)
         return Work(watch.counted(wait), self._scatter_bytes(tensor, sizes))
+
+    def exchange_blocks(self, buffer: Tensor, blocks: Blocks, name: str) -> Work[None]:
+        if buffer.device.type != "cpu":
+            return super().exchange_blocks(buffer, blocks, name)
+        return Work(watch.counted(self._channel.exchange_blocks(buffer, blocks, name)), blocks.bytes_sent)
 
     def _start_links(
         self, sent: Mapping[int, Tensor], heard: Sequence[int], sizes: Sequence[int] | None, name: str, like: Tensor

@@ -12,6 +12,7 @@ from horovod.common.exceptions import HorovodInternalError
 from torch import Tensor
 
 from hvd_qgenx.transport import links
+from hvd_qgenx.transport.base import Blocks
 from hvd_qgenx.transport.launcher import started_by_mpi
 from hvd_qgenx.transport.waiting import wait_until
 
@@ -102,6 +103,27 @@ class Channel:
             self._finish(requests + leaving, name)
             del self._under_way[tag]
             return received
+
+        return wait
+
+    def exchange_blocks(self, buffer: Tensor, blocks: Blocks, name: str) -> Callable[[], None]:
+        """Sends and receives blocks of a buffer; returns a function that waits for all. Raises as ``start``."""
+        self._tag = tag = (self._tag + 1) % TAGS
+        self._under_way[tag] = [[buffer]]
+        data, peers, requests = buffer.numpy(), [], []
+        for messages, begin in (
+            (blocks.arriving, self._communicator.Irecv),
+            (blocks.leaving, self._communicator.Isend),
+        ):
+            for peer, start, stop in messages:
+                for at in range(start, stop, PIECE_BYTES):
+                    peers.append(peer)
+                    requests.append(begin(data[at : min(at + PIECE_BYTES, stop)], peer, tag))
+
+        def wait() -> None:
+            if not MPI.Request.Testall(requests):
+                self._finish(list(zip(peers, requests, strict=True)), name)
+            del self._under_way[tag]
 
         return wait
 

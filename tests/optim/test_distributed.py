@@ -567,7 +567,7 @@ class TestOverlap:
     def test_a_failure_on_the_way_is_raised_once_and_here(self):
         net = wide()
         optimizer = self.make(inprocess.InProcess(), net)
-        optimizer.compression.encode = lambda *arguments: 1 // 0
+        optimizer.compression.batch = lambda *arguments: 1 // 0
         loss(net, batch(0, 0)).backward()
         with pytest.raises(ZeroDivisionError):
             optimizer.step()
