@@ -90,7 +90,7 @@ def test_the_error_is_that_of_bits_spent_over_the_whole_vector(ranks):
 @pytest.mark.parametrize("name", ["variable", "dynamiq"])
 def test_means_are_unbiased(name):
     compressor = variable(bits=0.5) if name == "variable" else compressors.make(name, bits=3)
-    rows, draws = steep(3, 12, 50), 400
+    rows, draws = steep(3, 12, 50), 150
 
     def work(transport):
         own, how = compressor.for_rank(transport.rank, ranks=3), exchange.make("two-phase", transport)
