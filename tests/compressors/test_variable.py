@@ -380,10 +380,9 @@ class TestShortScales:
             errors[scale_bits] = float((conformance.draw(compressor, vector, 40) - vector).square().sum(dim=1).mean())
         assert 0.9 < errors[16] / errors[32] < 0.94  # 4^(-1/16) = 0.917
 
-    @pytest.mark.parametrize("bits", [0.5, 4.0])
-    def test_it_stays_unbiased_and_below_its_bound(self, bits):
-        compressor = self.make(bits=bits)
-        draws = conformance.draw(compressor, self.VECTOR, 400)
+    def test_it_stays_unbiased_and_below_its_bound(self):
+        compressor = self.make()
+        draws = conformance.draw(compressor, self.VECTOR, 1000)
         for part, piece in zip(draws.split(256, dim=1), self.VECTOR.split(256), strict=True):
             conformance.check_residual_bias(part, piece, compressor.residual_bias)
         conformance.check_variance(draws, self.VECTOR, compressor.variance_bound(self.VECTOR))
