@@ -9,6 +9,7 @@ ARGS   ?=
 # no: without Horovod, MPI and a compiler; torchrun starts ranks then.
 HOROVOD ?= yes
 RATE   ?= 1gbit
+HOSTS  ?= 3
 CRD    ?= $(HVD_QGENX_CRD)
 SWEEP  ?= jobs/sweeps/compression.toml
 JOBS   ?= 3
@@ -73,9 +74,9 @@ bench: install ## Speed of compressors, and of exchanges on NP (3) local ranks; 
 	$(BIN)/hvd-qgenx bench codec --bits 4 --size 2^24 --json runs/bench/codec.json
 	$(LOCAL) $(BIN)/hvd-qgenx bench exchange --json runs/bench/exchange.json $(ARGS)
 
-cluster-bench: install ## The same exchanges over three hosts in network namespaces, links limited to RATE (root only)
+cluster-bench: install ## The same exchanges over HOSTS (3, or 2) in network namespaces, links limited to RATE (1gbit; root only)
 	$(SETUP)/system.sh cluster
-	$(CLUSTER) $(RATE) runs/bench/exchange-$(RATE).json $(ARGS)
+	$(CLUSTER) $(HOSTS) $(RATE) runs/bench/exchange-$(HOSTS)-$(RATE).json $(ARGS)
 
 ddp-bench: install ## DDP's communication hooks over these hosts, torch's and ours, at 1 gbit and 100 mbit (root only)
 	$(SETUP)/system.sh cluster
@@ -97,8 +98,9 @@ performance: install ## Measure all that docs/performance.md shows, and write it
 		--json $(FOUND)/codec-4-half.json
 	$(BIN)/hvd-qgenx bench codec uniform:norm=linf dither alq rotated --bits 4 --size 2^24 --coding huffman \
 		--json $(FOUND)/codec-5-coded.json
-	$(CLUSTER) 1gbit $(FOUND)/exchange-1-1gbit.json $(LOADS) --model gan
-	$(CLUSTER) 100mbit $(FOUND)/exchange-2-100mbit.json $(LOADS) --repeats 5
+	$(CLUSTER) 3 1gbit $(FOUND)/exchange-1-1gbit.json $(LOADS) --model gan
+	$(CLUSTER) 3 100mbit $(FOUND)/exchange-2-100mbit.json $(LOADS) --repeats 5
+	$(CLUSTER) 2 10gbit $(FOUND)/exchange-6-10gbit.json --model resnet18 --repeats 9
 	$(LOCAL) $(BIN)/hvd-qgenx bench exchange $(LOADS) --model gan --json $(FOUND)/exchange-3-loopback.json
 	$(BIN)/hvd-qgenx bench exchange --numel 1e6 --exchange two-phase $(WORKERS) --json $(FOUND)/exchange-4-bytes.json
 	$(BIN)/hvd-qgenx bench exchange --numel 1e6 --exchange allgather $(WORKERS) --json $(FOUND)/exchange-5-bytes.json

@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hvd_qgenx.cli.bench import Rate
 from tests.launch import command_lines, heed_interrupts, runs_command, until
 
 NAMES = ("a", "b", "c")
@@ -43,7 +44,9 @@ SSHD = "/usr/sbin/sshd"
 
 _BIN = Path(sys.executable).parent
 _MARK = "# three-host test of hvd-qgenx, process"
-_SHAPE = ("tbf", "burst", "128kb", "latency", "50ms", "rate")
+_LEAST_BURST = 128 << 10
+_LATE_SECONDS = 0.4e-3
+"""Time by which a timer of the kernel may wake a link too late for it to reach its rate all the same."""
 
 _PROBE = """
 ip link add eth0 type veth peer name port
@@ -129,11 +132,21 @@ class Hosts:
         """Starts a command on host a; settings as for ``Popen``."""
         return _start("a", *command, env=self.environment, **settings)
 
-    def horovodrun(self, *command: str, log: Path) -> "subprocess.Popen[bytes]":
-        """Starts a command on all three from host a, one rank each; what they print goes to ``log``."""
-        launcher = ("horovodrun", "-np", "3", "-H", "a:1,b:1,c:1", "--disable-cache")
+    def horovodrun(self, *command: str, log: Path, count: int = 3) -> "subprocess.Popen[bytes]":
+        """Starts a command on the first hosts from host a, one rank each; what they print goes to ``log``."""
+        places = ",".join(f"{name}:1" for name in NAMES[:count])
+        launcher = ("horovodrun", "-np", str(count), "-H", places, "--disable-cache")
         with log.open("wb") as output:
             return self.start(*launcher, *command, stdout=output, stderr=subprocess.STDOUT)
+
+    def measured_rate(self, megabytes: int) -> float:
+        """Returns the bits a second that a plain TCP transfer from host a to host b reaches."""
+        stream = (sys.executable, "-m", "tests.cluster.stream")
+        receiver = _start("b", *stream, "receive", env=self.environment, stdout=subprocess.PIPE, text=True)
+        assert receiver.stdout is not None
+        receiver.stdout.readline()
+        self.start(*stream, "send", "b", str(megabytes)).wait()
+        return float(receiver.communicate()[0])
 
     def torchrun(self, *command: str, log: Path) -> "list[subprocess.Popen[bytes]]":
         """Starts torchrun on all three, with one rank each; what all print goes to ``log``."""
@@ -212,7 +225,13 @@ def _connect(name: str, number: int, rate: str) -> None:
     _run("ip", "-netns", name, "link", "set", "dev", "lo", "up")
     _run("ip", "-netns", name, "link", "set", "dev", "eth0", "up")
     for namespace, interface in ((name, "eth0"), (SWITCH, name)):
-        _run("tc", "-netns", namespace, "qdisc", "add", "dev", interface, "root", *_SHAPE, rate)
+        _run("tc", "-netns", namespace, "qdisc", "add", "dev", interface, "root", *_shape(rate))
+
+
+def _shape(rate: str) -> tuple[str, ...]:
+    """The limit of a link; its burst is what may be sent at once after a pause."""
+    burst = max(_LEAST_BURST, round(Rate().convert(rate, None, None) * _LATE_SECONDS))
+    return ("tbf", "burst", str(burst), "latency", "50ms", "rate", rate)
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -259,7 +278,7 @@ def _sshd(name: str, folder: Path, environment: dict[str, str]) -> Iterator[None
         server.wait()
 
 
-def _start(name: str, *command: str, **settings: Any) -> "subprocess.Popen[bytes]":
+def _start(name: str, *command: str, **settings: Any) -> "subprocess.Popen[Any]":
     """Starts a command on a host, out of reach of Ctrl-C: ``three_hosts`` ends it in good order."""
     enter = ("ip", "netns", "exec", name, "unshare", "--uts", "sh", "-ec", _ENTER, name)
     return subprocess.Popen([*enter, *command], start_new_session=True, stdin=subprocess.DEVNULL, **settings)
