@@ -2,8 +2,8 @@
 
     python -m tests.cluster.bench HOSTS RATE FILE [OPTION ...]
 
-writes the FILE of ``hvd-qgenx bench exchange --json`` and takes its other options; as root. First it prints what a plain
-TCP transfer reaches: on busy cores that may be less than fast links could carry.
+writes the FILE of ``hvd-qgenx bench exchange --json`` and takes its other options; as root. First it prints what a
+plain TCP transfer reaches: on busy cores that may be less than fast links could carry.
 """
 
 import sys

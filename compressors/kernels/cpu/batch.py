@@ -241,8 +241,9 @@ def _decode(
                     buckets.decode(header, packed, plan, draw, into, halves_into, brain, k > 0, scratch, begin, end)
             if ranks > 1:
                 at, until = begin * plan.bucket_size, min(end * plan.bucket_size, stop - start)
-                for i in range(at, until):
-                    into[i] = into[i] / np.float32(ranks)
+                means = into[at:until]
+                for i in range(len(means)):
+                    means[i] = means[i] / np.float32(ranks)
                 if not direct:
                     write(sums[at:], until - at, floats, halves[start:stop], brain, at, False)
 
