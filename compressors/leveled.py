@@ -104,14 +104,22 @@ class LevelQuantizer(StochasticQuantizer):
         return 0, None
 
     def bucket_bound(self, bucket: Tensor) -> float:
-        """The variance itself: ||x||_q^2 times the sum of (upper - u)(u - lower) over u = |x| / ||x||_q."""
+        """The variance itself."""
+        return float(self._bucket_variances(bucket).sum())
+
+    def variances(self, vector: Tensor) -> Tensor:
+        """Returns the variance of every coordinate of a vector, float64: the expected squared error."""
+        return torch.cat([self._bucket_variances(bucket) for bucket in vector.double().split(self.bucket_size)])
+
+    def _bucket_variances(self, bucket: Tensor) -> Tensor:
+        """Returns ||x||_q^2 (upper - u)(u - lower) for every u = |x| / ||x||_q."""
         norm = float(torch.linalg.vector_norm(bucket, ORDERS[self.norm])) if len(bucket) else 0.0
         if norm == 0:
-            return 0.0
+            return torch.zeros_like(bucket)
         points = torch.tensor(self.layout.points, dtype=torch.float64)
         u = (bucket / norm).clamp(-1, 1)
         lower = (torch.searchsorted(points, u, right=True) - 1).clamp(0, self.layout.levels - 1)
-        return norm**2 * float(((points[lower + 1] - u) * (u - points[lower])).sum())
+        return norm**2 * (points[lower + 1] - u) * (u - points[lower])
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "version": self.version, "levels": list(self.levels)}

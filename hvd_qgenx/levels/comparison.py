@@ -1,6 +1,6 @@
 """Comparison of level sets: their errors, and the bits of their symbols."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ BITS = {
     "entropy": "entropy",
 }
 """Bits of a coordinate, with sign and without the norms of buckets: field of a row, and heading."""
+ALL = "all"
+"""In place of a group: all tensors."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class LevelSet:
 
     name: str
     fitted_to: str
-    """normals, histogram, or empty if it was not fitted."""
+    """normals, histogram, or a group of tensors; empty if it was not fitted."""
     bits: int
     levels: list[float]
     probabilities: list[float]
@@ -89,12 +91,46 @@ class Comparison:
 
 def compare(source: str, vectors: Sequence[Tensor], bits: Sequence[int], bucket_size: int, norm: str) -> Comparison:
     """Compares every level set at each number of bits, on all the vectors (float, flat, not all zero) as one."""
-    parts = [statistics.collect(vector, bucket_size, norm) for vector in vectors]
-    normals, histogram = statistics.merge(parts)
-    magnitudes = statistics.unweighted(parts)
+    seen = _Seen([statistics.collect(vector, bucket_size, norm) for vector in vectors], bucket_size, norm)
 
-    def row(name: str, fitted_to: str, levels: Array) -> LevelSet:
-        p = probabilities(levels, magnitudes)
+    def rows() -> Iterator[LevelSet]:
+        yield seen.row("ternary", "", sets.ternary())
+        for width in bits:
+            yield seen.row("uniform", "", sets.uniform(width))
+            yield seen.row("exponential", "", sets.exponential(width))
+            for method in METHODS:
+                for fitted_to, distribution in (("normals", seen.normals), ("histogram", seen.histogram)):
+                    yield seen.row(method, fitted_to, fit(method, distribution, sets.uniform(width)).levels)
+
+    return Comparison(source, bucket_size, norm, seen.magnitudes, list(rows()))
+
+
+def compare_groups(
+    source: str, groups: Mapping[str, Sequence[Tensor]], bits: Sequence[int], bucket_size: int, norm: str
+) -> Comparison:
+    """Compares levels fitted to every group of tensors at each number of bits, each on its own group; and to all."""
+    parts = {group: [statistics.collect(vector, bucket_size, norm) for vector in own] for group, own in groups.items()}
+    everything = _Seen([part for own in parts.values() for part in own], bucket_size, norm)
+    each = {ALL: everything, **{group: _Seen(own, bucket_size, norm) for group, own in parts.items()}}
+    rows = [
+        seen.row(method, group, fit(method, seen.histogram, sets.uniform(width)).levels)
+        for width in bits
+        for method in METHODS
+        for group, seen in each.items()
+    ]
+    return Comparison(source, bucket_size, norm, everything.magnitudes, rows)
+
+
+class _Seen:
+    """Distributions of the vectors seen, and the costs of level sets on them."""
+
+    def __init__(self, parts: Sequence[Array], bucket_size: int, norm: str) -> None:
+        self.normals, self.histogram = statistics.merge(parts)
+        self.magnitudes = statistics.unweighted(parts)
+        self._bucket_size, self._norm = bucket_size, norm
+
+    def row(self, name: str, fitted_to: str, levels: Array) -> LevelSet:
+        p = probabilities(levels, self.magnitudes)
         sign = expected.sign_bits(p)
         return LevelSet(
             name,
@@ -102,25 +138,14 @@ def compare(source: str, vectors: Sequence[Tensor], bits: Sequence[int], bucket_
             sets.kind(levels)[0],
             levels.tolist(),
             p.tolist(),
-            relative_error(levels, histogram),
-            bounds.epsilon(levels, bucket_size, norm),
+            relative_error(levels, self.histogram),
+            bounds.epsilon(levels, self._bucket_size, self._norm),
             fixed=float(sets.kind(levels)[0]),
             bound=expected.bound(p),
             omega=expected.elias_length(p) + sign,
             huffman=expected.huffman_length(p) + sign,
             entropy=expected.entropy(p) + sign,
         )
-
-    def rows() -> Iterator[LevelSet]:
-        yield row("ternary", "", sets.ternary())
-        for width in bits:
-            yield row("uniform", "", sets.uniform(width))
-            yield row("exponential", "", sets.exponential(width))
-            for method in METHODS:
-                for fitted_to, distribution in (("normals", normals), ("histogram", histogram)):
-                    yield row(method, fitted_to, fit(method, distribution, sets.uniform(width)).levels)
-
-    return Comparison(source, bucket_size, norm, magnitudes, list(rows()))
 
 
 def _shares(rows: list[LevelSet]) -> Table:

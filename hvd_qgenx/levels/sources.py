@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compressors import Exempt, MinMax
+from compressors.layerwise import kind_of_shape
 from hvd_qgenx.arrays import UnreadableError, read_npy, read_torch
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.levels.registry import DISTRIBUTIONS
+from hvd_qgenx.optim.layers import groups
+from hvd_qgenx.reading import read_json
+from hvd_qgenx.runs.folder import LAYERS
 
 COORDINATES = 1 << 20
 """Number of coordinates that are drawn."""
@@ -94,17 +98,46 @@ def read_compressible(path: Path, player: str | None = None) -> list[Tensor]:
     Raises:
         ConfigurationError: there are none, or they are zero; or as ``read_tensors`` does.
     """
+    return list(_compressible(path, player).values())
+
+
+def _compressible(path: Path, player: str | None) -> dict[str, Tensor]:
     tensors = read_tensors(path)
     chosen = Exempt(MinMax())
-    kept = [
-        tensor
+    kept = {
+        name: tensor
         for name, tensor in tensors.items()
         if (len(tensors) == 1 or chosen.route(tensor.shape) is chosen.inner)
         and (player is None or name.startswith(f"{player}."))
-    ]
-    if not any(tensor.any() for tensor in kept):
+    }
+    if not any(tensor.any() for tensor in kept.values()):
         raise ConfigurationError(f"{path} holds no tensor to compress; see --player, or give another file")
     return kept
+
+
+def read_groups(path: Path, rule: str, player: str | None = None) -> list[tuple[str, Tensor]]:
+    """Reads the tensors in a file that a run would compress, each with its group.
+
+    Kinds of layers are those of the file that the run has written beside it, or else follow from the shapes.
+
+    Args:
+        path: as ``read_tensors`` takes it.
+        rule: as ``layers.groups`` takes it.
+        player: as ``read_compressible`` takes it.
+
+    Raises:
+        ConfigurationError: there are no such groups, or a tensor is in none; or as ``read_compressible`` does.
+    """
+    tensors = _compressible(path, player)
+    known = read_json(path.parent / LAYERS) if (path.parent / LAYERS).exists() else {}
+    if not isinstance(known, dict) or not all(isinstance(kind, str) for kind in known.values()):
+        raise ConfigurationError(f"{path.parent / LAYERS} must hold kinds of layers by names of tensors")
+    kinds = {name: known.get(name, kind_of_shape(tensor.shape)) for name, tensor in tensors.items()}
+    group_of = groups(rule, kinds)
+    for name in tensors:
+        if name not in group_of:
+            raise ConfigurationError(f"levels_by: {name!r} is in none of the groups; add one such as rest=*")
+    return [(group_of[name], tensor) for name, tensor in tensors.items()]
 
 
 def read_ranks(paths: Sequence[Path], player: str | None = None) -> list[list[Tensor]]:

@@ -11,8 +11,8 @@ from compressors.layerwise import kind_of_shape
 from compressors.naming import shortened, unknown
 from hvd_qgenx.errors import ConfigurationError
 
-RULES = ("global", "kind", "tensor")
-"""Rules that need no patterns; with ``global`` there are no groups."""
+RULES = ("kind", "tensor")
+"""Rules that need no patterns."""
 EMBEDDING, NORM, FIRST, LAST = "embedding", "norm", "first", "last"
 
 _KINDS: dict[str, tuple[type[nn.Module], ...]] = {

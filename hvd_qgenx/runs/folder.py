@@ -18,6 +18,8 @@ _locks: dict[Path, Lock] = {}
 """The folders that this process has reserved."""
 
 
+LAYERS = "layers.json"
+"""The file beside saved gradients that has the kind of layer of every tensor, by name."""
 DRAFT = ".draft"
 """The end of the name of a file that is being written."""
 

@@ -18,7 +18,7 @@ from hvd_qgenx import plugins
 from hvd_qgenx.errors import DivergenceError
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.runs import Divergence, MetricsLog, RunFolder, checkpoint
-from hvd_qgenx.runs.folder import write_json
+from hvd_qgenx.runs.folder import LAYERS, write_json
 from hvd_qgenx.signals import Stopped
 from hvd_qgenx.training import stopping
 from hvd_qgenx.training.fitting import SETTINGS, refused, require_state
@@ -211,6 +211,8 @@ class Run:
             return None
         self.folder.gradients.mkdir(parents=True, exist_ok=True)
         rank = self.trainer.transport.rank
+        if self.writes:
+            write_json(self.folder.gradients / LAYERS, self.trainer.layer_kinds())
         return self.folder.gradients / f"{update + 1:06d}{f'-rank{rank}' if rank else ''}.pt"
 
     def _progress_bar(self) -> Any:

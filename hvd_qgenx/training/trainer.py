@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from compressors import IntegerCompressor, IntegerCounts, LevelUpdate, SummedCompressor
 from hvd_qgenx.errors import TrainingError
 from hvd_qgenx.exchange import Report
-from hvd_qgenx.optim import DistributedOptimizer
+from hvd_qgenx.optim import DistributedOptimizer, layer_kinds
 from hvd_qgenx.runs.folder import write_atomically
 from hvd_qgenx.training.neighbourhood import Neighbourhood
 from hvd_qgenx.training.task import Task
@@ -200,6 +200,14 @@ class Trainer:
         turns = map(self.task.turn, range(self.config.moves_per_update))
         return move == list(turns).index(turn) and self._level_schedule.due(update)
 
+    def layer_kinds(self) -> dict[str, str]:
+        """Returns the kind of layer of every tensor, by the name that saved gradients have."""
+        return {
+            f"{player}.{name}": f"{self._player(player)}.{kind}".lstrip(".")
+            for player, model in self.task.players.items()
+            for name, kind in layer_kinds(model).items()
+        }
+
     def _gradients(self) -> dict[str, Tensor]:
         return {
             f"{player}.{name}": parameter.grad.cpu().clone()
@@ -208,10 +216,9 @@ class Trainer:
             if parameter.grad is not None
         }
 
-    def _models(self) -> dict[str, nn.Module]:
-        """Returns the models by the players that optimizers know them by."""
-        models = self.task.players.items()
-        return {self.task.parameter_groups(player)[0].get("player", ""): model for player, model in models}
+    def _player(self, player: str) -> str:
+        """Returns the name that optimizers know a player by; empty if it is alone."""
+        return str(self.task.parameter_groups(player)[0].get("player", ""))
 
     def _make_optimizer(self, turn: int) -> Any:
         """Makes the distributed optimizer of the players that move together."""
@@ -219,7 +226,8 @@ class Trainer:
         groups = [group for player in players for group in self.task.parameter_groups(player)]
         alone = self.config.method.make(groups, **self.config.optimizer_settings)
         names = [named for player in players for named in self.task.players[player].named_parameters()]
-        compressor = self.config.make_compressor(turn, self._models())
+        models = {self._player(player): model for player, model in self.task.players.items()}
+        compressor = self.config.make_compressor(turn, models)
         if self.gossip is not None:
             return self.gossip.optimizer(alone, names, compressor)
         optimizer = DistributedOptimizer(

@@ -44,7 +44,7 @@ SOME: dict[str, Callable[[str], Collection[str]]] = {
     "--distribution": lambda _: DISTRIBUTIONS,
     "--exchange": lambda _: EXCHANGES,
     "--features": lambda _: EXTRACTORS,
-    "--levels-by": lambda _: ("global", "kind", "tensor"),
+    "--levels-by": lambda command: ("kind", "tensor", *(() if command in ("levels", "measure") else ("global",))),
     "--loss": lambda _: LOSSES,
     "--lr-law": lambda _: LAWS,
     "--lr-scaling": lambda _: ("none", "linear", "sqrt"),

@@ -1,6 +1,7 @@
 """hvd-qgenx levels: known errors and bits, files of gradients, and what cannot be read."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+import compressors
 from compressors.levels import sets
 from hvd_qgenx.cli.levels import levels
 
@@ -131,13 +133,21 @@ def test_a_sparse_gradient_is_read_with_its_zeros(tmp_path):
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("name", ["g.pt", "g.npy", "g.txt"])
-def test_files_that_cannot_be_read(tmp_path, name):
-    (tmp_path / name).write_bytes(b"nonsense")
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("g.pt", b"nonsense", "g.pt cannot be read: it does not hold tensors and plain values"),
+        ("g.pt", pickle.dumps({"a": 1}, 4), "g.pt cannot be read: it does not hold tensors and plain values"),
+        ("g.npy", b"nonsense", "g.npy cannot be read: it does not hold an array of numbers"),
+        ("g.txt", b"1 2 3", "g.txt: numbers are read from .pt and .npy files only"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path, name, content, sentence):
+    (tmp_path / name).write_bytes(content)
     result = call("--gradients", tmp_path / name, "--out", tmp_path / "run")
     assert result.exit_code == 2
-    assert ("from .pt and .npy files only" if name == "g.txt" else "cannot be read") in result.stderr
-    assert result.stderr.count("\n") == 1
+    assert result.stderr == f"Error: {tmp_path}/{sentence}\n"
 
 
 @pytest.mark.parametrize(
@@ -153,3 +163,40 @@ def test_options_that_make_no_sense(arguments, sentence):
     result = call(*arguments)
     assert result.exit_code == 2
     assert sentence in result.stderr
+
+
+def test_levels_of_kinds_of_layers(tmp_path):
+    path = tmp_path / "gradients.pt"
+    random = torch.Generator().manual_seed(0)
+    tensors = {
+        "a.weight": torch.randn(40, 30, generator=random) ** 5,
+        "b.weight": torch.randn(90, 50, generator=random),
+    }
+    torch.save({**tensors, "b.bias": torch.randn(90, generator=random)}, path)
+    (tmp_path / "layers.json").write_text(json.dumps({"a.weight": "first"}))
+    found = rows(tmp_path / "run", "--gradients", path, "--bits", 3, "--levels-by", "kind")
+    assert {group for _, _, group in found} == {"all", "first", "linear"}
+    for group, name in (("first", "a.weight"), ("linear", "b.weight")):
+        compressor = compressors.make("alq", bits=3)
+        alone = compressor.fit([compressor.observe(tensors[name].flatten())])
+        assert found[3, "alq", group]["levels"] == pytest.approx(alone.levels, rel=1e-3)
+    assert Image.open(tmp_path / "run" / "levels.png").size[0] > 500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--levels-by", "kind"), "--levels-by is for the tensors of files; give --gradients"),
+        (("--gradients", "FILE", "--levels-by", "kinds"), "unknown rule for levels_by 'kinds'; did you mean 'kind'?"),
+        (("--gradients", "FILE", "--levels-by", "global"), "known are kind, tensor, NAME=PATTERN"),
+        (("--gradients", "FILE", "--levels-by", "a=c*"), "no tensor's name fits 'c*'; there are a.weight, b.weight"),
+        (("--gradients", "FILE", "--levels-by", "a=a*"), "'b.weight' is in none of the groups; add one such as rest=*"),
+    ],
+)
+def test_groups_that_there_are_not(tmp_path, arguments, sentence):
+    path = tmp_path / "gradients.pt"
+    torch.save({"a.weight": torch.ones(40, 30), "b.weight": torch.ones(40, 30)}, path)
+    result = call("--out", tmp_path / "run", *(path if argument == "FILE" else argument for argument in arguments))
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert not (tmp_path / "run").exists()

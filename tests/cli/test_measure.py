@@ -146,3 +146,52 @@ def test_two_phase_compresses_the_mean_once_more(tmp_path):
     result = call("--exchange", "two-phase", "--compressor", "rotated")
     assert result.exit_code == 2
     assert "give --mean" in result.output
+
+
+def layer_rows(tmp_path, *arguments: object):
+    path = tmp_path / "gradients.pt"
+    random = torch.Generator().manual_seed(0)
+    sparse, dense = torch.randn(2, 64, 64, generator=random)
+    torch.save({"a.weight": 100 * sparse * (torch.rand(64, 64, generator=random) < 0.05), "b.weight": dense}, path)
+    arguments = ("--gradients", path, "--levels-by", "tensor", "--bits", 4, *arguments)
+    result = call("--out", tmp_path / "run", "--json", *arguments)
+    assert result.exit_code == 0, result.output
+    return {(row["compressor"], row["layer"]): row for row in json.loads(result.stdout)}
+
+
+def test_levels_of_their_own_never_raise_the_error_of_a_layer(tmp_path):
+    """At equal bits; and errors by layer add up to what is measured without layers."""
+    specs = ("alq", "alq-gd", "amq", "variable")
+    found = layer_rows(tmp_path, *(part for spec in specs for part in ("--compressor", spec)), "--draws", 1)
+    for spec in specs:
+        layers, everything = [found[spec, f"{name}.weight"] for name in "ab"], found[spec, "all"]
+        assert everything["error"] == pytest.approx(sum(row["energy"] * row["error"] for row in layers))
+        for row in (*layers, everything) if spec != "variable" else ():
+            assert row["own_error"] <= row["apart_error"] * (1 + 1e-4)  # fitted to bins, not to every value
+            assert row["own_bits"] == pytest.approx(row["bits"], abs=0.01)
+        assert (everything["own_error"] is None) == (spec == "variable")
+    assert found["alq", "a.weight"]["own_error"] < 0.9 * found["alq", "a.weight"]["apart_error"]
+    assert Image.open(tmp_path / "run" / "measure.png").size[0] > 500
+    plain = rows(tmp_path / "plain", "--gradients", tmp_path / "gradients.pt", "--compressor", "alq", "--bits", 4)
+    assert found["alq", "all"]["error"] == pytest.approx(plain["alq", "4 bits"]["error"], rel=0.1)
+
+
+def test_shared_out_bits_lower_the_error_of_all(tmp_path):
+    found = layer_rows(tmp_path, "--compressor", "alq:norm=linf", "--layer-bits", "global")
+    own = {layer: row["own_bits"] for (_, layer), row in found.items()}
+    assert own["a.weight"] != own["b.weight"]
+    assert own["all"] <= found["alq:norm=linf", "all"]["bits"] + 0.01
+    assert found["alq:norm=linf", "all"]["own_error"] < found["alq:norm=linf", "all"]["apart_error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--levels-by", "kind"), "--levels-by is for the tensors of files; give --gradients, and no --mean"),
+        (("--layer-bits", "global"), "--layer-bits is for groups of tensors; give --levels-by"),
+    ],
+)
+def test_groups_are_of_the_tensors_of_files(tmp_path, arguments, sentence):
+    result = call("--out", tmp_path / "run", *arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
