@@ -1,5 +1,6 @@
 """Reads files of tensors and arrays: no code is run, and no more memory is taken than the file is long."""
 
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from hvd_qgenx.errors import is_out_of_memory
 
 MAKES_BYTES = b"bytearray"
 """The one name in a pickle of plain values that makes torch allocate whatever length the file asks for."""
@@ -24,7 +27,8 @@ def read_torch(path: Path) -> Any:
     Raises:
         UnreadableError: it cannot be read, a checksum is wrong, or it would take more memory than the file is long.
     """
-    with _unreadable():
+    with _unreadable("tensors and plain values"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickles by others, which are refused
         if zipfile.is_zipfile(path):  # others are in torch's older format
             _check_archive(path)
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -36,7 +40,7 @@ def read_npy(path: Path) -> NDArray[Any]:
     Raises:
         UnreadableError: it cannot be read, or is shorter than its array.
     """
-    with _unreadable():
+    with _unreadable("an array of numbers"):
         return np.array(np.lib.format.open_memmap(path, mode="r"))
 
 
@@ -46,23 +50,25 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         UnreadableError: as ``read_torch`` does.
     """
-    with _unreadable():
+    with _unreadable("arrays of numbers"):
         _check_archive(path)
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
 
 
 @contextmanager
-def _unreadable() -> Iterator[None]:
-    """Turns the many types of errors that a damaged file raises into one."""
+def _unreadable(expected: str) -> Iterator[None]:
+    """Turns the many types of errors that a damaged file raises into one, which says what was expected."""
     try:
         yield
     except UnreadableError:
         raise
     except OSError as error:
-        raise UnreadableError(error.strerror if error.filename else type(error).__name__) from error
+        raise UnreadableError(error.strerror if error.filename else f"it does not hold {expected}") from error
     except Exception as error:
-        raise UnreadableError(type(error).__name__) from error
+        if is_out_of_memory(error):
+            raise UnreadableError("there is too little memory for what it says it holds") from error
+        raise UnreadableError(f"it does not hold {expected}") from error
 
 
 def _check_archive(path: Path) -> None:
