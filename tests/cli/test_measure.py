@@ -170,7 +170,7 @@ def test_levels_of_their_own_never_raise_the_error_of_a_layer(tmp_path):
             assert row["own_error"] <= row["apart_error"] * (1 + 1e-4)  # fitted to bins, not to every value
             assert row["own_bits"] == pytest.approx(row["bits"], abs=0.01)
         assert (everything["own_error"] is None) == (spec == "variable")
-    assert found["alq", "a.weight"]["own_error"] < 0.9 * found["alq", "a.weight"]["apart_error"]
+    assert found["alq", "b.weight"]["own_error"] < 0.9 * found["alq", "b.weight"]["apart_error"]
     assert Image.open(tmp_path / "run" / "measure.png").size[0] > 500
     plain = rows(tmp_path / "plain", "--gradients", tmp_path / "gradients.pt", "--compressor", "alq", "--bits", 4)
     assert found["alq", "all"]["error"] == pytest.approx(plain["alq", "4 bits"]["error"], rel=0.1)
