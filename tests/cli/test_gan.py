@@ -538,6 +538,28 @@ class TestLevels:
         assert [(int(row["update"]), int(row["version"])) for row in rows] == [(1, 1), (1, 1), (3, 2), (3, 2)]
         assert len({row["level_1"] for row in rows}) == 4
 
+    def test_groups_of_tensors_learn_levels_of_their_own_and_go_on_with_them(self, tmp_path, monkeypatch):
+        """Stopped after the level update that has changed their widths."""
+        whole, out = tmp_path / "whole", tmp_path / "run"
+        arguments = (*self.ARGUMENTS, "--updates", 6, "--levels-at", "0,3", "--checkpoint-every", 1)
+        arguments = (*arguments, "--levels-by", "kind", "--layer-bits", "global")
+        expected = train(whole, *arguments)
+        with (whole / "levels.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        groups = {f"{player}.{kind}" for player in ("generator", "discriminator") for kind in ("first", "last")}
+        assert groups <= {row["group"] for row in rows}
+        assert len({row["bits"] for row in rows}) > 1
+        for row in rows:
+            assert row[f"level_{2 ** (int(row['bits']) - 1) - 1}"] == "1.0"
+        events = EventAccumulator(str(whole / "tensorboard" / "levels")).Reload()
+        assert "generator.first/bits" in events.Tags()["scalars"]
+        interrupt(monkeypatch, 9, out, *arguments)
+        result = call("gan", "--resume", out)
+        assert result.exit_code == 0, result.output
+        found = json.loads((out / "summary.json").read_text())
+        assert (found["replica_hash"], found["bytes_sent"]) == (expected["replica_hash"], expected["bytes_sent"])
+        assert (out / "levels.csv").read_bytes() == (whole / "levels.csv").read_bytes()
+
     @pytest.mark.parametrize("every", [0.5, 1, 2.5])
     @pytest.mark.parametrize("stopped_at", [9, 10, 11, 13])
     def test_resumed_across_a_level_update_the_log_has_each_once(self, tmp_path, monkeypatch, stopped_at, every):
@@ -581,6 +603,11 @@ def test_gradients_are_saved_before_compression(tmp_path):
     [
         (["--compressor", "variable", "--coding", "huffman"], "variable has no symbols to code"),
         (["--compressor", "levels", "--level-set", "0,0.5,0.2,1"], "levels must increase"),
+        (["--levels-by", "kind"], "minmax has no levels to adapt to groups of tensors; alq, alq-gd and amq have"),
+        (["--compressor", "alq", "--levels-by", "kinds"], "unknown rule for levels_by 'kinds'; did you mean 'kind'?"),
+        (["--compressor", "alq", "--levels-by", "a=b*"], "no tensor's name fits 'b*'; there are generator."),
+        (["--compressor", "alq", "--levels-by", "a=*upsample*"], "no group of levels has the tensor"),
+        (["--compressor", "alq", "--layer-bits", "global"], "needs groups of tensors; give --levels-by kind"),
         (["--compressor", "levels", "--level-set", "0,0.2,0.5,2"], "levels must lie in [0, 1]"),
         (["--compressor", "levels", "--level-set", "0,0.2,0.5,0.9"], "the last level must be 1"),
         (["--compressor", "levels", "--level-set", "0,1"], "too few for 3 bits"),
