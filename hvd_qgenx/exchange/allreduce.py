@@ -1,7 +1,5 @@
 """One all-reduce of payloads that are averaged as floats."""
 
-import torch
-
 from hvd_qgenx.exchange.base import ConcreteExchange
 from hvd_qgenx.exchange.cost import CodecSpeed, Machine, Ranks, SliceCost, all_reduce
 from hvd_qgenx.exchange.pipeline import Steps
@@ -21,7 +19,7 @@ class AllReduce(ConcreteExchange):
     def reduce(self, transfer: Transfer, start: int, stop: int, name: str) -> Steps:
         payload, place = transfer.encode_summable(start, stop)
         mean = yield self.transport.all_reduce_mean(payload, name, place)
-        transfer.put_payload(mean.view(torch.uint8), start, stop)
+        transfer.put_mean(mean, start, stop)
 
     @classmethod
     def slice_cost(cls, machine: Machine, ranks: Ranks, numel: float, codec: CodecSpeed) -> SliceCost:

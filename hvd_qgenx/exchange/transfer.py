@@ -146,8 +146,18 @@ class Transfer:
         if dtype != part.dtype:
             payload = self.encode([start, stop])[0].view(dtype)
             return payload, payload
-        self._inspect(part.view(torch.uint8), part, start, IN_PLACE)
+        if self.out is self.vector or self.wants_own:  # else the vector is still there if the mean is not finite
+            self._inspect(part.view(torch.uint8), part, start, IN_PLACE)
         return part, self.out[start:stop]
+
+    def put_mean(self, mean: Tensor, start: int, stop: int) -> None:
+        """Puts the mean of the payloads of ``encode_summable`` into ``out``."""
+        before, self.finite = self.finite, True
+        self.put_payload(mean.view(torch.uint8), start, stop)
+        late = mean.dtype == self.vector.dtype and self.out is not self.vector and not self.wants_own
+        if not self.finite and late:
+            self.find_not_finite(start, stop)
+        self.finite &= before
 
     def average(self, payloads: Sequence[Tensor], start: int, stop: int) -> Tensor:
         """Returns the mean of decoded payloads of a range, summed in rank order so that all ranks get the same bits.

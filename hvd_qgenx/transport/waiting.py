@@ -41,7 +41,6 @@ def wait_until(
     problem: Callable[[str], str],
     error: type[Exception],
     own: bool = True,
-    yielding: float = 0.0,
 ) -> None:
     """Returns once ``done()`` is true, which other ranks bring about.
 
@@ -52,7 +51,6 @@ def wait_until(
         problem: makes a sentence, from the time waited, for the log or an error.
         error: what to raise.
         own: whether the collective is ours; one of Horovod's warns by itself, and knows ``hvd.join``.
-        yielding: seconds at the beginning in which there are no pauses: the core is only offered to others.
 
     Raises:
         error: one of the ranks has left, or HOROVOD_STALL_SHUTDOWN_TIME_SECONDS are over.
@@ -62,7 +60,7 @@ def wait_until(
     began, seconds, warned = time.monotonic(), 0.0, False
     warn_after, stop_after = stall_limits()
     while not done():
-        time.sleep(pause if seconds >= yielding else 0)
+        time.sleep(pause)
         seconds = time.monotonic() - began
         lost = _missing(ranks, _ended, began, "has ended, so the others cannot go on")
         if own and not lost:

@@ -256,3 +256,22 @@ def test_parts_say_where_they_begin():
     for rank, seen in enumerate(inprocess.run(3, work)):
         chunks = [(0, 24), (24, 24), (48, 22)]
         assert seen == [*((*chunk, False) for chunk in chunks), (*chunks[rank], True)]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("keep_own", [False, True])
+@pytest.mark.parametrize("compressor", ["none", "fp16"])
+def test_sums_tell_whose_gradient_was_not_finite(compressor, keep_own, apart):
+    """Whether the mean takes the vector's place or lies apart, when the vector is looked at only after the exchange."""
+
+    def work(transport):
+        how, vector = exchange.make("allreduce", transport, 100), torch.ones(9000)
+        if transport.rank == 1:
+            vector[[7, 8500]] = torch.tensor([torch.inf, torch.nan])
+        out = torch.empty_like(vector) if apart else None
+        codec = Codec([(compressors.make(compressor), 9000)], torch.float32)
+        transfer = how.begin(vector, codec, "x", ExchangeOptions(keep_own=keep_own), out)
+        how.compute_mean(transfer)
+        return transfer.finite, transfer.not_finite
+
+    assert inprocess.run(3, work) == [(False, []), (False, [7, 8500]), (False, [])]
