@@ -11,6 +11,7 @@ from compressors.layerwise import layer_wise
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.optim.buffers import FlatBuffer
 from hvd_qgenx.transport import Transport
+from hvd_qgenx.transport.agreement import with_keep_alive
 
 ALL = ""
 """Name of the group of all tensors, where the compressor has one set of levels."""
@@ -48,15 +49,18 @@ def update_levels(
     observed = [learner.observe(torch.cat(vectors[learner]) * scale) for learner in learners.values()]
     mine = torch.from_numpy(np.concatenate(observed))
     gathered = report.wait(transport.all_gather(mine, [len(mine)] * transport.size, f"{name}.statistics"))
-    fitted: list[LevelUpdate] = []
-    if transport.rank == 0:
-        split = [each.numpy().reshape(len(learners), -1) for each in gathered]
-        everyone = {group: [rank[place] for rank in split] for place, group in enumerate(learners)}
-        if layers:
-            sizes = {group: sum(map(len, vectors[learner])) for group, learner in learners.items()}
-            fitted = list(layers.fit(everyone, sizes).values())
-        else:
-            fitted = [compression.learner.fit(everyone[ALL])]
+    split = [each.numpy().reshape(len(learners), -1) for each in gathered]
+    everyone = {group: [rank[place] for rank in split] for place, group in enumerate(learners)}
+
+    def fit() -> list[LevelUpdate]:
+        if transport.rank > 0:
+            return []
+        if layers is None:
+            return [learner.fit(everyone[group]) for group, learner in learners.items()]
+        sizes = {group: sum(map(len, vectors[learner])) for group, learner in learners.items()}
+        return list(layers.fit(everyone, sizes).values())
+
+    fitted = with_keep_alive(transport, f"{name}.keep-alive", fit) if layers else fit()
     updates = dict(zip(learners, _from_rank_0(fitted, transport, name, report), strict=True))
     for group, update in updates.items():
         learners[group].apply(update)
