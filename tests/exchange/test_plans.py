@@ -42,6 +42,7 @@ def calls_for_a_slice(name: str, compressor: str, slices: int) -> float:
     return max(inprocess.run(3, work))
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("compressor", ["minmax:bits=4", "rotated:bits=4", "alq:bits=3"])
 @pytest.mark.parametrize(("name", "most"), [("two-phase", 25), ("allgather", 14)])
 def test_a_slice_takes_few_calls_of_python_functions(name, most, compressor):
