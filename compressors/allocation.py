@@ -23,7 +23,7 @@ Array: TypeAlias = "NDArray[np.float64]"
 WIDEST = 8
 """The widest codes; a bucket with more bits is quantized twice."""
 DEEPEST = 14
-"""The most bits of a bucket that is quantized twice."""
+"""The largest width of a bucket that is quantized twice."""
 RAREST = 2.0**-20
 """Least probability of sending a bucket that is not zero."""
 

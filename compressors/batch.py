@@ -25,7 +25,7 @@ class Piece(NamedTuple):
     size: int
     """Bytes of a payload."""
     places: tuple[int, ...]
-    """Where payloads begin: one, or one of every rank whose mean is wanted."""
+    """Offsets of payloads: one, or one of every rank whose mean is wanted."""
 
 
 class Writer(Protocol):

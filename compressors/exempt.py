@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from compressors import parameters
-from compressors.base import Compressor, Context, Shape, numel
-from compressors.deferred import Deferred
+from compressors.base import Compressor, numel
 from compressors.identity import Beside, Identity
 from compressors.learning import Learner
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-else:
-    torch = Deferred("torch")
+from compressors.routing import Routing
 
 
 @dataclass(eq=False)
-class Exempt(Compressor):
+class Exempt(Routing):
     """Combinator: sends biases, norm gains and other small tensors uncompressed.
 
     Tensors with fewer than two dimensions, or fewer than ``min_numel`` elements, go to ``rest``;
@@ -56,25 +50,6 @@ class Exempt(Compressor):
     @property
     def learner(self) -> Learner | None:
         return self.inner.learner
-
-    def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
-        return self.route(tensor.shape).compress(tensor)
-
-    def decompress(self, payload: Tensor, context: Context) -> Tensor:
-        return self.route(context.shape).decompress(payload, context)
-
-    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
-        return self.route(vector.shape).write(vector, payload, key, start, shared)
-
-    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        self.route(vector.shape).read(payload, vector, add, start)
-
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
-        sizes = (shape,) if isinstance(shape, int) else shape
-        return self.route(sizes).payload_bytes(shape, dtype or torch.float32)
-
-    def variance_bound(self, tensor: Tensor) -> float:
-        return self.route(tensor.shape).variance_bound(tensor)
 
     def for_rank(self, rank: int, seed: int | None = None, ranks: int = 1) -> Self:
         other = super().for_rank(rank, seed, ranks)

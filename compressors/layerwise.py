@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 from compressors import parameters
 from compressors.adaptive import AdaptiveLevels
-from compressors.base import Compressor, Context, Shape
+from compressors.base import Compressor
 from compressors.deferred import Deferred
 from compressors.exempt import Exempt
 from compressors.learning import Learner, LevelUpdate, Statistics
 from compressors.naming import shortened
 from compressors.random import derive
+from compressors.routing import Routing
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
-    from torch import Tensor
 
     from compressors.levels import objective, statistics, widths
 else:
-    np, torch = Deferred("numpy"), Deferred("torch")
+    np = Deferred("numpy")
     objective, statistics = Deferred("compressors.levels.objective"), Deferred("compressors.levels.statistics")
     widths = Deferred("compressors.levels.widths")
 
@@ -32,7 +31,7 @@ KINDS = ("convolution", "linear", "norm")
 
 
 @dataclass(eq=False)
-class LayerWise(Compressor):
+class LayerWise(Routing):
     """Combinator: groups of tensors, such as all convolutions, have levels of their own, fitted to their gradients.
 
     Every group is compressed by a copy of ``inner`` with a random stream of its own. With levels of its own no group's
@@ -90,7 +89,7 @@ class LayerWise(Compressor):
 
     @property
     def learner(self) -> Learner | None:
-        """That of ``inner``, which serves no tensor; ``learners`` has those of the groups."""
+        """The learner of ``inner``, which serves no tensor; ``learners`` has those of the groups."""
         return self.inner.learner
 
     @property
@@ -144,24 +143,6 @@ class LayerWise(Compressor):
         """Takes the new levels of these groups."""
         for group, update in updates.items():
             self.learners[group].apply(update)
-
-    def compress(self, tensor: Tensor) -> tuple[Tensor, Context]:
-        return self.route(tensor.shape).compress(tensor)
-
-    def decompress(self, payload: Tensor, context: Context) -> Tensor:
-        return self.route(context.shape).decompress(payload, context)
-
-    def write(self, vector: Tensor, payload: Tensor, key: int, start: int = 0, shared: int | None = None) -> int:
-        return self.route(vector.shape).write(vector, payload, key, start, shared)
-
-    def read(self, payload: Tensor, vector: Tensor, add: bool = False, start: int = 0) -> None:
-        self.route(vector.shape).read(payload, vector, add, start)
-
-    def payload_bytes(self, shape: Shape, dtype: torch.dtype | None = None) -> int:
-        return self.route((shape,) if isinstance(shape, int) else shape).payload_bytes(shape, dtype or torch.float32)
-
-    def variance_bound(self, tensor: Tensor) -> float:
-        return self.route(tensor.shape).variance_bound(tensor)
 
     def for_rank(self, rank: int, seed: int | None = None, ranks: int = 1) -> Self:
         other = super().for_rank(rank, seed, ranks)

@@ -36,7 +36,7 @@ class Coder(NamedTuple):
 
     ranges: Sequence[tuple[int, int]]
     batches: Sequence[tuple[Batch, int]]
-    """Those of every segment that overlaps the ranges, with the segment's number."""
+    """The batch of every segment that overlaps the ranges, with the segment's number."""
 
 
 class Codec:
@@ -61,7 +61,7 @@ class Codec:
         self.numel, self.dtype = stops[-1], dtype
         self.exact_size = all(compressor.exact_size for compressor, _ in members)
         self.plans: dict[Hashable, Any] = {}
-        """What exchanges have planned; ``refresh`` drops it when it no longer holds."""
+        """The plans of exchanges; ``refresh`` drops them when they no longer hold."""
         self.rooms: list[Tensor] = []
         """Buffers of messages that no exchange uses at the moment."""
         self._plan_key: list[Hashable] = []

@@ -19,14 +19,14 @@ class Plan(NamedTuple):
     room: int
     """Bytes of all messages."""
     chunks: Coder
-    """Of this rank's vector, for their owners."""
+    """Encodes the chunks of this rank's vector, for their owners."""
     scatter: Blocks
     payloads: Coder
     """Decodes the mean of all ranks' payloads of this rank's chunk."""
     mean: Coder
     gather: Blocks
     means: Coder
-    """Of all chunks."""
+    """Decodes the means of all chunks."""
 
 
 class TwoPhase(PayloadExchange):

@@ -42,7 +42,7 @@ class LayerCost:
     apart_error: float | None
     """The same where tensors share levels, but no bucket holds coordinates of two groups; None without such levels."""
     own_error: float | None
-    """Where the group has levels of its own, and buckets too."""
+    """The same where the group has levels of its own, and buckets too."""
     own_bits: float | None
 
 
