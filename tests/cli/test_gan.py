@@ -589,7 +589,7 @@ def test_gradients_are_saved_before_compression(tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     train(one, "--updates", 3, "--gradients-at", "1,3", "--compressor", "none")
     train(other, "--updates", 3, "--gradients-at", "1,3", "--compressor", "uniform", "--compress-from", 1)
-    assert sorted(path.name for path in (one / "gradients").iterdir()) == ["000001.pt", "000003.pt"]
+    assert sorted(path.name for path in (one / "gradients").iterdir()) == ["000001.pt", "000003.pt", "layers.json"]
     first, same = (torch.load(out / "gradients" / "000001.pt", weights_only=True) for out in (one, other))
     assert all(torch.equal(first[name], same[name]) for name in first)
     third, differs = (torch.load(out / "gradients" / "000003.pt", weights_only=True) for out in (one, other))
