@@ -70,16 +70,15 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixtur
 
 
 @pytest.fixture
-def one_thread() -> Iterator[None]:
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One thread for torch and for kernels, as ranks have: sums in another order would have other bits."""
-    from compressors.kernels.threads import set_threads, threads
+    from compressors.kernels import threads
 
-    before = torch.get_num_threads(), threads()
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    set_threads(1)
+    monkeypatch.setattr(threads, "_given", 1)
     yield
-    torch.set_num_threads(before[0])
-    set_threads(before[1])
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -625,7 +625,7 @@ def test_bad_levels_codes_and_methods(tmp_path, arguments, sentence):
 
 @pytest.mark.parametrize("number", ["0", "two", "-1"])
 def test_threads_that_cannot_be_are_found_before_work_starts(tmp_path, monkeypatch, number):
-    monkeypatch.setattr(threads, "_crew", None)
+    monkeypatch.setattr(threads, "_given", None)
     monkeypatch.setenv("HVD_QGENX_THREADS", number)
     result = call(*QUICK, "--out", tmp_path / "run")
     assert result.exit_code == 2
