@@ -53,7 +53,7 @@ def test_ranks_agree_though_one_changes_its_gradients_after_the_exchange_behind_
         for step in range(3):
             optimizer.zero_grad()
             net(batch(transport.rank, step)).square().mean().backward()
-            for started in optimizer._pipeline._started:  # then the means of the first slices have arrived
+            for started in optimizer._pipeline._starts:  # then the means of the first slices have arrived
                 started.result()
             for parameter in net.parameters() if transport.rank == 1 else ():
                 parameter.grad.data.mul_(0.5)

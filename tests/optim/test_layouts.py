@@ -68,6 +68,7 @@ def train(
     return [parameter.detach().contiguous() for parameter in net.parameters()]
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("optimizer", "implementation", "layout"), COMBINATIONS)
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_every_optimizer_steps_as_torch_alone(optimizer, implementation, layout, ranks):
