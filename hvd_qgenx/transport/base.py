@@ -37,7 +37,7 @@ class Work(Generic[T]):
 
 @dataclass(frozen=True)
 class Blocks:
-    """Where the messages of a collective lie in a buffer of uint8; made once for all its repetitions."""
+    """The places of a collective's messages in a buffer of uint8, made once for all its repetitions."""
 
     rank: int
     """This rank's; its own message stays where it is."""

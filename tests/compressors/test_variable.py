@@ -264,14 +264,38 @@ class TestCompressor:
         assert decoded[512:].isfinite().all()
 
 
-class TestRefined:
-    """Buckets of more than 8 bits, which are quantized twice."""
+class Wide:
+    """Compressors with buckets of more than 8 bits, and a vector that has some."""
 
     VECTOR = blocks([3000.0, 1000.0, *[1.0] * 40, 0.1])[:-100]
     """The last bucket is not full."""
+    SCALE_BITS = 32
 
     def make(self, **values):
-        return compressors.make("variable", **{"bits": 2.0, "bucket_size": 256, "widest": 14, "seed": 3, **values})
+        given = {"bits": 2.0, "bucket_size": 256, "widest": 14, "scale_bits": self.SCALE_BITS, "seed": 3, **values}
+        return compressors.make("variable", **given)
+
+    def test_widths_that_do_not_fit_are_refused(self):
+        compressor = self.make()
+        payload, context = compressor.compress(self.VECTOR)
+        payload[8:20] = 0xEE
+        with pytest.raises(ValueError, match="wider buckets"):
+            compressor.decompress(payload, context)
+
+    def test_only_the_bucket_concerned_becomes_nan(self):
+        vector = self.VECTOR.clone()
+        vector[300] = torch.inf
+        compressor = self.make()
+        payload, context = compressor.compress(vector)
+        decoded = compressor.decompress(payload, context)
+        assert decoded[256:512].isnan().all()
+        assert decoded.isnan().sum() == 256
+        assert not compressor.is_finite(payload, len(vector))
+        assert compressor.is_finite(compressor.compress(self.VECTOR)[0], len(vector))
+
+
+class TestRefined(Wide):
+    """Buckets of more than 8 bits, which are quantized twice."""
 
     def test_the_error_falls_below_that_of_eight_bits_in_the_same_bytes(self):
         errors = {}
@@ -318,33 +342,11 @@ class TestRefined:
         vector = blocks([1.0, 2.0, 3.0, 0.1])
         assert torch.equal(*(self.make(widest=widest).compress(vector)[0] for widest in (8, 14)))
 
-    def test_widths_that_do_not_fit_are_refused(self):
-        compressor = self.make()
-        payload, context = compressor.compress(self.VECTOR)
-        payload[8:20] = 0xEE
-        with pytest.raises(ValueError, match="wider buckets"):
-            compressor.decompress(payload, context)
 
-    def test_only_the_bucket_concerned_becomes_nan(self):
-        vector = self.VECTOR.clone()
-        vector[300] = torch.inf
-        compressor = self.make()
-        payload, context = compressor.compress(vector)
-        decoded = compressor.decompress(payload, context)
-        assert decoded[256:512].isnan().all()
-        assert decoded.isnan().sum() == 256
-        assert not compressor.is_finite(payload, len(vector))
-        assert compressor.is_finite(compressor.compress(self.VECTOR)[0], len(vector))
-
-
-class TestShortScales:
+class TestShortScales(Wide):
     """Scales of 16 bits."""
 
-    VECTOR = TestRefined.VECTOR
-
-    def make(self, **values):
-        given = {"bits": 2.0, "bucket_size": 256, "widest": 14, "scale_bits": 16, "seed": 3, **values}
-        return compressors.make("variable", **given)
+    SCALE_BITS = 16
 
     def test_a_scale_becomes_one_of_its_two_neighbours_and_keeps_its_expectation(self):
         scales = torch.tensor([1.0, 1 + 2**-9, 3.3, 2.0**-149, 1e-40, 1e30, 3.4e38, torch.inf, torch.nan])
@@ -413,21 +415,3 @@ class TestShortScales:
             assert hashlib.sha256(bytes(payload.tolist())).hexdigest()[:16] == "1591aea6015df0c5"
             decoded = compressor.decompress(payload, context)
             assert float((decoded - vector).square().sum() / vector.square().sum()) < 2e-6
-
-    def test_widths_that_do_not_fit_are_refused(self):
-        compressor = self.make()
-        payload, context = compressor.compress(self.VECTOR)
-        payload[8:20] = 0xEE
-        with pytest.raises(ValueError, match="wider buckets"):
-            compressor.decompress(payload, context)
-
-    def test_only_the_bucket_concerned_becomes_nan(self):
-        vector = self.VECTOR.clone()
-        vector[300] = torch.inf
-        compressor = self.make()
-        payload, context = compressor.compress(vector)
-        decoded = compressor.decompress(payload, context)
-        assert decoded[256:512].isnan().all()
-        assert decoded.isnan().sum() == 256
-        assert not compressor.is_finite(payload, len(vector))
-        assert compressor.is_finite(compressor.compress(self.VECTOR)[0], len(vector))

@@ -262,7 +262,7 @@ def test_parts_say_where_they_begin():
 @pytest.mark.parametrize("keep_own", [False, True])
 @pytest.mark.parametrize("compressor", ["none", "fp16"])
 def test_sums_tell_whose_gradient_was_not_finite(compressor, keep_own, apart):
-    """Whether the mean takes the vector's place or lies apart, when the vector is looked at only after the exchange."""
+    """Both where the mean takes the vector's place and where it lies apart: the vector is then looked at afterwards."""
 
     def work(transport):
         how, vector = exchange.make("allreduce", transport, 100), torch.ones(9000)

@@ -1,4 +1,4 @@
-"""What exchanges plan once: how little is left to do for a slice, and when they plan again."""
+"""Plans of exchanges: how little is left to do for a slice, and when they plan again."""
 
 import sys
 from collections import Counter
