@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from hvd_qgenx.errors import ConfigurationError, configuration_errors
 from hvd_qgenx.exchange import Codec
 
 B = TypeVar("B", bound="FlatBuffer")
+
+Handles: TypeAlias = tuple[dict[Tensor, Tensor], dict[Tensor, tuple[object, ...]]]
+"""Views of a vector by parameter, and where they lie."""
 
 
 class FlatBuffer:
@@ -33,6 +36,25 @@ class FlatBuffer:
             self.parameters[0].dtype,
         )
         self.vector = torch.zeros(self.codec.numel, dtype=self.codec.dtype, device=self.parameters[0].device)
+
+        self._other: Tensor | None = None
+
+    @property
+    def unwatched(self) -> Tensor:
+        """The vector, but changes made through this do not count as changes of gradients."""
+        return self.vector.data
+
+    @property
+    def other(self) -> Tensor:
+        """A second vector for means, which is made when first asked for."""
+        if self._other is None:
+            self._other = torch.empty_like(self.vector)
+        return self._other
+
+    def replace(self, means: Tensor) -> None:
+        """Makes the means the vector: they lie in it already, or in the other one, which takes its place."""
+        if means is self._other:
+            self.vector, self._other = self._other, self.vector
 
     def split(self, vector: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields every parameter with its part of a vector like the buffer's, a view in the parameter's layout."""
@@ -77,7 +99,7 @@ class FlatGradients(FlatBuffer):
         self._checked = {parameter: parameter.data_ptr() for parameter in self.parameters}
         """Address of every parameter's memory when its layout was last checked."""
         self._views, self._places = self._handles(self.vector)
-        self._other: Tensor | None = None
+        self._other_handles: Handles | None = None
         self._version: int | None = None
         self.sparse: set[Tensor] = set()
         """Parameters whose gradients have come sparse."""
@@ -107,28 +129,16 @@ class FlatGradients(FlatBuffer):
             view.copy_(gradient)
         parameter.grad = view
 
-    @property
-    def unwatched(self) -> Tensor:
-        """The vector, but changes made through this do not count as changes of gradients."""
-        return self.vector.data
-
-    @property
-    def other(self) -> Tensor:
-        """The second buffer, which is made when first asked for."""
-        if self._other is None:
-            self._other = torch.empty_like(self.vector)
-            self._other_handles = self._handles(self._other)
-        return self._other
-
     def replace(self, means: Tensor) -> None:
         """Makes the means the gradients: they lie in the buffer already, or in the other one, which takes its place."""
         if means is self._other:
-            self.vector, self._other = self._other, self.vector
-            (self._views, self._places), self._other_handles = self._other_handles, (self._views, self._places)
+            super().replace(means)
+            before, self._other_handles = self._other_handles or self._handles(means), (self._views, self._places)
+            self._views, self._places = before
             for parameter in self.parameters:
                 parameter.grad = self._view(parameter)
 
-    def _handles(self, vector: Tensor) -> tuple[dict[Tensor, Tensor], dict[Tensor, tuple[object, ...]]]:
+    def _handles(self, vector: Tensor) -> Handles:
         """Returns the views of a vector that are handed out as gradients, and where they lie."""
         views = dict(self.split(vector))
         return views, {parameter: _place(view) for parameter, view in views.items()}

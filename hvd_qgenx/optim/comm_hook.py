@@ -22,12 +22,9 @@ from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError
 from hvd_qgenx.exchange import Report
 from hvd_qgenx.exchange.pipeline import Pipeline
-from hvd_qgenx.exchange.transfer import ExchangeOptions
-from hvd_qgenx.optim.agreement import check_agreement
 from hvd_qgenx.optim.buffers import FlatBuffer, flatten
-from hvd_qgenx.optim.level_updates import update_levels
+from hvd_qgenx.optim.gradient_exchange import GradientExchange
 from hvd_qgenx.optim.memories import Memories
-from hvd_qgenx.optim.scales import ScaleFeed
 from hvd_qgenx.optim.stock import as_compressor
 from hvd_qgenx.transport.cores import share_kernels
 from hvd_qgenx.transport.distributed import Distributed
@@ -87,22 +84,17 @@ class State:
         share_kernels(transport)
         self.compression = compressor.for_rank(transport.rank, ranks=transport.size)
         self._names = _trained(model)
-        self._buffers = flatten(self._names, self.compression, FlatBuffer)
-        self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
         self._memories = Memories(feedback, shift_rate)
-        self._memories.lay_out(self._buffers, [])
-        for doubt in self._memories.doubts(self._buffers) if transport.rank == 0 else ():
-            log.warning(doubt)
-        made = exchanges.make(exchange, transport)
-        needs_own = [self._memories.needs_own(buffer) for buffer in self._buffers]
-        self._exchanges = [
-            made.resolve(buffer.codec, needs, needs) for buffer, needs in zip(self._buffers, needs_own, strict=True)
-        ]
-        self._options = [ExchangeOptions(keep_own=needs) for needs in needs_own]
-        slices = [chosen.slices(buffer.codec) for chosen, buffer in zip(self._exchanges, self._buffers, strict=True)]
-        self._name = transport.unique("ddp")
-        check_agreement(self._names, self.compression, self._buffers, slices, transport, f"{self._name}.layout")
-        self._scales = ScaleFeed(self._buffers, [{"params": list(self._names)}], extrapolates=False)
+        self._gradients = GradientExchange(
+            flatten(self._names, self.compression, FlatBuffer),
+            self._names,
+            self.compression,
+            exchanges.make(exchange, transport),
+            self._memories,
+            [{"params": list(self._names)}],
+            transport.unique("ddp"),
+        )
+        self._gradients.warn_of_doubts()
         self._background = ThreadPoolExecutor(1, "exchange")
         self._pipeline: Pipeline | None = None
         self._missing = set(self._names)
@@ -127,7 +119,7 @@ class State:
         if backward == self._backward != OUTSIDE:
             raise ConfigurationError(f"a second exchange begins in one backward pass: {SHARED}")
         if self._pipeline is None and not self.update_levels_next:
-            self._pipeline = self._begin()
+            self._pipeline = self._gradients.begin(self._background)
         gradients = dict(zip(bucket.parameters(), bucket.gradients(), strict=True))
         for parameter, gradient in gradients.items():
             self._take(parameter, gradient)
@@ -140,7 +132,7 @@ class State:
         return future
 
     def _take(self, parameter: Tensor, gradient: Tensor) -> None:
-        buffer = self._buffer_of.get(parameter)
+        buffer = self._gradients.buffer_of.get(parameter)
         if buffer is None:
             raise ConfigurationError(
                 f"DDP exchanges a parameter of shape {tuple(parameter.shape)} that the hook's state does not know; "
@@ -163,18 +155,6 @@ class State:
                 f"expects: {SHARED}"
             )
 
-    def _begin(self) -> Pipeline:
-        """Prepares the exchange of all flat buffers; none is sent yet."""
-        pipeline = Pipeline(self._background)
-        chosen = zip(self._buffers, self._exchanges, self._options, strict=True)
-        for number, (buffer, exchange, options) in enumerate(chosen):
-            memory = self._memories.of(buffer)
-            out = None if memory is None else torch.empty_like(buffer.vector)
-            transfer = exchange.begin(buffer.vector, buffer.codec, f"{self._name}.{number}", options, out)
-            transfer.memory = memory
-            pipeline.add(transfer, exchange.slices(buffer.codec), exchange.reduce, buffer.spans)
-        return pipeline
-
     def _finish(self) -> None:
         """Waits for the means of all gradients, and hands them over to all buckets."""
         waiting, self._waiting = self._waiting, []
@@ -182,7 +162,7 @@ class State:
             self._exchange()
             for gradients, _, _ in waiting:
                 for parameter, gradient in gradients.items():
-                    buffer = self._buffer_of[parameter]
+                    buffer = self._gradients.buffer_of[parameter]
                     gradient.copy_(buffer.part(buffer.vector, parameter))
         except Exception as error:
             for _, _, future in waiting:
@@ -196,16 +176,9 @@ class State:
         """Ends the exchange that is under way; the buffers hold the means then."""
         if self.update_levels_next:
             self.update_levels_next = False
-            name = f"{self._name}.level_update"
-            update_levels(self.compression, self._buffers, 1.0, self._transport, name, self.report)
-        pipeline, self._pipeline = self._pipeline or self._begin(), None
-        pipeline.finish()
-        for buffer, transfer in zip(self._buffers, pipeline.transfers, strict=True):
-            transfer.remember()
-            if transfer.out is not buffer.vector:
-                buffer.vector.copy_(transfer.out)
-            self.report.add(transfer.report)
-        self._scales.after_exchange()
+            self._gradients.update_levels(1.0, self.report)
+        pipeline, self._pipeline = self._pipeline or self._gradients.begin(self._background), None
+        self._gradients.finish(pipeline, self.report)
         self.exchange_count += 1
 
     def state_dict(self) -> dict[str, Any]:

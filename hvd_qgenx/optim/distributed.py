@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -12,22 +12,18 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from compressors import Compressor, LevelUpdate
-from compressors.identity import Beside
 from compressors.integers import squared_norm
 from hvd_qgenx import exchange as exchanges
 from hvd_qgenx.errors import ConfigurationError
-from hvd_qgenx.exchange import Exchange, ExchangeOptions, Pipeline, Report
-from hvd_qgenx.exchange.single_level import single_level
+from hvd_qgenx.exchange import Exchange, Pipeline, Report
 from hvd_qgenx.optim import grad_scaler
-from hvd_qgenx.optim.agreement import check_agreement
 from hvd_qgenx.optim.buffers import FlatGradients, flatten
+from hvd_qgenx.optim.gradient_exchange import GradientExchange
 from hvd_qgenx.optim.hooks import BackwardHooks
-from hvd_qgenx.optim.level_updates import update_levels
 from hvd_qgenx.optim.lone_step import LoneStep
 from hvd_qgenx.optim.memories import Memories
 from hvd_qgenx.optim.not_finite import listing, raise_not_finite
 from hvd_qgenx.optim.parameters import given_names, in_backward_order, name_parameters, route_names
-from hvd_qgenx.optim.scales import ScaleFeed
 from hvd_qgenx.optim.sparse import mean_of_rows
 from hvd_qgenx.optim.state import join, ranks_of, separate
 from hvd_qgenx.optim.stock import as_compressor, check_groups, check_passes, is_sum, transport_of
@@ -190,39 +186,34 @@ class _Distributed(Wrapper):
         self._lone_step = LoneStep()
         self._sparse: dict[Tensor, str] = {}
         """Parameters whose gradients are exchanged as rows, with their names."""
-        self._buffer_of: dict[Tensor, FlatGradients] = {}
         self._hooks = BackwardHooks(self._gradient_computed, passes)
         self._lay_out()
-        for doubt in memories.doubts(self._buffers) if transport.rank == 0 else ():
-            log.warning(doubt)
+        self._gradients.warn_of_doubts()
         grad_scaler.install()
 
-    def _lay_out(self) -> None:
-        """Makes flat buffers for all gradients that are exchanged as such; keeps gradients as they are. Collective."""
-        taken = [p for p in in_backward_order(self.param_groups) if p.requires_grad or p in self._buffer_of]
+    def _lay_out(self, before: Container[Tensor] = ()) -> None:
+        """Makes flat buffers for all gradients that are exchanged as such; keeps gradients as they are. Collective.
+
+        Args:
+            before: parameters that had a place in buffers before.
+        """
+        taken = [p for p in in_backward_order(self.param_groups) if p.requires_grad or p in before]
         names = {parameter: self._parameter_names[parameter] for parameter in taken if parameter not in self._sparse}
-        self._buffers = flatten(names, self.compression, FlatGradients, self._route_names)
-        self._buffer_of = {parameter: buffer for buffer in self._buffers for parameter in buffer.parameters}
-        self._memories.lay_out(self._buffers, self.param_groups)
-        self._exchanges = [
-            self._exchange_for(buffer).resolve(buffer.codec, self._keeps_own(buffer), self._memories.needs_own(buffer))
-            for buffer in self._buffers
-        ]
-        slices = [chosen.slices(buffer.codec) for chosen, buffer in zip(self._exchanges, self._buffers, strict=True)]
-        layout = f"{self._name}.layout"
-        check_agreement(names, self.compression, self._buffers, slices, self.exchange.transport, layout)
-        self._scales = ScaleFeed(self._buffers, self.param_groups, hasattr(self._base, "extrapolation"))
+        self._gradients = GradientExchange(
+            flatten(names, self.compression, FlatGradients, self._route_names),
+            names,
+            self.compression,
+            self.exchange,
+            self._memories,
+            self.param_groups,
+            self._name,
+            keep_own=isinstance(self, WorkerAware),
+            extrapolates=hasattr(self._base, "extrapolation"),
+        )
         for parameter in names:
             self._hooks.add(parameter, names[parameter])
         exchanged = {*names, *self._sparse}
         self._left_out = [parameter for parameter in self._parameter_names if parameter not in exchanged]
-
-    def _exchange_for(self, buffer: FlatGradients) -> Exchange:
-        """Returns the exchange that was asked for, or one for what it leaves uncompressed."""
-        if not isinstance(buffer.codec.alone, Beside):
-            return self.exchange
-        transport = self.exchange.transport
-        return single_level(transport.size)(transport, self.exchange.slice_bytes)
 
     @property
     def backward_passes_per_step(self) -> int:
@@ -240,7 +231,7 @@ class _Distributed(Wrapper):
     def _gradient_computed(self, parameter: Tensor, complete: bool) -> None:
         """Takes a gradient into its buffer after a backward pass; starts its exchange once it is complete."""
         self._synchronized = self._seen_by_scaler = False
-        buffer = self._buffer_of.get(parameter)
+        buffer = self._gradients.buffer_of.get(parameter)
         if buffer is None:  # its gradient is sparse
             return
         buffer.collect(parameter)
@@ -251,28 +242,17 @@ class _Distributed(Wrapper):
 
     def _begin(self, background: Executor | None) -> Pipeline:
         """Prepares the exchange of all flat buffers; none is sent yet."""
-        self._memories.check(self.param_groups)
-        self._scales.before_exchange()
-        pipeline, scale = Pipeline(background), self._scale * self._clipping()
-        for number, (buffer, exchange) in enumerate(zip(self._buffers, self._exchanges, strict=True)):
+        for buffer in self._gradients.buffers:
             buffer.unwatch()
-            options = ExchangeOptions(scale, self.measure_error, self._keeps_own(buffer))
-            memory = self._memories.of(buffer)
-            out = buffer.other if background or memory else None
-            transfer = exchange.begin(buffer.unwatched, buffer.codec, f"{self._name}.{number}", options, out)
-            transfer.memory = memory
-            pipeline.add(transfer, exchange.slices(buffer.codec), exchange.reduce, buffer.spans)
-        return pipeline
-
-    def _keeps_own(self, buffer: FlatGradients) -> bool:
-        """Tells if this rank's own gradients, as the others decode them, are wanted."""
-        return isinstance(self, WorkerAware) or self._memories.needs_own(buffer)
+        scale = self._scale * self._clipping()
+        apart = background is not None
+        return self._gradients.begin(background, scale=scale, measure_error=self.measure_error, apart=apart)
 
     def _clipping(self) -> float:
         """Returns the factor that clips this rank's own gradient; 1 also if it holds Inf or NaN."""
         if not self.local_clip:
             return 1.0
-        norm = math.sqrt(sum(squared_norm(buffer.vector) for buffer in self._buffers)) * self._scale
+        norm = math.sqrt(sum(squared_norm(buffer.vector) for buffer in self._gradients.buffers)) * self._scale
         limit = self.local_clip / math.sqrt(self.exchange.transport.size)
         return limit / norm if math.isfinite(norm) and norm > limit else 1.0
 
@@ -291,28 +271,22 @@ class _Distributed(Wrapper):
                 self._update_levels()
             pipeline, self._pipeline = self._pipeline or self._begin(None), None
             pipeline.start_all()
-            for buffer, transfer in zip(self._buffers, pipeline.transfers, strict=True):
+            for buffer, transfer in zip(self._gradients.buffers, pipeline.transfers, strict=True):
                 if isinstance(self, WorkerAware):
                     self._own.update(buffer.split(transfer.known_own()))
             self._start_sum()
-            pipeline.finish()
-            for buffer, transfer in zip(self._buffers, pipeline.transfers, strict=True):
-                transfer.remember()
-                buffer.replace(transfer.out)
-            self._scales.after_exchange()
+            self._gradients.finish(pipeline, self.report)
             self._not_finite = self._find_not_finite(pipeline)
             self._exchange_others()
         self._hooks.reset()
         self.exchange_count += 1
-        for transfer in pipeline.transfers:
-            self.report.add(transfer.report)
         if self.exchange_count == 1:
             self._settle()
         self._synchronized = True
 
     def _collect(self) -> None:
         """Takes gradients that backward did not compute into the buffers."""
-        for buffer in self._buffers:
+        for buffer in self._gradients.buffers:
             strays = buffer.strays()
             if self._pipeline is not None and (buffer.changed() or not all(map(self._pipeline.awaits, strays))):
                 raise RuntimeError(
@@ -326,15 +300,13 @@ class _Distributed(Wrapper):
         if self._pipeline is not None:
             raise RuntimeError("update_levels_next must be set before backward, whose gradients are on their way")
         self.update_levels_next = False
-        transport, name = self.exchange.transport, f"{self._name}.level_update"
-        found = update_levels(self.compression, self._buffers, self._scale, transport, name, self.report)
-        self.level_updates = found or self.level_updates
+        self.level_updates = self._gradients.update_levels(self._scale, self.report) or self.level_updates
 
     def _find_not_finite(self, pipeline: Pipeline) -> list[str] | None:
         """Returns the names of this rank's gradients that held Inf or NaN, if a mean does."""
         if all(transfer.finite for transfer in pipeline.transfers):
             return None
-        found = zip(self._buffers, pipeline.transfers, strict=True)
+        found = zip(self._gradients.buffers, pipeline.transfers, strict=True)
         bad = {parameter for buffer, transfer in found for parameter in buffer.owners(transfer.not_finite)}
         return [name for parameter, name in self._parameter_names.items() if parameter in bad]
 
@@ -348,8 +320,8 @@ class _Distributed(Wrapper):
         if thawed:
             for number, parameter in enumerate(thawed):
                 self._exchange_thawed(parameter, f"{self._name}.thawed.{number}")
-            self._lay_out()
-        for buffer in self._buffers:
+            self._lay_out(self._gradients.buffer_of)
+        for buffer in self._gradients.buffers:
             buffer.make_sparse()
 
     def _exchange_rows(self, parameter: Tensor, name: str) -> None:
@@ -374,7 +346,7 @@ class _Distributed(Wrapper):
 
     def _settle(self) -> None:
         """Agrees, at the first exchange, on what was not known when the optimizer was made. Collective."""
-        found = [] if self.sparse_as_dense else [p for buffer in self._buffers for p in buffer.sparse]
+        found = [] if self.sparse_as_dense else [p for buffer in self._gradients.buffers for p in buffer.sparse]
         mine = (self._lone_step.taken, [self._parameter_names[parameter] for parameter in found])
         everyone = self.exchange.transport.all_gather_object(mine, f"{self._name}.first")
         self._lone_step.settle(taken for taken, _ in everyone)
@@ -385,11 +357,11 @@ class _Distributed(Wrapper):
             )
         if sparse:
             self._sparse = {parameter: name for parameter, name in self._parameter_names.items() if name in sparse}
-            self._lay_out()
+            self._lay_out(self._gradients.buffer_of)
 
     def exchange_for_scaler(self) -> None:
         """Replaces gradients by their means, unless ``synchronize`` has; the next move does not exchange them again."""
-        if not self._synchronized or any(buffer.strays() for buffer in self._buffers):
+        if not self._synchronized or any(buffer.strays() for buffer in self._gradients.buffers):
             self.synchronize()
         self._seen_by_scaler = True
 
@@ -448,9 +420,9 @@ class _Distributed(Wrapper):
                 self.synchronize()
             if self._not_finite is not None and not hasattr(self, "found_inf"):  # which a GradScaler looks after
                 self._handle_not_finite(self._not_finite)
-            self._scales.before_move()
+            self._gradients.scales.before_move()
             moved = function(self)
-            self._scales.after_move()
+            self._gradients.scales.after_move()
             return moved
         finally:
             self._forget_exchange()
@@ -479,7 +451,7 @@ class _Distributed(Wrapper):
         self._forget_exchange()
         self._hooks.reset()
         self._base.zero_grad(self, set_to_none)
-        for buffer in self._buffers:
+        for buffer in self._gradients.buffers:
             buffer.zero(hand_out=self.exchange_count > 0)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -487,7 +459,7 @@ class _Distributed(Wrapper):
         self._forget_exchange()
         self._base.add_param_group(self, param_group)
         self._parameter_names = {**name_parameters(self.param_groups, {}), **self._parameter_names}
-        self._lay_out()
+        self._lay_out(self._gradients.buffer_of)
 
     @property
     def workers(self) -> int:

@@ -450,7 +450,7 @@ class TestOverlap:
         optimizer = DistributedOptimizer(
             torch.optim.SGD(net.parameters(), lr=0.1), net.named_parameters(), compressor, exchange=how, **options
         )
-        assert len(how.slices(optimizer._buffers[0].codec)) > 2
+        assert len(how.slices(optimizer._gradients.buffers[0].codec)) > 2
         return optimizer
 
     @pytest.mark.parametrize("passes", [1, 2])

@@ -104,7 +104,7 @@ def test_the_bytes_are_those_of_the_widths():
         _, optimizer = train(transport, exchange="allgather")
         before = optimizer.report.bytes_sent
         optimizer.step()
-        sizes = [(segment.compressor, segment.stop - segment.start) for segment in optimizer._buffers[0].codec.segments]
+        sizes = [(segment.compressor, segment.stop - segment.start) for segment in optimizer._gradients.buffers[0].codec.segments]
         return optimizer.report.bytes_sent - before, sum(part.payload_bytes(size) for part, size in sizes)
 
     for found, payload in inprocess.run(K, sent):
@@ -130,5 +130,5 @@ def test_players_have_groups_of_their_own():
     sgd = torch.optim.SGD([{"params": [ones["a"]], "player": "one"}, {"params": [ones["b"]], "player": "two"}], lr=0.1)
     named = [("x", parameter) for parameter in ones.values()]
     optimizer = DistributedOptimizer(sgd, named, compression, transport=inprocess.InProcess())
-    used = [segment.compressor for segment in optimizer._buffers[0].codec.segments]
+    used = [segment.compressor for segment in optimizer._gradients.buffers[0].codec.segments]
     assert used == list(optimizer.compression.parts.values())

@@ -52,7 +52,7 @@ def test_the_scale_is_that_of_the_paper(source, beta):
             before = flat(net).double()
             train(net, optimizer, transport.rank, [step])
             squares.append(float((flat(net).double() - before).square().sum()))
-            optimizer._scales.before_exchange()
+            optimizer._gradients.scales.before_exchange()
             followed.append(optimizer.compression.scales[0])
         return squares, followed
 
