@@ -30,6 +30,7 @@ from hvd_qgenx.transport.environment import (
 )
 from hvd_qgenx.transport.launcher import STALL_SECONDS, launched_local_size, launched_size
 from hvd_qgenx.transport.mpi import EAGER_BYTES, Channel, library, unusable
+from hvd_qgenx.transport.quota import host_cores
 from hvd_qgenx.transport.waiting import wait_until
 
 log = logging.getLogger(__name__)
@@ -270,7 +271,7 @@ def _environment() -> dict[str, str]:
         STALL_SHUTDOWN: str(STALL_SECONDS),
     }
     size, local_size = launched_size(), launched_local_size()
-    if local_size > (os.cpu_count() or 1):
+    if local_size > host_cores():
         variables[YIELD_WHEN_IDLE] = "1"
     if 1 < local_size < size:
         variables[DYNAMIC_PROCESS_SETS] = "1"

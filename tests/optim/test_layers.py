@@ -104,7 +104,10 @@ def test_the_bytes_are_those_of_the_widths():
         _, optimizer = train(transport, exchange="allgather")
         before = optimizer.report.bytes_sent
         optimizer.step()
-        sizes = [(segment.compressor, segment.stop - segment.start) for segment in optimizer._gradients.buffers[0].codec.segments]
+        sizes = [
+            (segment.compressor, segment.stop - segment.start)
+            for segment in optimizer._gradients.buffers[0].codec.segments
+        ]
         return optimizer.report.bytes_sent - before, sum(part.payload_bytes(size) for part, size in sizes)
 
     for found, payload in inprocess.run(K, sent):
