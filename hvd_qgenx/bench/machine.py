@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from hvd_qgenx.transport.quota import host_cores
+
 FLAGS = ("avx2", "f16c", "fma", "avx512f", "avx512bw", "avx512vbmi", "avx512_bf16", "asimd", "sve")
 """Processor flags that matter for the kernels."""
 PACKAGES = ("hvd-qgenx", "torch", "numpy", "numba", "triton")
@@ -33,8 +35,9 @@ def describe(versions: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def cores() -> int:
-    """Returns the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Returns the number of cores that this process may keep busy."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else host_cores()
+    return min(bound, host_cores())
 
 
 def boot() -> str:
