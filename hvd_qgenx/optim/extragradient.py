@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 
-from hvd_qgenx.optim.rules import AdamRule, Rule, SGDRule
+from hvd_qgenx.optim.rules import AdamRule, Rule, SGDRule, in_parts
 
 
 class Extragradient(Rule):
@@ -34,7 +34,9 @@ class Extragradient(Rule):
                 if "base" not in state:
                     state["base"] = parameter.clone()
                 if parameter.grad is not None:
-                    parameter.add_(self.update(parameter, parameter.grad, group))
+                    values = self.prepare(parameter, group)
+                    for part, gradient, state in in_parts(parameter, parameter.grad, values):
+                        part.add_(self.update(part, gradient, state, group))
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -51,9 +53,12 @@ class Extragradient(Rule):
                 base = self.state[parameter].pop("base", None)
                 if base is None:
                     raise RuntimeError("call extrapolation() before step()")
-                if parameter.grad is not None:
-                    base.add_(self.update(parameter, parameter.grad, group))
-                parameter.copy_(base)
+                if parameter.grad is None:
+                    parameter.copy_(base)
+                    continue
+                values = {**self.prepare(parameter, group), "base": base}
+                for part, gradient, state in in_parts(parameter, parameter.grad, values):
+                    part.copy_(state["base"].add_(self.update(part, gradient, state, group)))
 
 
 class ExtraSGD(Extragradient, SGDRule):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from hvd_qgenx.optim.rules import AdamRule, Rule, SGDRule, evaluate
+from hvd_qgenx.optim.rules import AdamRule, Rule, SGDRule, evaluate, in_parts
 
 
 class Optimistic(Rule):
@@ -24,12 +24,15 @@ class Optimistic(Rule):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    update = self.update(parameter, parameter.grad, group)
-                    parameter.add_(update, alpha=2)
+                    values = self.prepare(parameter, group)
                     state = self.state[parameter]
-                    if "previous_update" in state:
-                        parameter.sub_(state["previous_update"])
-                    state["previous_update"] = update
+                    if "previous_update" not in state:
+                        state["previous_update"] = torch.zeros_like(parameter)
+                    values["previous_update"] = state["previous_update"]
+                    for part, gradient, own in in_parts(parameter, parameter.grad, values):
+                        update = self.update(part, gradient, own, group)
+                        part.add_(update, alpha=2).sub_(own["previous_update"])
+                        own["previous_update"].copy_(update)
         return loss
 
 

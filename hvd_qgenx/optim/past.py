@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 
-from hvd_qgenx.optim.rules import AdamRule, Rule, SGDRule, evaluate
+from hvd_qgenx.optim.rules import AdamRule, Rule, SGDRule, evaluate, in_parts
 
 
 class PastExtragradient(Rule):
@@ -31,9 +31,10 @@ class PastExtragradient(Rule):
                     state = self.state[parameter]
                     if "base" not in state:
                         state["base"] = parameter.clone()
-                    state["base"].add_(self.update(parameter, parameter.grad, group))
-                    parameter.copy_(state["base"])
-                    parameter.add_(self.update(parameter, parameter.grad, group))
+                    values = {**self.prepare(parameter, group), "base": state["base"]}, self.prepare(parameter, group)
+                    for part, gradient, first, second in in_parts(parameter, parameter.grad, *values):
+                        part.copy_(first["base"].add_(self.update(part, gradient, first, group)))
+                        part.add_(self.update(part, gradient, second, group))
         return loss
 
 

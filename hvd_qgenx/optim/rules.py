@@ -6,14 +6,20 @@ A rule computes a move; the other classes derived from ``Rule`` (``Extragradient
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from hvd_qgenx.optim.moves import Moving
+
+Values: TypeAlias = dict[str, Any]
+"""Tensors and numbers by their names in an optimizer's state."""
+
+PART = 1 << 17
+"""Coordinates that are moved at a time: all that the operations of a move read and write of them stays in the cache."""
 
 AFTER, BEFORE = PLACES = ("after", "before")
 """Places of Adam's epsilon: it is added to the corrected root of the second moment, or to the root before."""
@@ -23,10 +29,17 @@ class Rule(Moving):
     """Base of the optimizers built on an update rule. Parameters are moved in place."""
 
     @abstractmethod
-    def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
-        """Returns the move for this gradient, a new tensor with the shape of ``parameter``.
+    def prepare(self, parameter: Tensor, group: dict[str, Any]) -> Values:
+        """Returns what the next ``update`` needs of ``self.state[parameter]``, and advances its counters.
 
-        May change ``self.state[parameter]``; must not change ``parameter`` or ``gradient``.
+        Tensors have the shape of ``parameter``. Others are equal for all of its coordinates.
+        """
+
+    @abstractmethod
+    def update(self, parameter: Tensor, gradient: Tensor, values: Values, group: dict[str, Any]) -> Tensor:
+        """Returns the move for this gradient, a new tensor; for the whole parameter, or for some of its coordinates.
+
+        May change tensors of ``values``, which ``prepare`` has returned; must not change ``parameter`` or ``gradient``.
         """
 
 
@@ -64,15 +77,23 @@ class SGDRule(Rule):
         }
         super().__init__(params, defaults)
 
-    def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+    def prepare(self, parameter: Tensor, group: dict[str, Any]) -> Values:
+        if not group["momentum"]:
+            return {}
+        state = self.state[parameter]
+        first = "momentum_buffer" not in state
+        if first:
+            state["momentum_buffer"] = torch.empty_like(parameter)
+        return {"momentum_buffer": state["momentum_buffer"], "first": first}
+
+    def update(self, parameter: Tensor, gradient: Tensor, values: Values, group: dict[str, Any]) -> Tensor:
         direction = _decayed(parameter, gradient, group)
         if group["momentum"]:
-            state = self.state[parameter]
-            if "momentum_buffer" not in state:
-                state["momentum_buffer"] = direction.clone()
+            buffer: Tensor = values["momentum_buffer"]
+            if values["first"]:
+                buffer.copy_(direction)
             else:
-                state["momentum_buffer"].mul_(group["momentum"]).add_(direction, alpha=1 - group["dampening"])
-            buffer: Tensor = state["momentum_buffer"]
+                buffer.mul_(group["momentum"]).add_(direction, alpha=1 - group["dampening"])
             direction = direction.add(buffer, alpha=group["momentum"]) if group["nesterov"] else buffer
         return direction.mul(-group["lr"])
 
@@ -114,7 +135,7 @@ class AdamRule(Rule):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
         super().__init__(params, {**defaults, "epsilon_place": epsilon_place})
 
-    def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+    def prepare(self, parameter: Tensor, group: dict[str, Any]) -> Values:
         state = self.state[parameter]
         if "step" not in state:
             state["step"] = 0
@@ -122,18 +143,41 @@ class AdamRule(Rule):
             state["exp_avg_sq"] = torch.zeros_like(parameter)
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = torch.zeros_like(parameter)
+        state["step"] += 1
+        return {name: state[name] for name in ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq") if name in state}
+
+    def update(self, parameter: Tensor, gradient: Tensor, values: Values, group: dict[str, Any]) -> Tensor:
         gradient = _decayed(parameter, gradient, group)
         beta1, beta2 = group["betas"]
-        state["step"] += 1
-        mean: Tensor = state["exp_avg"].mul_(beta1).add_(gradient, alpha=1 - beta1)
-        square = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        mean: Tensor = values["exp_avg"].mul_(beta1).add_(gradient, alpha=1 - beta1)
+        square: Tensor = values["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         if group["amsgrad"]:
-            square = torch.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
-        correction = math.sqrt(1 - beta2 ** state["step"])
-        size = -group["lr"] / (1 - beta1 ** state["step"])
+            square = torch.maximum(values["max_exp_avg_sq"], square, out=values["max_exp_avg_sq"])
+        correction = math.sqrt(1 - beta2 ** values["step"])
+        size = -group["lr"] / (1 - beta1 ** values["step"])
         if group.get("epsilon_place", BEFORE) == BEFORE:  # also that of checkpoints which do not say
             return mean.div(square.sqrt().add_(group["eps"])).mul_(size * correction)
         return mean.div(square.sqrt().div_(correction).add_(group["eps"])).mul_(size)
+
+
+def in_parts(parameter: Tensor, gradient: Tensor, *values: Values) -> Iterator[tuple[Any, ...]]:
+    """Yields the arguments part by part, views that lie in memory end to end; as they are where parts do not pay.
+
+    The operations of a move go over memory one after the other, which is what takes the time for a large parameter.
+    """
+    tensors = [each for part in values for each in part.values() if isinstance(each, Tensor)]
+    tensors += parameter, gradient
+    dense = all(each.layout is torch.strided and each.is_contiguous() for each in tensors)
+    if parameter.numel() <= PART or parameter.is_cuda or not dense:
+        yield parameter, gradient, *values
+        return
+    for start in range(0, parameter.numel(), PART):
+
+        def part(value: Any, start: int = start) -> Any:
+            return value.view(-1)[start : start + PART] if isinstance(value, Tensor) else value
+
+        split = ({name: part(value) for name, value in each.items()} for each in values)
+        yield part(parameter), part(gradient), *split
 
 
 def evaluate(closure: Callable[[], float] | None) -> float | None:
