@@ -5,9 +5,19 @@ from numba import types, uint32
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from compressors.kernels.cpu.lanes import WIDTH, fill, float_of, inline, load, places, prefetch, store, word_of
+from compressors.kernels.cpu.lanes import WIDE, WIDTH, fill, float_of, inline, load, places, prefetch, store, word_of
 
 _TILE = WIDTH * WIDTH
+
+_ROUNDS = (
+    [((1, 2, 4, 8), [range(WIDTH)])]
+    if WIDE
+    else [
+        ((1, 2), [range(k, k + 4) for k in range(0, WIDTH, 4)]),
+        ((4, 8), [range(k, WIDTH, 4) for k in range(4)]),
+    ]
+)
+"""The distances of rows that are added in one go, and groups of rows that fit the processor's registers meanwhile."""
 
 
 @inline
@@ -83,14 +93,18 @@ def _butterflies(typing_context, block, index):
         data = context.make_array(block)(context, builder, args[0]).data
         first = builder.bitcast(builder.gep(data, [args[1]]), vector.as_pointer())
         addresses = [builder.gep(first, [ir.IntType(32)(k)]) for k in range(WIDTH)]
-        rows = [_inner_butterflies(builder, builder.load(address, align=4)) for address in addresses]
-        for half in (1, 2, 4, 8):
-            for k in range(WIDTH):
-                if not k & half:
-                    a, b = rows[k], rows[k + half]
-                    rows[k], rows[k + half] = builder.fadd(a, b), builder.fsub(a, b)
-        for address, row in zip(addresses, rows, strict=True):
-            builder.store(row, address, align=4)
+        for number, (halves, groups) in enumerate(_ROUNDS):
+            for group in groups:
+                rows = {k: builder.load(addresses[k], align=4) for k in group}
+                if number == 0:
+                    rows = {k: _inner_butterflies(builder, row) for k, row in rows.items()}
+                for half in halves:
+                    for k in group:
+                        if not k & half:
+                            a, b = rows[k], rows[k + half]
+                            rows[k], rows[k + half] = builder.fadd(a, b), builder.fsub(a, b)
+                for k, row in rows.items():
+                    builder.store(row, addresses[k], align=4)
         return context.get_dummy_value()
 
     return types.void(block, types.intp), emit

@@ -18,8 +18,11 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 
 WIDTH = 16
 
-WIDE = config.CPU_NAME is None and config.CPU_FEATURES is None and get_host_cpu_features().get("avx512f", False)
+_FEATURES = get_host_cpu_features() if config.CPU_NAME is None and config.CPU_FEATURES is None else {}
+WIDE = _FEATURES.get("avx512f", False)
 """Does one instruction look up sixteen numbers in a table of sixteen?"""
+_HALF = _FEATURES.get("avx2", False)
+"""Does one look up eight in a table of eight?"""
 
 _STAMP = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(Path(__file__).parent.glob("*.py")))
 
@@ -138,10 +141,7 @@ def _fold(builder, x):
     width = WIDTH
     while width > 1:
         width //= 2
-        lower, upper = (
-            builder.shuffle_vector(x, x, ir.Constant(ir.VectorType(_WORD, width), list(range(start, start + width))))
-            for start in (0, width)
-        )
+        lower, upper = _part(builder, x, 0, width), _part(builder, x, width, width)
         x = builder.fadd(lower, upper)
     return builder.extract_element(x, _WORD(0))
 
@@ -208,6 +208,26 @@ def _extreme(sign):
 least, most = _extreme("<"), _extreme(">")
 
 
+def _part(builder, x, start, width):
+    """``width`` lanes from ``start`` on."""
+    return builder.shuffle_vector(x, x, ir.Constant(ir.VectorType(_WORD, width), list(range(start, start + width))))
+
+
+def _permute_halves(builder, table, index):
+    """Looks each half of the places up in both halves of the table; the fourth bit says which counts."""
+    half, found = WIDTH // 2, []
+    for start in (0, half):
+        places = _part(builder, index, start, half)
+        lower, upper = (
+            _call(builder, "llvm.x86.avx2.permps", ir.VectorType(ir.FloatType(), half), part, places)
+            for part in (_part(builder, table, 0, half), _part(builder, table, half, half))
+        )
+        to_sign = builder.shl(places, ir.Constant(places.type, [28] * half))
+        is_upper = builder.icmp_signed("<", to_sign, ir.Constant(places.type, [0] * half))
+        found.append(builder.select(is_upper, upper, lower))
+    return builder.shuffle_vector(*found, ir.Constant(ir.VectorType(_WORD, WIDTH), list(range(WIDTH))))
+
+
 @intrinsic
 def permute(typing_context, table, index):
     """The lanes of ``table`` (floats) at the places ``index``, words of which the last four bits count."""
@@ -215,6 +235,8 @@ def permute(typing_context, table, index):
     def emit(context, builder, sig, args):
         if WIDE:
             return _call(builder, "llvm.x86.avx512.permvar.sf.512", args[0].type, *args)
+        if _HALF:
+            return _permute_halves(builder, *args)
         chosen = ir.Constant(args[0].type, ir.Undefined)
         for lane in map(_WORD, range(WIDTH)):
             place = builder.and_(builder.extract_element(args[1], lane), _WORD(WIDTH - 1))

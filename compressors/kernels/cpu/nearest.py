@@ -91,33 +91,25 @@ def restore(codes, n, bits, points, block):
 
 
 @inline
-def _look_up_32(table, first, index):
+def _look_up_32_at_once(table, first, index):
     """The numbers of a table at ``first`` plus index modulo 32."""
     return _permute_both(load(table, first), load(table, first + 16), index & fill(uint32(31)))
 
 
+_look_up_32 = _look_up_32_at_once if WIDE else twice(look_up_16, 16)
 _look_up_64 = twice(_look_up_32, 32)
 _look_up_128 = twice(_look_up_64, 64)
 
 
 @intrinsic
 def _permute_both(typing_context, lower, upper, index):
-    """``permute`` for a table of 32, words from 0 to 31."""
+    """``permute`` for a table of 32, words from 0 to 31; with AVX-512 alone."""
 
     def emit(context, builder, sig, args):
         lower, upper, index = args
-        if WIDE:
-            function_type = ir.FunctionType(lower.type, [lower.type, index.type, upper.type])
-            permute = cgutils.get_or_insert_function(builder.module, function_type, "llvm.x86.avx512.vpermi2var.ps.512")
-            return builder.call(permute, [lower, index, upper])
-        both = builder.shuffle_vector(
-            lower, upper, ir.Constant(ir.VectorType(ir.IntType(32), 2 * WIDTH), list(range(2 * WIDTH)))
-        )
-        chosen = ir.Constant(lower.type, ir.Undefined)
-        for lane in map(ir.IntType(32), range(WIDTH)):
-            element = builder.extract_element(both, builder.extract_element(index, lane))
-            chosen = builder.insert_element(chosen, element, lane)
-        return chosen
+        function_type = ir.FunctionType(lower.type, [lower.type, index.type, upper.type])
+        permute = cgutils.get_or_insert_function(builder.module, function_type, "llvm.x86.avx512.vpermi2var.ps.512")
+        return builder.call(permute, [lower, index, upper])
 
     return lower(lower, upper, index), emit
 
