@@ -247,6 +247,21 @@ def permute(typing_context, table, index):
     return table(table, index), emit
 
 
+@intrinsic
+def pick(typing_context, array, index):
+    """The elements of an array of floats at the places ``index``, words, read one by one."""
+
+    def emit(context, builder, sig, args):
+        data = context.make_array(array)(context, builder, args[0]).data
+        chosen = ir.Constant(_vector(sig.return_type), ir.Undefined)
+        for lane in map(_WORD, range(WIDTH)):
+            place = builder.zext(builder.extract_element(args[1], lane), ir.IntType(64))
+            chosen = builder.insert_element(chosen, builder.load(builder.gep(data, [place])), lane)
+        return chosen
+
+    return Lanes(array.dtype)(array, index), emit
+
+
 def _address(context, builder, array, args, element):
     data = context.make_array(array)(context, builder, args[0]).data
     return builder.bitcast(builder.gep(data, [args[1]]), element.as_pointer())

@@ -14,7 +14,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from compressors.kernels.cpu.lanes import (
-    WIDE,
     WIDTH,
     choose,
     descend,
@@ -32,7 +31,7 @@ from compressors.kernels.cpu.lanes import (
     to_word,
     word_of,
 )
-from compressors.kernels.cpu.tables import look_up_16, twice
+from compressors.kernels.cpu.tables import look_up_16, look_up_32, look_up_64, look_up_128
 
 _ROOM = 128
 """Numbers in a table: half the points of the widest code."""
@@ -90,30 +89,6 @@ def restore(codes, n, bits, points, block):
         _points_128(codes, n, bits, points, block)
 
 
-@inline
-def _look_up_32_at_once(table, first, index):
-    """The numbers of a table at ``first`` plus index modulo 32."""
-    return _permute_both(load(table, first), load(table, first + 16), index & fill(uint32(31)))
-
-
-_look_up_32 = _look_up_32_at_once if WIDE else twice(look_up_16, 16)
-_look_up_64 = twice(_look_up_32, 32)
-_look_up_128 = twice(_look_up_64, 64)
-
-
-@intrinsic
-def _permute_both(typing_context, lower, upper, index):
-    """``permute`` for a table of 32, words from 0 to 31; with AVX-512 alone."""
-
-    def emit(context, builder, sig, args):
-        lower, upper, index = args
-        function_type = ir.FunctionType(lower.type, [lower.type, index.type, upper.type])
-        permute = cgutils.get_or_insert_function(builder.module, function_type, "llvm.x86.avx512.vpermi2var.ps.512")
-        return builder.call(permute, [lower, index, upper])
-
-    return lower(lower, upper, index), emit
-
-
 @intrinsic
 def _multiply_add(typing_context, a, b, c):
     """a b + c in float64, rounded once; exact products of float32 make it the same as rounding twice."""
@@ -131,7 +106,7 @@ def _multiply_add(typing_context, a, b, c):
 def _nearest(bits):
     half = 1 << (bits - 1)
     here = _ROOM * (bits - 1)
-    point = look_up_16 if bits <= 5 else {6: _look_up_32, 7: _look_up_64, 8: _look_up_128}[bits]
+    point = look_up_16 if bits <= 5 else {6: look_up_32, 7: look_up_64, 8: look_up_128}[bits]
 
     @inline
     def search(y, factor, trees, points, codes, i):
@@ -151,9 +126,9 @@ def _nearest(bits):
             if bits > 5:
                 node = descend(node, word_of(look_up_16(trees, here + 16, node)) - magnitude)
             if bits > 6:
-                node = descend(node, word_of(_look_up_32(trees, here + 32, node)) - magnitude)
+                node = descend(node, word_of(look_up_32(trees, here + 32, node)) - magnitude)
             if bits > 7:
-                node = descend(node, word_of(_look_up_64(trees, here + 64, node)) - magnitude)
+                node = descend(node, word_of(look_up_64(trees, here + 64, node)) - magnitude)
         store(codes, i, to_byte(node ^ (negative & fill(uint32(2 * half - 1)))))
         value = word_of(point(points, here, node & fill(uint32(half - 1)))) ^ (t & fill(uint32(0x80000000)))
         return to_double(y), to_double(float_of(value))
@@ -214,4 +189,4 @@ def _points(look_up):
     return restore
 
 
-_points_16, _points_32, _points_64, _points_128 = map(_points, (look_up_16, _look_up_32, _look_up_64, _look_up_128))
+_points_16, _points_32, _points_64, _points_128 = map(_points, (look_up_16, look_up_32, look_up_64, look_up_128))
