@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import compressors
+from compressors import Compressor, LayerWise
+from compressors.layerwise import layer_wise
 from hvd_qgenx import ddp
-from hvd_qgenx.optim import DistributedOptimizer
+from hvd_qgenx.optim import DistributedOptimizer, layer_kinds
 from hvd_qgenx.transport import Transport, launched
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -31,6 +33,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "powersgd, error": ({"name": "powersgd", "matrix_rank": 2, "feedback": "error"}, {}),
     "intsgd": ({"name": "intsgd", "bits": 8, "scale_from": "gradient"}, {}),
     "levels": ({"name": "alq", "bits": 3}, {}),
+    "levels by layer": ({"name": "alq", "bits": 3, "layer_bits": "global"}, {}),
 }
 STEPS = 4
 
@@ -50,12 +53,19 @@ def loss(model: nn.Module, rank: int, step: int) -> Tensor:
     return nn.functional.cross_entropy(model(images), labels)
 
 
+def made(asked: dict[str, Any]) -> tuple[Compressor, str]:
+    """Returns the compressor and the feedback of a case."""
+    given = dict(asked)
+    name, feedback, layer_bits = given.pop("name"), given.pop("feedback", "none"), given.pop("layer_bits", None)
+    compressor = compressors.make(name, seed=1, **given)
+    return LayerWise(compressor, layer_kinds(net()), layer_bits) if layer_bits else compressor, feedback
+
+
 def by_hook(transport: Transport, asked: dict[str, Any], how: dict[str, Any], restart: bool = False) -> tuple[Any, Any]:
     """Trains; with ``restart`` the state is pickled and read again in the middle. Returns the model and the state."""
-    given = dict(asked)
-    name, feedback = given.pop("name"), given.pop("feedback", "none")
+    compressor, feedback = made(asked)
     model = net()
-    state = ddp.State(model, compressors.make(name, seed=1, **given), feedback=feedback)
+    state = ddp.State(model, compressor, feedback=feedback)
     for first, last in ((0, STEPS // 2), (STEPS // 2, STEPS)) if restart else ((0, STEPS),):
         wrapped = DistributedDataParallel(model, bucket_cap_mb=0.05, **how)
         wrapped.register_comm_hook(state, ddp.hook)
@@ -73,22 +83,22 @@ def by_hook(transport: Transport, asked: dict[str, Any], how: dict[str, Any], re
 
 
 def by_optimizer(transport: Transport, asked: dict[str, Any]) -> tuple[Any, Any]:
-    given = dict(asked)
-    name, feedback = given.pop("name"), given.pop("feedback", "none")
+    compressor, feedback = made(asked)
     model = net()
-    made = DistributedOptimizer(
-        torch.optim.SGD(model.parameters(), lr=0.1),
-        model.named_parameters(),
-        compressors.make(name, seed=1, **given),
-        transport=transport,
-        feedback=feedback,
-    )
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    named = model.named_parameters()
+    optimizer = DistributedOptimizer(sgd, named, compressor, transport=transport, feedback=feedback)
     for step in range(STEPS):
-        made.update_levels_next = step == 1
-        made.zero_grad()
+        optimizer.update_levels_next = step == 1
+        optimizer.zero_grad()
         loss(model, transport.rank, step).backward()
-        made.step()
-    return model, made
+        optimizer.step()
+    return model, optimizer
+
+
+def levels(layers: LayerWise) -> dict[str, list[float]]:
+    """Returns the levels of every group of tensors."""
+    return {group: list(learner.levels) for group, learner in layers.learners.items()}
 
 
 def same(first: nn.Module, second: nn.Module) -> bool:
@@ -197,13 +207,16 @@ def work(transport: Transport) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, (asked, how) in CASES.items():
         model, state = by_hook(transport, asked, how)
-        expected, made = by_optimizer(transport, asked)
-        again, _ = by_hook(transport, asked, how, restart=True)
+        expected, optimizer = by_optimizer(transport, asked)
+        again, read = by_hook(transport, asked, how, restart=True)
         found[name] = {
             "same": same(model, expected),
-            "bytes": state.report.bytes_sent == made.report.bytes_sent > 0,
+            "bytes": state.report.bytes_sent == optimizer.report.bytes_sent > 0,
             "after restart": same(again, expected),
         }
+        if layers := layer_wise(state.compression):
+            found["layers"] = levels(layers)
+            found["layers kept"] = levels(layer_wise(read.compression)) == found["layers"]
     found["rank"] = transport.rank
     found["accumulated"] = accumulated(transport)
     found["uneven"] = uneven(transport)

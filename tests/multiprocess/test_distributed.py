@@ -113,7 +113,12 @@ def test_the_hook_of_ddp_has_the_bits_of_the_optimizer(tmp_path):
     done = launch.run(launch.torchrun(3, sys.executable, HOOK, str(file)))
     assert done.returncode == 0, done.stderr
     everyone = json.loads(file.read_text())
+    levels = everyone[0]["layers"]
+    assert levels.keys() == {"first", "linear", "last"}
+    assert len(set(map(tuple, levels.values()))) == 3
     for found in everyone:
+        assert found.pop("layers") == levels
+        assert found.pop("layers kept") is True
         refused = found.pop("refused")
         assert refused["unbound"] == "the hook's state has no model yet; call state.bind(model), on all ranks"
         assert "DDP exchanges a parameter of shape (300, 20) that the hook's state does not know" in refused["model"]
