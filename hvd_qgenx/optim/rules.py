@@ -6,7 +6,7 @@ A rule computes a move; the other classes derived from ``Rule`` (``Extragradient
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -171,13 +171,16 @@ def in_parts(parameter: Tensor, gradient: Tensor, *values: Values) -> Iterator[t
     if parameter.numel() <= PART or parameter.is_cuda or not dense:
         yield parameter, gradient, *values
         return
-    for start in range(0, parameter.numel(), PART):
+    count = math.ceil(parameter.numel() / PART)
 
-        def part(value: Any, start: int = start) -> Any:
-            return value.view(-1)[start : start + PART] if isinstance(value, Tensor) else value
+    def split(value: Any) -> Sequence[Any]:
+        return value.view(-1).split(PART) if isinstance(value, Tensor) else (value,) * count
 
-        split = ({name: part(value) for name, value in each.items()} for each in values)
-        yield part(parameter), part(gradient), *split
+    parts, gradients = split(parameter), split(gradient)
+    pieces = [{name: split(value) for name, value in each.items()} for each in values]
+    for place in range(count):
+        own = ({name: piece[place] for name, piece in each.items()} for each in pieces)
+        yield parts[place], gradients[place], *own
 
 
 def evaluate(closure: Callable[[], float] | None) -> float | None:
