@@ -7,12 +7,15 @@ aligned; like everything in kernels, indices are not checked.
 """
 
 import operator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from filelock import FileLock
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba import config, njit, types
 from numba.core import cgutils
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
@@ -30,11 +33,26 @@ _STAMP = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(Path(__fi
 def kernel(function):
     """Compiles a function once per machine, and again when any file beside this one has changed.
 
-    No fast-math, so that sums and products round as written. Numba by itself looks at the function's own file only.
+    No fast-math, so that sums and products round as written. Numba by itself looks at the function's own file only,
+    and each of several processes would compile what it does not find in the cache yet.
     """
     compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
     compiled._cache._cache_file._source_stamp = _STAMP
+    compiled.compile = _in_turn(compiled.compile, compiled._cache)
     return compiled
+
+
+def _in_turn(compile_or_load, cache):
+    """Lets one process compile at a time; the others find the result in the cache then."""
+    lock = FileLock(Path(cache.cache_path, f"{cache._cache_file._index_name}.lock"))
+
+    def take_turn(signature):
+        with global_compiler_lock, ExitStack() as stack:
+            with suppress(OSError):  # a cache that cannot be written, or a file system without locks
+                stack.enter_context(lock)
+            return compile_or_load(signature)
+
+    return take_turn
 
 
 inline = njit(forceinline=True, error_model="numpy")
