@@ -166,10 +166,7 @@ def test_every_preset_says_what_it_is(name):
 
 
 RANKS = {"choco-social": 32}
-OTHER_RULES = {
-    **{"choco-top1": ("lr",), "choco-deepsqueeze": ("lr",), "choco-social": ("batch_size",)},
-    **{"choco-one-peer": ("momentum",), "small-one-peer": ("momentum",)},
-}
+OTHER_RULES = {"choco-top1": ("lr",), "choco-deepsqueeze": ("lr",), "choco-social": ("batch_size",)}
 """Settings by which presets differ from their family beside those of communication."""
 
 
