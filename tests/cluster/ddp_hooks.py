@@ -18,11 +18,11 @@ MEASURED = ("1", "3", "8")
 """Updates whose error is measured; the third is the first that torch's PowerSGD compresses."""
 
 
-def measured(rate: str, rounds: str, updates: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def measured(rate: str, rounds: str, updates: tuple[str, ...], net: str = "resnet18") -> dict[str, dict[str, Any]]:
     """Returns the rows that ``ddp_rank`` writes, by hook."""
     with tempfile.TemporaryDirectory() as scratch, three_hosts(rate, Path(scratch)) as hosts:
         log, file = Path(scratch) / "log", Path(scratch) / "found.json"
-        words = (sys.executable, "-m", "tests.cluster.ddp_rank", rounds, str(file), *updates)
+        words = (sys.executable, "-m", "tests.cluster.ddp_rank", net, rounds, str(file), *updates)
         codes = [rank.wait() for rank in hosts.torchrun(*words, log=log)]
         if any(codes):
             raise HostsError(f"a rank failed:\n{log.read_text(errors='replace')}")

@@ -1,6 +1,6 @@
-"""One of several ranks that train a ResNet-18 by DDP with one communication hook after another, torch's and ours.
+"""One of several ranks that train a network by DDP with one communication hook after another, torch's and ours.
 
-    torchrun ... python -m tests.cluster.ddp_rank ROUNDS FILE [UPDATE ...]
+    torchrun ... python -m tests.cluster.ddp_rank NET ROUNDS FILE [UPDATE ...]
 
 Every hook has a model of its own, which it trains on digits; the gradients of each UPDATE are compared with the exact
 mean, then ROUNDS rounds of one update of every hook are timed. Rank 0 writes rows into FILE.
@@ -25,6 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 import compressors
 from hvd_qgenx import ddp
 from hvd_qgenx.data.vision import torchvision
+from hvd_qgenx.nets.cifar_resnet import CifarResNet
 from hvd_qgenx.runs.folder import write_json
 
 WARM_UP = 2
@@ -65,6 +66,12 @@ HOOKS: dict[str, Callable[[DistributedDataParallel], ddp.State | None]] = {
     "`variable`, 2.5 bits": own("variable", bits=2.5),
     "`powersgd`, rank 4, error feedback": own("powersgd", "error", matrix_rank=4),
     "`sign`, error feedback": own("sign", "error"),
+}
+
+
+NETS: dict[str, Callable[[], nn.Module]] = {  # without buffers, which DDP would send too
+    "resnet18": lambda: torchvision().models.resnet18(num_classes=10, norm_layer=partial(nn.GroupNorm, 32)),
+    "resnet8": lambda: CifarResNet(8, channels=3, classes=10, norm="group"),
 }
 
 
@@ -138,16 +145,15 @@ def batch(update: int) -> tuple[Tensor, Tensor]:
     return nn.functional.interpolate(small, size=32).expand(-1, 3, -1, -1), torch.from_numpy(labels[chosen]).long()
 
 
-def trained(name: str) -> Trained:
+def trained(name: str, net: str) -> Trained:
     torch.manual_seed(0)
-    net = torchvision().models.resnet18(num_classes=10, norm_layer=partial(nn.GroupNorm, 32))  # has no buffers to send
-    model = DistributedDataParallel(net, bucket_cap_mb=1000 if name == ONE_BUCKET else None)
+    model = DistributedDataParallel(NETS[net](), bucket_cap_mb=1000 if name == ONE_BUCKET else None)
     return Trained(model, HOOKS[name](model))
 
 
-def main(rounds: str, file: str, *measured: str) -> None:
+def main(net: str, rounds: str, file: str, *measured: str) -> None:
     dist.init_process_group("gloo")
-    everything = {name: trained(name) for name in HOOKS}
+    everything = {name: trained(name, net) for name in HOOKS}
     for each in everything.values():
         for update in range(1, max([WARM_UP + 1, *map(int, measured)]) + 1):  # then DDP has made its final buckets
             each.measure() if str(update) in measured else each.train()
