@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import compressors
-from compressors import Compressor, LayerWise
+from compressors import Compressor, Exempt, LayerWise
 from compressors.layerwise import layer_wise
 from hvd_qgenx import ddp
 from hvd_qgenx.optim import DistributedOptimizer, layer_kinds
@@ -32,6 +32,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "topk, error": ({"name": "topk", "ratio": 0.05, "feedback": "error"}, {}),
     "powersgd, error": ({"name": "powersgd", "matrix_rank": 2, "feedback": "error"}, {}),
     "intsgd": ({"name": "intsgd", "bits": 8, "scale_from": "gradient"}, {}),
+    "intsgd, exempt": ({"name": "intsgd", "bits": 8, "scale_from": "gradient", "exchange": "integer-sum"}, {}),
     "levels": ({"name": "alq", "bits": 3}, {}),
     "levels by layer": ({"name": "alq", "bits": 3, "layer_bits": "global"}, {}),
 }
@@ -53,19 +54,22 @@ def loss(model: nn.Module, rank: int, step: int) -> Tensor:
     return nn.functional.cross_entropy(model(images), labels)
 
 
-def made(asked: dict[str, Any]) -> tuple[Compressor, str]:
-    """Returns the compressor and the feedback of a case."""
+def made(asked: dict[str, Any]) -> tuple[Compressor, dict[str, str]]:
+    """Returns the compressor of a case, by itself, beside uncompressed biases or by layer, and the other settings."""
     given = dict(asked)
-    name, feedback, layer_bits = given.pop("name"), given.pop("feedback", "none"), given.pop("layer_bits", None)
+    settings = {name: given.pop(name) for name in ("feedback", "exchange") if name in given}
+    name, layer_bits = given.pop("name"), given.pop("layer_bits", None)
     compressor = compressors.make(name, seed=1, **given)
-    return LayerWise(compressor, layer_kinds(net()), layer_bits) if layer_bits else compressor, feedback
+    if layer_bits:
+        return LayerWise(compressor, layer_kinds(net()), layer_bits), settings
+    return Exempt(compressor) if "exchange" in settings else compressor, settings
 
 
 def by_hook(transport: Transport, asked: dict[str, Any], how: dict[str, Any], restart: bool = False) -> tuple[Any, Any]:
     """Trains; with ``restart`` the state is pickled and read again in the middle. Returns the model and the state."""
-    compressor, feedback = made(asked)
+    compressor, settings = made(asked)
     model = net()
-    state = ddp.State(model, compressor, feedback=feedback)
+    state = ddp.State(model, compressor, **settings)
     for first, last in ((0, STEPS // 2), (STEPS // 2, STEPS)) if restart else ((0, STEPS),):
         wrapped = DistributedDataParallel(model, bucket_cap_mb=0.05, **how)
         wrapped.register_comm_hook(state, ddp.hook)
@@ -83,11 +87,11 @@ def by_hook(transport: Transport, asked: dict[str, Any], how: dict[str, Any], re
 
 
 def by_optimizer(transport: Transport, asked: dict[str, Any]) -> tuple[Any, Any]:
-    compressor, feedback = made(asked)
+    compressor, settings = made(asked)
     model = net()
     sgd = torch.optim.SGD(model.parameters(), lr=0.1)
     named = model.named_parameters()
-    optimizer = DistributedOptimizer(sgd, named, compressor, transport=transport, feedback=feedback)
+    optimizer = DistributedOptimizer(sgd, named, compressor, transport=transport, **settings)
     for step in range(STEPS):
         optimizer.update_levels_next = step == 1
         optimizer.zero_grad()
