@@ -48,7 +48,7 @@ def _in_turn(compile_or_load, cache):
 
     def take_turn(signature):
         with global_compiler_lock, ExitStack() as stack:
-            with suppress(OSError):  # a cache that cannot be written, or a file system without locks
+            with suppress(OSError, NotImplementedError):  # a cache that cannot be written, a file system without locks
                 stack.enter_context(lock)
             return compile_or_load(signature)
 
