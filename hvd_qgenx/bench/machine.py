@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from hvd_qgenx.transport.quota import host_cores
+from hvd_qgenx.transport.quota import process_cores
 
 FLAGS = ("avx2", "f16c", "fma", "avx512f", "avx512bw", "avx512vbmi", "avx512_bf16", "asimd", "sve")
 """Processor flags that matter for the kernels."""
@@ -27,17 +27,11 @@ def describe(versions: Mapping[str, str] | None = None) -> dict[str, Any]:
     return {
         "processor": model,
         "flags": [flag for flag in FLAGS if flag in flags],
-        "cores": cores(),
+        "cores": process_cores(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
         "gpus": gpus,
         "versions": {"python": platform.python_version(), **_installed(), **(versions or {})},
     }
-
-
-def cores() -> int:
-    """Returns the number of cores that this process may keep busy."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else host_cores()
-    return min(bound, host_cores())
 
 
 def boot() -> str:

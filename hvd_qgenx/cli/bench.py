@@ -276,10 +276,10 @@ def _all(widths: Sequence[float]) -> list[tuple[str, str, Compressor]]:
 def _places(values: dict[str, Any]) -> list[Place]:
     import torch
 
-    from hvd_qgenx.bench import machine
     from hvd_qgenx.bench.codec import Place
+    from hvd_qgenx.transport.quota import process_cores
 
-    most = machine.cores()
+    most = process_cores()
     for threads in values["threads"]:
         if threads > most:
             raise ConfigurationError(f"{threads} threads cannot run at once: this process may use {most} cores")

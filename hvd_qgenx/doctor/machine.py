@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from hvd_qgenx.bench.machine import cores, describe
+from hvd_qgenx.bench.machine import describe
 from hvd_qgenx.doctor.finding import ERROR, OK, WARNING, Finding, Place
 from hvd_qgenx.transport.environment import (
     AUTOTUNE,
@@ -20,6 +20,7 @@ from hvd_qgenx.transport.environment import (
     TUNED_ALLREDUCE,
     TUNED_RULES,
 )
+from hvd_qgenx.transport.quota import process_cores
 
 EAGER_BYTES = 1 << 18
 """See docs/exchange.md."""
@@ -28,7 +29,7 @@ EAGER_BYTES = 1 << 18
 def processor(place: Place) -> Finding:
     """Checks cores and memory of this host."""
     here = describe()
-    ranks, count = place.local_ranks, cores()
+    ranks, count = place.local_ranks, process_cores()
     text = f"{here['processor']}, {count} cores, {here['memory_gb']} GB"
     if ranks > count:
         return Finding("processor", WARNING, f"{text}, which {ranks} ranks share", "start fewer ranks on this host")
@@ -47,14 +48,14 @@ def gpus(place: Place) -> Finding:
 def threads(place: Place) -> Finding:
     """Checks that ranks do not ask for more threads than there are cores."""
     asked = {name: os.environ[name] for name in (KERNEL_THREADS, OMP_THREADS) if name in os.environ}
-    share = max(1, cores() // place.local_ranks)
+    share = max(1, process_cores() // place.local_ranks)
     for name, value in asked.items():
         if not value.isdecimal() or int(value) < 1:
             return Finding(
                 "threads", ERROR, f"{name} is {value!r}, which is not a number of threads", f"export {name}={share}"
             )
         if int(value) > share:
-            text = f"{name}={value} on each of {place.local_ranks} ranks, but {cores()} cores"
+            text = f"{name}={value} on each of {place.local_ranks} ranks, but {process_cores()} cores"
             return Finding("threads", WARNING, text, f"export {name}={share}")
     told = ", ".join(f"{name}={value}" for name, value in asked.items())
     return Finding("threads", OK, told or f"{share} for every rank")

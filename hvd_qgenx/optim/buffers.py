@@ -36,7 +36,6 @@ class FlatBuffer:
             self.parameters[0].dtype,
         )
         self.vector = torch.zeros(self.codec.numel, dtype=self.codec.dtype, device=self.parameters[0].device)
-
         self._other: Tensor | None = None
 
     @property

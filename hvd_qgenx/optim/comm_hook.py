@@ -5,7 +5,6 @@ that ``DistributedOptimizer`` exchanges: every parameter has one place, memories
 bits as that optimizer's.
 """
 
-import logging
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +27,6 @@ from hvd_qgenx.optim.memories import Memories
 from hvd_qgenx.optim.stock import as_compressor
 from hvd_qgenx.transport.cores import share_kernels
 from hvd_qgenx.transport.distributed import Distributed
-
-log = logging.getLogger(__name__)
 
 OUTSIDE = -1
 """In place of the number of a backward pass: none is under way, as when a rank that has joined takes part."""
@@ -80,7 +77,7 @@ class State:
         Collective. Raises as the class does.
         """
         compressor, exchange, feedback, shift_rate = self._asked
-        self._transport = transport = Distributed(_ranks(model, process_group))
+        transport = Distributed(_ranks(model, process_group))
         share_kernels(transport)
         self.compression = compressor.for_rank(transport.rank, ranks=transport.size)
         self._names = _trained(model)

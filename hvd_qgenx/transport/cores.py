@@ -10,7 +10,7 @@ from compressors.kernels.threads import set_share
 from hvd_qgenx.transport.base import Transport
 from hvd_qgenx.transport.environment import OMP_THREADS
 from hvd_qgenx.transport.launcher import launched_local_size
-from hvd_qgenx.transport.quota import host_cores
+from hvd_qgenx.transport.quota import host_cores, process_cores
 
 
 def share_cores(transport: Transport) -> None:
@@ -27,9 +27,7 @@ def share_kernels(transport: Transport) -> None:
 
 def _share(transport: Transport) -> int:
     """The cores of a rank: an equal part of its host's, and no more than its process is bound to."""
-    cores = host_cores()
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    return max(1, min(bound, cores // max(transport.local_size, launched_local_size())))
+    return max(1, min(process_cores(), host_cores() // max(transport.local_size, launched_local_size())))
 
 
 @contextmanager

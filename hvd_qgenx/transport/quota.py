@@ -11,6 +11,12 @@ def host_cores() -> int:
     return max(1, int(min(os.cpu_count() or 1, cpu_quota())))
 
 
+def process_cores() -> int:
+    """Returns the number of cores that this process may keep busy: those of its host that it is not kept from."""
+    cores = host_cores()
+    return min(cores, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else cores
+
+
 def cpu_quota(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> float:
     """Returns how many cores' time the control groups of this process allow; infinity if they set no limit.
 

@@ -220,7 +220,7 @@ def test_python_without_distutils(monkeypatch):
 
 
 def test_more_ranks_than_cores(monkeypatch):
-    monkeypatch.setattr(machine, "cores", lambda: 1)
+    monkeypatch.setattr(machine, "process_cores", lambda: 1)
     assert machine.processor(HERE).level == OK
     found = machine.processor(RANK)
     assert found.level == WARNING
@@ -236,7 +236,7 @@ def test_more_ranks_than_gpus(monkeypatch, names, level):
 
 @pytest.mark.parametrize(("value", "level"), [("4", OK), ("5", WARNING), ("none", ERROR), ("0", ERROR)])
 def test_threads_of_all_ranks(monkeypatch, value, level):
-    monkeypatch.setattr(machine, "cores", lambda: 8)
+    monkeypatch.setattr(machine, "process_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("HVD_QGENX_THREADS", value)
     found = machine.threads(RANK)
