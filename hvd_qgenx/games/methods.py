@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
+from torch.optim import Optimizer
 
 from compressors import Compressor
 from hvd_qgenx.exchange import Exchange
 from hvd_qgenx.games.base import Game
 from hvd_qgenx.games.noise import Noise
 from hvd_qgenx.optim import QODA, DistributedOptimizer, ExtraAdam, ExtraSGD, OptimisticAdam, OptimisticSGD, QGenX
+from hvd_qgenx.optim.eager import SGD, Adam
 
 
 class Players:
@@ -91,7 +92,7 @@ def simultaneous(make: Callable[..., Any], players: Players, lr: float) -> tuple
 
 def alternating(players: Players, lr: float) -> tuple[Iteration, list[Any]]:
     """Gradient steps in turn: the last player moves first, and the others see its new point."""
-    optimizers = [players.optimizer(torch.optim.SGD, lr, player) for player in reversed(players.game.players)]
+    optimizers = [players.optimizer(SGD, lr, player) for player in reversed(players.game.players)]
 
     def iterate() -> None:
         for optimizer in optimizers:
@@ -122,16 +123,16 @@ def past(players: Players, lr: float) -> tuple[Iteration, list[Any]]:
     return iterate, [optimizer]
 
 
-def _method(optimizer: type[torch.optim.Optimizer], lr: float, **arguments: Any) -> Method:
+def _method(optimizer: type[Optimizer], lr: float, **arguments: Any) -> Method:
     return Method(partial(simultaneous, partial(optimizer, **arguments)), lr)
 
 
-SGDA = _method(torch.optim.SGD, 0.3)
+SGDA = _method(SGD, 0.3)
 ALTERNATING = Method(alternating, 0.3)
 EXTRA_GRADIENT = _method(ExtraSGD, 0.3)
 PAST = Method(past, 0.3)
 OPTIMISTIC = _method(OptimisticSGD, 0.3)
-ADAM = _method(torch.optim.Adam, 0.01, betas=BETAS)
+ADAM = _method(Adam, 0.01, betas=BETAS)
 EXTRA_ADAM = _method(ExtraAdam, 0.01, betas=BETAS)
 OPTIMISTIC_ADAM = _method(OptimisticAdam, 0.01, betas=BETAS)
 QGENX_DA = _method(QGenX, 1.0, variant="da")

@@ -24,12 +24,11 @@ class Method:
     """Moves in an update, each with gradients and an exchange of its own."""
 
 
-def _adam(place: str, moves: int = 1) -> Method:
+def _adam(place: str, moves: int = 1, own: tuple[str, ...] = ("epsilon_place",)) -> Method:
     def make(groups: Groups, beta1: float, beta2: float, amsgrad: bool, **more: Any) -> "Optimizer":
         optimizer: Optimizer = load(place)(groups, betas=(beta1, beta2), amsgrad=amsgrad, **more)
         return optimizer
 
-    own = () if place.startswith("torch.") else ("epsilon_place",)
     return Method(make, ("beta1", "beta2", "amsgrad", *own, "weight_decay"), moves)
 
 
@@ -61,12 +60,12 @@ METHODS = {
     "extra-adam": _adam("hvd_qgenx.optim.extragradient:ExtraAdam", moves=2),
     "past-extra-adam": _adam("hvd_qgenx.optim.past:PastExtraAdam"),
     "optimistic-adam": _adam("hvd_qgenx.optim.optimistic:OptimisticAdam"),
-    "adam": _adam("torch.optim:Adam"),
-    "adamw": _adam("torch.optim:AdamW"),
+    "adam": _adam("hvd_qgenx.optim.eager:Adam", own=()),
+    "adamw": _adam("hvd_qgenx.optim.eager:AdamW", own=()),
     "extra-sgd": _sgd("hvd_qgenx.optim.extragradient:ExtraSGD", moves=2),
     "past-extra-sgd": _sgd("hvd_qgenx.optim.past:PastExtraSGD"),
     "optimistic-sgd": _sgd("hvd_qgenx.optim.optimistic:OptimisticSGD"),
-    "sgd": _sgd("torch.optim:SGD"),
+    "sgd": _sgd("hvd_qgenx.optim.eager:SGD"),
     "qgenx-de": _qgenx("de", moves=2),
     "qgenx-da": _qgenx("da"),
     "qgenx-optda": _qgenx("optda"),
