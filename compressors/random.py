@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from compressors.deferred import Deferred
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 else:
-    torch = Deferred("torch")
+    np, torch = Deferred("numpy"), Deferred("torch")
 
 MASK64 = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
@@ -22,6 +24,13 @@ def mix64(x: int) -> int:
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK64
     return x ^ (x >> 31)
+
+
+def mix64_all(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Returns ``mix64`` of every word."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
 
 
 def derive(*words: int) -> int:

@@ -51,6 +51,13 @@ def lengthen(body: Tensor, widths: NDArray[np.int64], length: int) -> Tensor:
     return torch.cat([part for pair in zip(scales, pieces[1::2], strict=True) for part in pair])
 
 
+def scales(body: Tensor, widths: NDArray[np.int64], length: int, scale_bytes: int) -> Tensor:
+    """Returns the bytes of all scales of a body, as float32."""
+    sizes = _sizes(widths, length, scale_bytes)
+    found = torch.cat(body[: sum(sizes)].split(sizes)[::2])
+    return _long(found) if scale_bytes == SHORT else found
+
+
 def _sizes(widths: NDArray[np.int64], length: int, scale_bytes: int) -> list[int]:
     """The bytes of the scales, then of the codes, of the buckets of every width."""
     counts = np.bincount(widths, minlength=WIDEST + 1).tolist()

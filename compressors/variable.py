@@ -17,7 +17,7 @@ from compressors.passes import NOT_FINITE, layouts, needs, pack_widths, refined,
 from compressors.random import derive
 from compressors.registry import register
 from compressors.rotated import LENGTHS, RESIDUAL_BIAS
-from compressors.short_scales import LONG, SHORT, VARIANCE, body_bytes, lengthen, shorten
+from compressors.short_scales import LONG, SHORT, VARIANCE, body_bytes, lengthen, scales, shorten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,15 +122,11 @@ class Variable(Compressor):
     def inspect(self, payload: Tensor, numel: int) -> bool:
         length, _ = self._blocks(numel)
         _, widths, body = self._open(payload, numel)
+        if (widths == NOT_FINITE).any():
+            return False
         passes = split(widths, length, body, self._scale_bytes)
-        for chosen, part in ((passes.first, passes.body), (passes.second, passes.rest)):
-            whole, start = self._with_long_scales(part, chosen, length), 0
-            for layout in layouts(length):
-                coded = int((chosen == layout.bits).sum()) * length
-                if not kernels.moderate(whole[start : start + layout.header_bytes(coded)]):
-                    return False
-                start += layout.payload_bytes(coded)
-        return not (widths == NOT_FINITE).any()
+        parts = (passes.first, passes.body), (passes.second, passes.rest)
+        return all(kernels.moderate(scales(part, chosen, length, self._scale_bytes)) for chosen, part in parts)
 
     def _encode(
         self, vector: Tensor, widths: NDArray[np.int64], factors: Array, key: int, length: int, body: Tensor
@@ -234,7 +230,7 @@ class Variable(Compressor):
         """
         length, count = self._blocks(size)
         stop = self._head_bytes(count)
-        head = bytes(payload[:stop].tolist())
+        head = payload[:stop].cpu().numpy().tobytes()
         widths = unpack_widths(head[KEY.size :], count)
         needed = length * needs(self.widest)[widths].sum() + self.scale_bits * (refined(widths)).sum()
         if needed > length * self._budget(size):

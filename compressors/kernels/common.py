@@ -1,11 +1,12 @@
 """Parts of the kernels in plain torch that several of them share: random numbers, bit planes."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from compressors.kernels.layout import planes
 from compressors.kernels.strata import SECTION, Strata
-from compressors.random import GOLDEN, mix64
+from compressors.random import GOLDEN, MASK64, mix64_all
 
 MASK32 = 0xFFFFFFFF
 
@@ -31,8 +32,8 @@ def chances(shape: torch.Size, key: int, first: int, device: torch.device, strat
 
 
 def _rotations(shape: torch.Size, key: int, first: int, device: torch.device) -> Tensor:
-    starts = [mix64(key + GOLDEN * (first + i + 1)) & MASK32 for i in range(shape[0])]
-    words = torch.tensor(starts, device=device).unsqueeze(1) + torch.arange(shape[1], device=device) * SECTION
+    starts = _halves(key, first, shape[0], device)[0]
+    words = starts.unsqueeze(1) + torch.arange(shape[1], device=device) * SECTION
     return ((words & MASK32) >> 8).float() * 2**-24
 
 
@@ -42,14 +43,20 @@ def random_words(shape: torch.Size, key: int, first: int, device: torch.device) 
     Every bucket has a 64-bit key of its own; a coordinate hashes its place in the bucket with the
     finalizer "lowbias32" (Wellons, 2018), the second half of the key entering between its rounds.
     """
-    words = [mix64(key + GOLDEN * (first + i + 1)) for i in range(shape[0])]
-    k1 = torch.tensor([word & MASK32 for word in words], dtype=torch.int64, device=device).unsqueeze(1)
-    k2 = torch.tensor([word >> 32 for word in words], dtype=torch.int64, device=device).unsqueeze(1)
+    k1, k2 = (half.unsqueeze(1) for half in _halves(key, first, shape[0], device))
     x = (torch.arange(shape[1], device=device) + k1) & MASK32
     x = ((x ^ (x >> 16)) * 0x21F0AAAD) & MASK32
     x = x ^ k2
     x = ((x ^ (x >> 15)) * 0xD35A2D97) & MASK32
     return x ^ (x >> 15)
+
+
+def _halves(key: int, first: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Returns the halves, the lower first, of the keys of buckets from number ``first`` on, int64 (count,)."""
+    numbers = np.arange(first + 1, first + count + 1, dtype=np.uint64)
+    keys = mix64_all(np.uint64(key & MASK64) + np.uint64(GOLDEN) * numbers)
+    lower, upper = (torch.from_numpy(half.astype(np.int64)).to(device) for half in (keys & MASK32, keys >> 32))
+    return lower, upper
 
 
 def pack_rows(codes: Tensor, bits: int) -> Tensor:

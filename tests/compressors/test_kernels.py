@@ -5,6 +5,7 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -14,7 +15,13 @@ from compressors import kernels
 from compressors.kernels import cpu, reference, threads
 from compressors.kernels.common import pack_rows, uniform, unpack_rows
 from compressors.kernels.layout import Layout
-from compressors.random import Stream, derive
+from compressors.random import Stream, derive, mix64, mix64_all
+
+
+def test_all_words_are_mixed_as_one_is() -> None:
+    words = [0, 1, 0x9E3779B97F4A7C15, 2**63, 2**64 - 1]
+    assert mix64_all(np.array(words, np.uint64)).tolist() == [mix64(word) for word in words]
+
 
 LAYOUTS = [
     *(
