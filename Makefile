@@ -62,6 +62,7 @@ lint: install ## Run ruff and mypy
 
 kernels: install ## Compile the processor's kernels once, rather than in every process that comes first
 	$(BIN)/hvd-qgenx bench codec --bits 4 --size 2^12 >/dev/null
+	$(BIN)/hvd-qgenx gan --updates 1 --out $$(mktemp --directory)/run >/dev/null
 
 check: kernels ## Run the tests, JOBS (3) side by side
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder --durations 30 $(ARGS)
