@@ -5,10 +5,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from hvd_qgenx.optim.eager import eager
 
-
-@eager
 class Moving(Optimizer):
     """Base of optimizers whose loops need not know how many moves there are."""
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from hvd_qgenx.optim.eager import eager
 from hvd_qgenx.optim.moves import Moving
 
 Values: TypeAlias = dict[str, Any]
@@ -25,6 +26,7 @@ AFTER, BEFORE = PLACES = ("after", "before")
 """Places of Adam's epsilon: it is added to the corrected root of the second moment, or to the root before."""
 
 
+@eager
 class Rule(Moving):
     """Base of the optimizers built on an update rule. Parameters are moved in place."""
 

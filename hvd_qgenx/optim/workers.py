@@ -5,9 +5,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from hvd_qgenx.optim.eager import eager
 from hvd_qgenx.optim.moves import Moving
 
 
+@eager
 class WorkerAware(Moving):
     """Base of the optimizers that also use the gradients of single workers.
 

@@ -1,13 +1,15 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import optim
 from torch.nn.functional import mse_loss
 
-from hvd_qgenx.optim import eager
+from hvd_qgenx.optim import DistributedOptimizer, eager
+from hvd_qgenx.transport.inprocess import InProcess, run
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,39 @@ main({arguments}, standalone_mode=False)
 sys.exit("torch._dynamo" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
+
+
+class Counting(optim.SGD):
+    """An optimizer of the user's own, which has its own methods in place of those that are hidden."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        self.calls: list[str] = []
+        super().__init__(*arguments, **settings)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        self.calls.append("add_param_group")
+        super().add_param_group(param_group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self.calls.append("zero_grad")
+        super().zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        self.calls.append("state_dict")
+        return super().state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.calls.append("load_state_dict")
+        super().load_state_dict(state_dict)
+
+
+def test_an_optimizer_of_the_users_keeps_its_own_methods() -> None:
+    def train(transport: InProcess) -> list[str]:
+        optimizer = Counting([torch.ones(3, requires_grad=True)], lr=0.1)
+        wrapped = DistributedOptimizer(optimizer, transport=transport)
+        wrapped.calls.clear()
+        wrapped.zero_grad()
+        wrapped.load_state_dict(wrapped.state_dict())
+        return wrapped.calls
+
+    assert run(1, train) == [["zero_grad", "state_dict", "load_state_dict"]]
