@@ -66,23 +66,29 @@ ranks than cores. All other rows are predictions.
 
 
 def write(found: Sequence[Measured], page: Path) -> None:
-    """Writes the page, and its figures into ``images`` beside it; keeps what follows ``KEEP`` in an earlier page."""
-    images = page.parent / "images"
-    images.mkdir(parents=True, exist_ok=True)
+    """Writes the page, and its figures, named after it, into ``images`` beside it.
+
+    What follows ``KEEP`` in an earlier page stays.
+    """
+    (page.parent / "images").mkdir(parents=True, exist_ok=True)
     kept = page.read_text().partition(KEEP)[2] if page.exists() else ""
     parts = [_head(found)]
     codecs = _distinct(row for measured in found if measured.kind == "codec" for row in measured.rows)
     exchanges = [row for measured in found if measured.kind == "exchange" for row in measured.rows]
     if codecs:
-        parts.append(_codecs(codecs, images))
+        parts.append(_codecs(codecs, page))
     if timed := [row for row in exchanges if row["fp32_ratio"] is not None]:
-        parts.append(_exchanges(timed, images))
+        parts.append(_exchanges(timed, page))
     if alone := [row for row in exchanges if row["fp32_ratio"] is None and row["ranks"] > 1]:
         parts.append(BYTES + "\n" + _bytes_by_ranks(alone).markdown())
     if checks := model.check(found):
-        parts.append(_model(checks, codecs, images))
+        parts.append(_model(checks, codecs, page))
     text = "\n".join(parts) + "\n" + KEEP + kept
     write_atomically(page, lambda file: file.write(text.encode()))
+
+
+def _picture(page: Path, name: str) -> Path:
+    return page.parent / "images" / f"{page.stem}-{name}.png"
 
 
 def _distinct(rows: Iterable[Row]) -> list[Row]:
@@ -111,15 +117,16 @@ def _machine(machine: dict[str, Any]) -> str:
     return textwrap.fill("On " + ", ".join(parts) + ".", 118)
 
 
-def _codecs(rows: Sequence[Row], images: Path) -> str:
-    figure.draw_codec(_over_sizes(rows), images / "bench-codec.png")
+def _codecs(rows: Sequence[Row], page: Path) -> str:
+    picture = _picture(page, "codec")
+    figure.draw_codec(_over_sizes(rows), picture)
     text = CODECS
     for own in group(rows, lambda row: (row["device"], row["dtype"], row["threads"])).values():
         size = max(sizes := [row["size"] for row in own], key=lambda size: (sizes.count(size), size))
         text += _section(tables.codec_table([row for row in own if row["size"] == size]))
     if threads := _threads(rows):
         text += _section(threads)
-    return text + "\n![speed against size](images/bench-codec.png)\n"
+    return text + f"\n![speed against size](images/{picture.name})\n"
 
 
 def _over_sizes(rows: Sequence[Row]) -> list[Row]:
@@ -140,11 +147,12 @@ def _threads(rows: Sequence[Row]) -> Table | None:
     return Table("Threads against one", ("compressor", "size", "threads", *ACTIONS), lines) if lines else None
 
 
-def _exchanges(rows: Sequence[Row], images: Path) -> str:
+def _exchanges(rows: Sequence[Row], page: Path) -> str:
     large = [row for row in rows if row["numel"] >= model.LARGE] or rows
-    figure.draw_exchange(large, images / "bench-exchange.png")
+    picture = _picture(page, "exchange")
+    figure.draw_exchange(large, picture)
     sections = "".join(_section(table) for table in tables.exchange_tables(large))
-    return EXCHANGES + sections + "\n![times of exchanges](images/bench-exchange.png)\n"
+    return EXCHANGES + sections + f"\n![times of exchanges](images/{picture.name})\n"
 
 
 def _bytes_by_ranks(rows: Sequence[Row]) -> Table:
@@ -159,14 +167,15 @@ def _bytes_by_ranks(rows: Sequence[Row]) -> Table:
     return Table("Bytes by ranks", ("system", "gradients", *(f"K = {k}" for k in sizes)), lines)
 
 
-def _model(checks: Sequence[Check], codecs: Sequence[Row], images: Path) -> str:
+def _model(checks: Sequence[Check], codecs: Sequence[Row], page: Path) -> str:
     text = MODEL.format(formulas=_formulas(), small=model.SMALL, large=model.LARGE)
     text += "".join(_section(one.table()) for one in checks)
     machine = _combined(checks)
     curves = {"fp32": FP32, "fp16": CodecSpeed(16), **_curves(checks, codecs)}
     workload = Workload("resnet18", resnet18())
-    figure.draw_model(machine, curves, workload.numel, images / "bench-model.png")
-    return text + f"\nUp to 1,024 ranks, with {model.constants(machine)}:\n\n![by the model](images/bench-model.png)\n"
+    picture = _picture(page, "model")
+    figure.draw_model(machine, curves, workload.numel, picture)
+    return text + f"\nUp to 1,024 ranks, with {model.constants(machine)}:\n\n![by the model](images/{picture.name})\n"
 
 
 def _combined(checks: Sequence[Check]) -> Machine:

@@ -107,5 +107,5 @@ def test_the_page(found, tmp_path):
     assert "B = 120 MB/s, a = 100 us, g = 1e+03 us" in text
     assert text.endswith(KEEP)
     assert {path.name for path in (tmp_path / "images").iterdir()} == {
-        *("bench-codec.png", "bench-exchange.png", "bench-model.png")
+        *("page-codec.png", "page-exchange.png", "page-model.png")
     }

@@ -102,7 +102,7 @@ def test_report(tmp_path):
     text = page.read_text()
     assert "| minmax, 4 bits | 4.06 | 508 |" in text
     assert "| minmax, two-phase | 5,000 |" in text
-    assert (page.parent / "images" / "bench-codec.png").exists()
+    assert (page.parent / "images" / f"{page.stem}-codec.png").exists()
     page.write_text(text + "My own notes.\n")
     assert call("report", codecs, exchanges, "--out", page).exit_code == 0
     assert page.read_text() == text + "My own notes.\n"
