@@ -17,12 +17,6 @@ from compressors.kernels.common import pack_rows, uniform, unpack_rows
 from compressors.kernels.layout import Layout
 from compressors.random import Stream, derive, mix64, mix64_all
 
-
-def test_all_words_are_mixed_as_one_is() -> None:
-    words = [0, 1, 0x9E3779B97F4A7C15, 2**63, 2**64 - 1]
-    assert mix64_all(np.array(words, np.uint64)).tolist() == [mix64(word) for word in words]
-
-
 LAYOUTS = [
     *(
         compressors.make("minmax", bits=bits, bucket_size=size).layout
@@ -334,3 +328,8 @@ def test_streams_of_ranks_and_steps_are_uncorrelated():
     draws = torch.stack([uniform(torch.Size([16, 1024]), k, 0, torch.device("cpu")).flatten() for k in keys])
     correlation = torch.corrcoef(draws) - torch.eye(16)
     assert correlation.abs().max() < 5 / 16384**0.5
+
+
+def test_all_words_are_mixed_as_one_is() -> None:
+    words = [0, 1, 0x9E3779B97F4A7C15, 2**63, 2**64 - 1]
+    assert mix64_all(np.array(words, np.uint64)).tolist() == [mix64(word) for word in words]
