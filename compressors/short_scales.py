@@ -51,7 +51,7 @@ def lengthen(body: Tensor, widths: NDArray[np.int64], length: int) -> Tensor:
     return torch.cat([part for pair in zip(scales, pieces[1::2], strict=True) for part in pair])
 
 
-def scales(body: Tensor, widths: NDArray[np.int64], length: int, scale_bytes: int) -> Tensor:
+def long_scales(body: Tensor, widths: NDArray[np.int64], length: int, scale_bytes: int) -> Tensor:
     """Returns the bytes of all scales of a body, as float32."""
     sizes = _sizes(widths, length, scale_bytes)
     found = torch.cat(body[: sum(sizes)].split(sizes)[::2])

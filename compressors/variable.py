@@ -17,7 +17,7 @@ from compressors.passes import NOT_FINITE, layouts, needs, pack_widths, refined,
 from compressors.random import derive
 from compressors.registry import register
 from compressors.rotated import LENGTHS, RESIDUAL_BIAS
-from compressors.short_scales import LONG, SHORT, VARIANCE, body_bytes, lengthen, scales, shorten
+from compressors.short_scales import LONG, SHORT, VARIANCE, body_bytes, lengthen, long_scales, shorten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,7 +126,7 @@ class Variable(Compressor):
             return False
         passes = split(widths, length, body, self._scale_bytes)
         parts = (passes.first, passes.body), (passes.second, passes.rest)
-        return all(kernels.moderate(scales(part, chosen, length, self._scale_bytes)) for chosen, part in parts)
+        return all(kernels.moderate(long_scales(part, chosen, length, self._scale_bytes)) for chosen, part in parts)
 
     def _encode(
         self, vector: Tensor, widths: NDArray[np.int64], factors: Array, key: int, length: int, body: Tensor

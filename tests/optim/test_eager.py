@@ -1,5 +1,7 @@
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import torch
 from torch import optim
 from torch.nn.functional import mse_loss
 
-from hvd_qgenx.optim import DistributedOptimizer, eager
+from hvd_qgenx.optim import DecentralizedOptimizer, DistributedOptimizer, eager
 from hvd_qgenx.transport.inprocess import InProcess, run
 
 
@@ -56,10 +58,6 @@ class Counting(optim.SGD):
         self.calls: list[str] = []
         super().__init__(*arguments, **settings)
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        self.calls.append("add_param_group")
-        super().add_param_group(param_group)
-
     def zero_grad(self, set_to_none: bool = True) -> None:
         self.calls.append("zero_grad")
         super().zero_grad(set_to_none)
@@ -73,13 +71,13 @@ class Counting(optim.SGD):
         super().load_state_dict(state_dict)
 
 
-def test_an_optimizer_of_the_users_keeps_its_own_methods() -> None:
+@pytest.mark.parametrize("wrap", [DistributedOptimizer, partial(DecentralizedOptimizer, gossip="dpsgd")])
+def test_an_optimizer_of_the_users_keeps_its_own_methods(wrap: Callable[..., Any]) -> None:
     def train(transport: InProcess) -> list[str]:
-        optimizer = Counting([torch.ones(3, requires_grad=True)], lr=0.1)
-        wrapped = DistributedOptimizer(optimizer, transport=transport)
+        wrapped = wrap(Counting([torch.ones(3, requires_grad=True)], lr=0.1), transport=transport)
         wrapped.calls.clear()
         wrapped.zero_grad()
         wrapped.load_state_dict(wrapped.state_dict())
         return wrapped.calls
 
-    assert run(1, train) == [["zero_grad", "state_dict", "load_state_dict"]]
+    assert run(2, train) == [["zero_grad", "state_dict", "load_state_dict"]] * 2
